@@ -1,0 +1,78 @@
+# Flags.cmake - how everything of ours is compiled and linked: language, warnings, sanitizers, linker, cache.
+#
+# qh_flags carries what our own targets add; the rest is set for the whole build, because a sanitizer or a
+# hardening macro that only some objects are compiled with would make them disagree on what the library's types do.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+
+# NDEBUG is defined in no build type: an assertion, ours or a library's, is there or not there by what the code says.
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g")
+set(CMAKE_CXX_FLAGS_DEBUG "-Og -g")
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
+endif()
+
+if(QH_SANITIZE)
+  set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -gline-tables-only")
+  add_compile_options(-fsanitize=${QH_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${QH_SANITIZE})
+elseif(QH_COVERAGE)
+  set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g")
+  add_compile_options(--coverage -fprofile-update=atomic)
+  add_link_options(--coverage)
+else()
+  add_compile_definitions(_GLIBCXX_ASSERTIONS)
+  add_compile_options(-fstack-protector-strong)
+  if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+    add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+  endif()
+endif()
+if(QH_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
+# Paths in messages, debug information and std::source_location start at the root of the repository.
+if(NOT QH_COVERAGE)
+  add_compile_options("-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=")
+endif()
+
+find_program(QH_LLD NAMES ld.lld)
+if(QH_LLD)
+  add_link_options(-fuse-ld=lld)
+endif()
+find_program(QH_CCACHE ccache)
+if(QH_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${QH_CCACHE}")
+endif()
+
+add_library(qh_flags INTERFACE)
+target_compile_options(qh_flags INTERFACE
+  -Werror -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+  -Wold-style-cast -Woverloaded-virtual -Wimplicit-fallthrough -Wformat=2 -Wundef)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(qh_flags INTERFACE
+    -Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wsuggest-override
+    -Wno-attributes=clang::)  # [[clang::consumable]] and the like are for the other compiler
+  if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    # GCC 12 at -O2 reports these inside std::string, std::variant and tl::expected where nothing is wrong
+    # (PR 105329, PR 105562); Clang and the sanitizers watch the same ground.
+    target_compile_options(qh_flags INTERFACE -Wno-restrict -Wno-maybe-uninitialized)
+  endif()
+else()
+  target_compile_options(qh_flags INTERFACE -Wconsumed -Wthread-safety -Wnull-dereference -Wextra-semi)
+endif()
+
+if(QH_PCH)
+  # One precompiled header for all: made here, reused by every target of ours (Room.cmake).
+  file(CONFIGURE OUTPUT "${CMAKE_BINARY_DIR}/generated/pch.cpp" CONTENT "// Carries the precompiled header.\n")
+  add_library(qh_pch STATIC "${CMAKE_BINARY_DIR}/generated/pch.cpp")
+  target_link_libraries(qh_pch PRIVATE qh_flags)
+  target_precompile_headers(qh_pch PRIVATE
+    <algorithm> <array> <chrono> <compare> <concepts> <coroutine> <cstddef> <cstdint> <cstring> <deque> <filesystem>
+    <functional> <map> <memory> <optional> <set> <span> <string> <string_view> <tuple> <unordered_map> <utility>
+    <variant> <vector>)
+endif()

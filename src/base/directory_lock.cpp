@@ -1,0 +1,72 @@
+#include "base/directory_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <array>
+#include <string>
+
+#include "base/file_storage_error.h"
+
+namespace qh {
+namespace {
+
+std::string utc(WallTime time) {
+  const time_t seconds = time.seconds();
+  tm parts{};
+  gmtime_r(&seconds, &parts);
+  std::array<char, 32> text{};
+  const auto length = strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return {text.data(), length};
+}
+
+/// The holder's own words; they may be missing for the moment between its flock and its write.
+std::string holder(int fd) {
+  std::array<char, 256> text{};
+  const ssize_t n = ::pread(fd, text.data(), text.size(), 0);
+  std::string words(text.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
+  if (const auto line = words.find('\n'); line != std::string::npos) words.resize(line);
+  return words.empty() ? "an unknown process" : words;
+}
+
+/// Whether the name still leads to the file that is locked.
+bool still_named(int fd, const std::string& path) {
+  struct stat held {};
+  struct stat named {};
+  return ::fstat(fd, &held) == 0 && ::stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino &&
+         held.st_dev == named.st_dev;
+}
+
+}  // namespace
+
+Result<DirectoryLock> DirectoryLock::acquire(const std::filesystem::path& directory, std::string_view program,
+                                             WallTime since) {
+  const std::string path = (directory / kFileName).string();
+  UniqueFd fd;
+  do {
+    fd = UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!fd) return storage_error(errno, "open", path);
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) return storage_error(errno, "lock", path);
+      const std::string who = holder(fd.get());
+      return fail(Error(Errc::kBusy, directory.string() + " is in use by " + who).about(who));
+    }
+  } while (!still_named(fd.get(), path));  // somebody removed it between our open and our flock
+
+  const std::string words = "pid " + std::to_string(::getpid()) + " (" + std::string(program) + ") since " +
+                            utc(since) + "\n";
+  // A full disk must not keep a node from starting: the lock holds without its words.
+  if (::ftruncate(fd.get(), 0) == 0) (void)write_plain(fd.get(), as_bytes(words), 0);
+  return DirectoryLock(std::move(fd), ::getpid());
+}
+
+DirectoryLock::~DirectoryLock() {
+  if (!fd_ || ::getpid() != owner_) return;
+  (void)!::ftruncate(fd_.get(), 0);
+  ::flock(fd_.get(), LOCK_UN);  // closing is not enough while a forked child has the descriptor too
+}
+
+}  // namespace qh

@@ -24,8 +24,12 @@ step() {
   shift 2
   mkdir -p "$logs"
   printf '%s ... ' "$text" >&2
+  set -m # a process group of its own, so that an interrupt reaches all of it
   "$@" >"$log" 2>&1 </dev/null &
   pid=$!
+  set +m
+  # shellcheck disable=SC2064  # the process of now is meant
+  trap "kill -INT -- -$pid 2>/dev/null; echo interrupted >&2; exit 130" INT TERM
   while kill -0 "$pid" 2>/dev/null; do
     sleep 0.1
     elapsed=$((SECONDS - begin))
@@ -35,6 +39,7 @@ step() {
     fi
   done
   wait "$pid" || status=$?
+  trap - INT TERM
   if ((status == 0)); then
     printf 'done, %d s\n' "$((SECONDS - begin))" >&2
     return 0

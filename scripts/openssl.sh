@@ -81,21 +81,22 @@ versions() {
 }
 
 download() {  # version $2 into directory $1
-  cd "$1"
-  apt-get "${apt_options[@]}" -q --only-source source "openssl=$2"
+  cd "$1" &&
+    apt-get "${apt_options[@]}" -q --only-source source "openssl=$2"
 }
 
-compile() {  # in directory $1, installs below $1/stage
+compile() (  # in directory $1, installs below $1/stage
+  set -e
   cd "$1"/openssl-*/
   ./Configure "linux-$(uname -m)" --prefix="$1/stage" --libdir=lib --openssldir=/usr/lib/ssl \
     "${configure_options[@]}" "${compiler_options[@]}"
   make -s -j"$cores" build_libs
   make -s install_dev
-  rm -rf "$1/stage/lib/cmake" "$1/stage/lib/pkgconfig"  # they name the temporary directory
+  rm -rf "$1/stage/lib/cmake" "$1/stage/lib/pkgconfig" # they name the temporary directory
   "${CC:-cc}" "$root/scripts/openssl_check.c" -I"$1/stage/include" -o "$1/check" \
     "$1/stage/lib/libssl.a" "$1/stage/lib/libcrypto.a" -pthread -ldl
   "$1/check"
-}
+)
 
 build() {  # $1: build (not when another run has just built it) or update (not when it is the newest)
   local work version prefix got=""

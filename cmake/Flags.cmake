@@ -11,7 +11,7 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
 
 # NDEBUG is defined in no build type: an assertion, ours or a library's, is there or not there by what the code says.
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g")
-set(CMAKE_CXX_FLAGS_DEBUG "-Og -g")
+set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g")
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
 endif()
@@ -21,7 +21,6 @@ if(QH_SANITIZE)
   add_compile_options(-fsanitize=${QH_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${QH_SANITIZE})
 elseif(QH_COVERAGE)
-  set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g")
   add_compile_options(--coverage -fprofile-update=atomic)
   add_link_options(--coverage)
 else()
@@ -64,15 +63,4 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   endif()
 else()
   target_compile_options(qh_flags INTERFACE -Wconsumed -Wthread-safety -Wnull-dereference -Wextra-semi)
-endif()
-
-if(QH_PCH)
-  # One precompiled header for all: made here, reused by every target of ours (Room.cmake).
-  file(CONFIGURE OUTPUT "${CMAKE_BINARY_DIR}/generated/pch.cpp" CONTENT "// Carries the precompiled header.\n")
-  add_library(qh_pch STATIC "${CMAKE_BINARY_DIR}/generated/pch.cpp")
-  target_link_libraries(qh_pch PRIVATE qh_flags)
-  target_precompile_headers(qh_pch PRIVATE
-    <algorithm> <array> <chrono> <compare> <concepts> <coroutine> <cstddef> <cstdint> <cstring> <deque> <filesystem>
-    <functional> <map> <memory> <optional> <set> <span> <string> <string_view> <tuple> <unordered_map> <utility>
-    <variant> <vector>)
 endif()

@@ -1,0 +1,83 @@
+#include "queue/json_text.h"
+
+#include <cmath>
+#include <cstring>
+
+#include <boost/json/value.hpp>
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+namespace qh::queue {
+namespace {
+
+std::string round_trip(std::string_view text) {
+  const auto value = parse_json(text);
+  return value ? write_json(*value) : value.error().context;
+}
+
+TEST(JsonText, WritesWhatItRead) {
+  for (const char* text : {"null", "true", "[1,-2,3.5]", R"({"a":{"b":[]},"c":{}})", R"("q\"\\\n\r\t\u0001")", "0.1",
+                           "9007199254740991", "18446744073709551615", "1e-07", "1e+30", "12.5", "[[],[{}]]"}) {
+    EXPECT_EQ(round_trip(text), text);
+  }
+}
+
+TEST(JsonText, RefusesWhatIsNotJson) {
+  for (const char* text : {"", " ", "{", "[1,]", "{\"a\":1,}", "nul", "1 2", "{'a':1}", "[1]x", "NaN", "01", "\"\xff\"",
+                           "\"\n\"", "// hi\n1", "\"\\ud800\""}) {
+    const auto value = parse_json(text);
+    ASSERT_FALSE(value) << text;
+    EXPECT_EQ(value.error().code, Errc::kInvalid) << text;
+    EXPECT_NE(value.error().context.find("at byte"), std::string::npos) << value.error().context;
+  }
+}
+
+TEST(JsonText, RefusesAMemberGivenTwiceByItsPath) {
+  const auto value = parse_json(R"([{"x":1},{"a":{"to\u0070ic":"x","data":[{"z":0}],"topic":"y"}}])");
+  ASSERT_FALSE(value);
+  EXPECT_EQ(value.error().code, Errc::kExists);
+  EXPECT_EQ(value.error().subject, "[1].a.topic");
+}
+
+TEST(JsonText, RefusesDepthAndWidth) {
+  const auto nested = [](int depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  EXPECT_TRUE(parse_json(nested(32)));
+  const auto deep = parse_json(nested(33));
+  ASSERT_FALSE(deep);
+  EXPECT_EQ(deep.error().code, Errc::kTooLarge);
+  EXPECT_EQ(deep.error().limit, 32U);
+  EXPECT_FALSE(parse_json(std::string(1'000'000, '[')));
+
+  std::string wide = "{";
+  for (std::size_t i = 0; i <= kJsonMembersMax; ++i) wide += (i ? ",\"k" : "\"k") + std::to_string(i) + "\":0";
+  EXPECT_FALSE(parse_json(wide + "}"));
+}
+
+TEST(JsonText, KeepsNumbersOfAMemberAsWritten) {
+  std::vector<RawNumber> raw;
+  ASSERT_TRUE(parse_json(R"({"id":1.50,"params":{"id":7},"x":[{"id":8}]})", 32, "id", &raw));
+  ASSERT_EQ(raw.size(), 1U);
+  EXPECT_EQ(raw[0].text, "1.50");
+
+  raw.clear();
+  ASSERT_TRUE(parse_json(R"([{"id":-0},3,{"id":123456789012345678901234567890},{"id":"1"},{"id":1E2}])", 32, "id", &raw));
+  ASSERT_EQ(raw.size(), 3U);
+  EXPECT_EQ(raw[0].text, "-0");
+  EXPECT_EQ(raw[1].element, 2U);
+  EXPECT_EQ(raw[1].text, "123456789012345678901234567890");
+  EXPECT_EQ(raw[2].element, 4U);
+  EXPECT_EQ(raw[2].text, "1E2");
+}
+
+RC_GTEST_PROP(JsonText, EveryFractionReadsBackTheSame, (std::uint64_t bits)) {
+  double number = 0;
+  static_assert(sizeof number == sizeof bits);
+  std::memcpy(&number, &bits, sizeof bits);
+  RC_PRE(std::isfinite(number));
+  const auto back = parse_json(write_json(boost::json::value(number)));
+  RC_ASSERT(back.has_value());
+  RC_ASSERT(back->to_number<double>() == number);
+}
+
+}  // namespace
+}  // namespace qh::queue

@@ -56,8 +56,8 @@ Result<DirectoryLock> DirectoryLock::acquire(const std::filesystem::path& direct
     }
   } while (!still_named(fd.get(), path));  // somebody removed it between our open and our flock
 
-  const std::string words = "pid " + std::to_string(::getpid()) + " (" + std::string(program) + ") since " +
-                            utc(since) + "\n";
+  const std::string words =
+      "pid " + std::to_string(::getpid()) + " (" + std::string(program) + ") since " + utc(since) + "\n";
   // A full disk must not keep a node from starting: the lock holds without its words.
   if (::ftruncate(fd.get(), 0) == 0) (void)write_plain(fd.get(), as_bytes(words), 0);
   return DirectoryLock(std::move(fd), ::getpid());

@@ -43,8 +43,7 @@ TEST_F(DirectoryLockTest, ASecondOwnerInThisProcessIsToldWhoHoldsIt) {
   const auto second = acquire();
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Errc::kBusy);
-  EXPECT_EQ(second.error().subject,
-            "pid " + std::to_string(::getpid()) + " (test-node) since 2025-11-21T09:30:00Z");
+  EXPECT_EQ(second.error().subject, "pid " + std::to_string(::getpid()) + " (test-node) since 2025-11-21T09:30:00Z");
   EXPECT_EQ(second.error().context, directory_.string() + " is in use by " + second.error().subject);
   first.reset();
   EXPECT_TRUE(acquire());

@@ -72,17 +72,20 @@ class Close final : public DiskOperation {
 class Pace {
  public:
   Pace(const FileStorage::Options& options, bool quick)
-      : placement_(options.placement), slow_(options.slow_write), to_return_(options.quick_writes_to_return),
+      : placement_(options.placement),
+        slow_(options.slow_write),
+        to_return_(options.quick_writes_to_return),
         quick_(quick) {}
 
   bool write_inline() const {
-    return placement_ == FileStorage::Placement::kInline ||
-           (placement_ == FileStorage::Placement::kAdaptive && quick_);
+    return placement_ == FileStorage::Placement::kInline || (placement_ == FileStorage::Placement::kAdaptive && quick_);
   }
   void took(Duration latency) {
     quick_run_ = latency < slow_ ? quick_run_ + 1 : 0;
-    if (latency >= slow_) quick_ = false;
-    else if (quick_run_ >= to_return_) quick_ = true;
+    if (latency >= slow_)
+      quick_ = false;
+    else if (quick_run_ >= to_return_)
+      quick_ = true;
   }
 
  private:
@@ -173,15 +176,16 @@ Result<std::unique_ptr<FileStorage>> FileStorage::open(const std::filesystem::pa
   auto opened = StorageDirectory::open(directory);
   if (!opened) return fail(std::move(opened.error()));
   SystemClock system_clock;
-  auto report = probe_storage(opened->fd(), options.write_method,
-                              options.clock != nullptr ? *options.clock : system_clock);
+  auto report =
+      probe_storage(opened->fd(), options.write_method, options.clock != nullptr ? *options.clock : system_clock);
   const WriteMethod wanted = options.write_method;
   if (wanted != WriteMethod::kAuto && report.chosen != wanted) {
     if (report.note.empty()) {
-      return fail(Error(Errc::kInvalid, "write method " + std::string(write_method_name(wanted)) +
-                                            " does not work in " + directory.string(),
-                        report.line(wanted).os_errno)
-                      .about("write_method"));
+      return fail(
+          Error(Errc::kInvalid,
+                "write method " + std::string(write_method_name(wanted)) + " does not work in " + directory.string(),
+                report.line(wanted).os_errno)
+              .about("write_method"));
     }
     report.chosen = wanted;  // nothing could be tried (a full disk); each file finds out when it is opened
   }
@@ -219,8 +223,8 @@ void FileStorage::close(FileId file) {
 
 void FileStorage::read(FileId file, std::uint64_t offset, std::span<std::byte> into, ReadPath path,
                        Done<std::size_t> done) {
-  impl_->start<std::size_t>(
-      [file = impl_->file(file), offset, into, path] { return file->read(offset, into, path); }, std::move(done));
+  impl_->start<std::size_t>([file = impl_->file(file), offset, into, path] { return file->read(offset, into, path); },
+                            std::move(done));
 }
 
 void FileStorage::write(FileId file, std::uint64_t offset, ByteView bytes, Durability durability, Done<void> done) {
@@ -234,8 +238,8 @@ void FileStorage::write(FileId file, std::uint64_t offset, ByteView bytes, Durab
   }
   if (!impl_->pace.write_inline()) {
     if (impl_->full()) return done(impl_->busy());
-    return impl_->submit(Lane::kHot, std::make_unique<DurableWrite>(to, offset, bytes, *impl_->clock, impl_->pace,
-                                                                    std::move(done)));
+    return impl_->submit(
+        Lane::kHot, std::make_unique<DurableWrite>(to, offset, bytes, *impl_->clock, impl_->pace, std::move(done)));
   }
   const MonoTime start = impl_->clock->mono();
   auto answer = to->write_durable(offset, bytes);

@@ -17,12 +17,17 @@ namespace qh {
 inline Errc storage_errc(int os_errno) {
   switch (os_errno) {
     case ENOSPC:
-    case EDQUOT: return Errc::kStorageFull;
-    case ENOENT: return Errc::kNotFound;
-    case EEXIST: return Errc::kExists;
+    case EDQUOT:
+      return Errc::kStorageFull;
+    case ENOENT:
+      return Errc::kNotFound;
+    case EEXIST:
+      return Errc::kExists;
     case EACCES:
-    case EPERM: return Errc::kNotPermitted;
-    default: return Errc::kIo;
+    case EPERM:
+      return Errc::kNotPermitted;
+    default:
+      return Errc::kIo;
   }
 }
 

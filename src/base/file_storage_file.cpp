@@ -114,13 +114,12 @@ Result<std::shared_ptr<StorageFile>> StorageFile::open(int directory_fd, const s
 
   UniqueFd unbuffered;
   if (direct == Direct::kIfPossible) {
-    const int error = open_again(name.c_str(), directory_fd, status,
-                                 common | O_DIRECT | (read_only ? 0 : O_DSYNC), unbuffered);
+    const int error =
+        open_again(name.c_str(), directory_fd, status, common | O_DIRECT | (read_only ? 0 : O_DSYNC), unbuffered);
     if (error != 0 && !refused(error)) return give_up(error);
   }
   if (method == WriteMethod::kDirect && !unbuffered) method = WriteMethod::kDsync;
-  return std::shared_ptr<StorageFile>(
-      new StorageFile(name, std::move(plain), std::move(unbuffered), method));
+  return std::shared_ptr<StorageFile>(new StorageFile(name, std::move(plain), std::move(unbuffered), method));
 }
 
 Result<std::size_t> StorageFile::read(std::uint64_t offset, std::span<std::byte> into, Storage::ReadPath path) {
@@ -148,15 +147,15 @@ Result<std::size_t> StorageFile::read_plain(std::uint64_t offset, std::span<std:
 Result<std::size_t> StorageFile::read_device(std::uint64_t offset, std::span<std::byte> into) {
   if (aligned(into.data(), offset, into.size())) return read_blocks(direct_.get(), offset, into, name_);
 
-  AlignedBuffer bounce(std::min<std::size_t>(kBounceBytes, align_up(into.size(), Storage::kBlockBytes) +
-                                                               Storage::kBlockBytes));
+  AlignedBuffer bounce(
+      std::min<std::size_t>(kBounceBytes, align_up(into.size(), Storage::kBlockBytes) + Storage::kBlockBytes));
   std::size_t got = 0;
   while (got < into.size()) {
     const std::uint64_t at = offset + got;
     const std::uint64_t block = at / Storage::kBlockBytes * Storage::kBlockBytes;
     const std::size_t skip = at - block;
-    const std::size_t wanted = std::min<std::size_t>(
-        bounce.size(), align_up(skip + into.size() - got, Storage::kBlockBytes));
+    const std::size_t wanted =
+        std::min<std::size_t>(bounce.size(), align_up(skip + into.size() - got, Storage::kBlockBytes));
     auto read = read_blocks(direct_.get(), block, bounce.span().first(wanted), name_);
     if (!read) return read;
     if (*read <= skip) break;
@@ -175,8 +174,7 @@ Result<std::size_t> StorageFile::read_uncached(std::uint64_t offset, std::span<s
   const auto bytes = static_cast<off_t>(into.size());
   {
     const std::lock_guard lock(sync_mutex_);
-    constexpr unsigned kWriteAndWait =
-        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    constexpr unsigned kWriteAndWait = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
     if (::sync_file_range(plain_.get(), from, bytes, kWriteAndWait) != 0 && !refused(errno) && errno != EBADF) {
       // It takes the report of a lost page away from the next fdatasync, so it counts as one.
       if (auto noted = failed_now(storage_error(errno, "write back", name_, offset)); !noted) {

@@ -53,9 +53,8 @@ class StorageFile {
 
   static constexpr std::uint64_t kZeroChunkBytes = 1u << 20;
 
-  static Result<std::shared_ptr<StorageFile>> open(int directory_fd, const std::string& name,
-                                                   Storage::OpenMode mode, WriteMethod method,
-                                                   Direct direct = Direct::kIfPossible);
+  static Result<std::shared_ptr<StorageFile>> open(int directory_fd, const std::string& name, Storage::OpenMode mode,
+                                                   WriteMethod method, Direct direct = Direct::kIfPossible);
 
   Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> into, Storage::ReadPath path);
   Result<void> write_cached(std::uint64_t offset, ByteView bytes);

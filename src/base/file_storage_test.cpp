@@ -113,8 +113,8 @@ TEST(FileStorage, EveryMethodAndPlacementWritesTheSameThreads) {
   for (const auto method : {WriteMethod::kDirect, WriteMethod::kDsync, WriteMethod::kFdatasync}) {
     for (const auto placement : {Placement::kInline, Placement::kExecutor, Placement::kAdaptive}) {
       const TempDirectory directory;
-      auto opened = FileStorage::open(directory.path(),
-                                      {.write_method = method, .placement = placement, .executor_threads = 4});
+      auto opened =
+          FileStorage::open(directory.path(), {.write_method = method, .placement = placement, .executor_threads = 4});
       if (!opened && opened.error().code == Errc::kInvalid) continue;  // refused by this file system
       ASSERT_TRUE(opened);
       auto& storage = **opened;
@@ -348,8 +348,8 @@ TEST(FileStorage, WorksInMemoryFileSystems) {
 TEST(StorageFile, WithoutDirectItFallsBackToDsyncAndStillReadsTheDevice) {
   const TempDirectory directory;
   const UniqueFd fd(::open(directory.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  const auto file = StorageFile::open(fd.get(), "f", OpenMode::kCreate, WriteMethod::kDirect,
-                                      StorageFile::Direct::kNever);
+  const auto file =
+      StorageFile::open(fd.get(), "f", OpenMode::kCreate, WriteMethod::kDirect, StorageFile::Direct::kNever);
   ASSERT_TRUE(file);
   EXPECT_EQ((*file)->method(), WriteMethod::kDsync);
   const auto data = blocks(2, 'd');

@@ -61,10 +61,14 @@ bool measure_one(ProbeReport::Line& line, const ProbeFile& file, int round, cons
 
 std::string_view write_method_name(WriteMethod method) {
   switch (method) {
-    case WriteMethod::kAuto: return "auto";
-    case WriteMethod::kDirect: return "direct";
-    case WriteMethod::kDsync: return "dsync";
-    case WriteMethod::kFdatasync: return "fdatasync";
+    case WriteMethod::kAuto:
+      return "auto";
+    case WriteMethod::kDirect:
+      return "direct";
+    case WriteMethod::kDsync:
+      return "dsync";
+    case WriteMethod::kFdatasync:
+      return "fdatasync";
   }
   return "unknown";
 }

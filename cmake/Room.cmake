@@ -57,6 +57,10 @@ function(qh_room)
   list(FILTER sources EXCLUDE REGEX "_(test|bench)\\.cpp$")
   qh_rooms(rooms ${arg_DEPS})
 
+  if(NOT arg_TEST_TIMEOUT)
+    set(arg_TEST_TIMEOUT 120)
+  endif()
+
   set(room qh_${arg_NAME})
   if(sources)
     add_library(${room} STATIC ${sources})

@@ -16,7 +16,8 @@ class Rng {
   /// Uniform in [0, bound); bound > 0. The bias of the multiplication is below 2^-32 for the small
   /// bounds that it is used with (delays, choices), never for keys.
   std::uint64_t below(std::uint64_t bound) {
-    return static_cast<std::uint64_t>((static_cast<unsigned __int128>(next()) * bound) >> 64);
+    __extension__ using Wide = unsigned __int128;
+    return static_cast<std::uint64_t>((static_cast<Wide>(next()) * bound) >> 64);
   }
   /// Uniform in [0, 1).
   double fraction() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }

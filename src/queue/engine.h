@@ -128,6 +128,9 @@ class Engine {
   /// file, the offset and what is lost; nothing was changed then.
   void open(Done<RecoveryReport> done);
 
+  /// As open(), but reads on behind damage: for `wal repair`. The report says what is lost.
+  void open_salvage(Done<RecoveryReport> done);
+
   // -- In ------------------------------------------------------------------------------------------
   void submit(Submission submission, Done<Submitted> done);
   /// All or none, also across a crash; every one with the durability of the strongest.

@@ -60,7 +60,9 @@ struct FieldEncoder {
   }
 };
 
-/// Reads one field; false for a value that has another encoding or none.
+/// Reads one field; false for a value that has another encoding or none. With `Look` nothing is kept, so
+/// that a check allocates nothing.
+template <bool Look>
 struct FieldDecoder {
   ByteReader& in;
 
@@ -78,12 +80,13 @@ struct FieldDecoder {
     return in.ok() && value >= 0 && value <= 1 && !std::signbit(value);
   }
   bool operator()(std::string& value) {
-    value = as_text(in.get_sized<std::uint32_t>());
-    return in.ok() && is_utf8(value);
+    const auto text = as_text(in.get_sized<std::uint32_t>());
+    if constexpr (!Look) value = text;
+    return in.ok() && is_utf8(text);
   }
   bool operator()(Bytes& value) {
     const auto raw = in.get_sized<std::uint32_t>();
-    value.assign(raw.begin(), raw.end());
+    if constexpr (!Look) value.assign(raw.begin(), raw.end());
     return in.ok();
   }
   template <class T>
@@ -109,10 +112,10 @@ Result<Bytes> encode_struct(Kind kind, const T& message) {
   return out;
 }
 
-template <class T>
-Result<Message> decode_struct(ByteReader& in) {
+template <class T, bool Look>
+Result<T> read_struct(ByteReader& in) {
   T message;
-  FieldDecoder decoder{in};
+  FieldDecoder<Look> decoder{in};
   std::string_view field;
   const auto one = [&](const auto& f) {
     field = f.name;
@@ -121,7 +124,21 @@ Result<Message> decode_struct(ByteReader& in) {
   const bool good = std::apply([&](const auto&... f) { return (one(f) && ...); }, T::fields());
   if (!good) return bad_field(field, "not a canonical value");
   if (!in.at_end()) return bad_field(T::kName, "bytes behind the last field");
-  return Message(std::move(message));
+  return message;
+}
+
+template <class T>
+Result<Message> decode_struct(ByteReader& in) {
+  auto message = read_struct<T, false>(in);
+  if (!message) return fail(std::move(message.error()));
+  return Message(std::move(*message));
+}
+
+template <class T>
+Result<void> check_struct(ByteReader& in) {
+  auto message = read_struct<T, true>(in);
+  if (!message) return fail(std::move(message.error()));
+  return {};
 }
 
 template <std::size_t... I>
@@ -129,6 +146,13 @@ Result<Message> decode_kind(Kind kind, ByteReader& in, std::index_sequence<I...>
   using Decode = Result<Message> (*)(ByteReader&);
   constexpr Decode kDecoders[] = {&decode_struct<std::variant_alternative_t<I, Message>>...};
   return kDecoders[static_cast<std::size_t>(kind)](in);
+}
+
+template <std::size_t... I>
+Result<void> check_kind(Kind kind, ByteReader& in, std::index_sequence<I...>) {
+  using Check = Result<void> (*)(ByteReader&);
+  constexpr Check kChecks[] = {&check_struct<std::variant_alternative_t<I, Message>>...};
+  return kChecks[static_cast<std::size_t>(kind)](in);
 }
 
 }  // namespace
@@ -170,6 +194,15 @@ Result<Message> decode(ByteView body) {
   if (!kind) return fail(kind.error());
   ByteReader in(body.subspan(1));
   return decode_kind(*kind, in, std::make_index_sequence<kKindCount>{});
+}
+
+Result<Kind> check(ByteView body) {
+  const auto kind = kind_of_body(body);
+  if (!kind) return kind;
+  ByteReader in(body.subspan(1));
+  auto checked = check_kind(*kind, in, std::make_index_sequence<kKindCount>{});
+  if (!checked) return fail(std::move(checked.error()));
+  return *kind;
 }
 
 // RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF.

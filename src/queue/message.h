@@ -190,6 +190,8 @@ class KindMask {
 Result<Bytes> encode(const Message& message);
 /// Accepts canonical bodies only: decode(encode(m)) == m and encode(decode(b)) == b.
 Result<Message> decode(ByteView body);
+/// Says whether decode() would accept it, without building the message.
+Result<Kind> check(ByteView body);
 /// The kind that a canonical body says it has.
 inline Result<Kind> kind_of_body(ByteView body) {
   if (body.empty() || std::to_integer<std::size_t>(body[0]) >= kKindCount) {

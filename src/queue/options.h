@@ -43,6 +43,8 @@ struct Options {
   std::uint64_t dead_letter_bytes_max = std::uint64_t{256} << 20;
   Duration dead_letter_age_max = std::chrono::hours(24 * 30);
 
+  std::uint8_t consumed_kinds = 0;  ///< KindMask bits: kinds that this node consumes itself; their age counts for health
+
   Duration stop_within = std::chrono::seconds(10);
 
   // The log.

@@ -9,6 +9,14 @@
 
 namespace qh::queue {
 
+/// A range of the log that could not be read (wal repair).
+struct LostRange {
+  std::string file;
+  std::uint64_t offset = 0;
+  std::uint64_t from_seq = 0, to_seq = 0;  ///< inclusive; to_seq < from_seq: no record was lost for sure
+  std::string why;
+};
+
 struct RecoveryReport {
   bool created = false;             ///< there was no queue; a new one was made
   std::uint64_t segments = 0;
@@ -18,6 +26,8 @@ struct RecoveryReport {
   std::uint64_t dead_letters = 0;
   std::uint64_t torn_bytes = 0;     ///< above the known-durable mark, set aside
   Duration took{};
+  std::vector<LostRange> lost;             ///< salvage only
+  std::vector<std::string> damaged_files;  ///< salvage only: not needed once all is rewritten
   std::vector<std::string> notes;   ///< each thing set aside or mended, by file name
 };
 

@@ -1,0 +1,94 @@
+#include "queue/admission.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+namespace qh::queue {
+namespace {
+
+constexpr std::int64_t kRetryMsMax = 10'000;
+constexpr std::int64_t kRetryMsDefault = 1'000;
+
+tl::unexpected<Error> full(std::string_view bound, std::uint64_t limit, std::int64_t retry_ms) {
+  Error error(Errc::kQueueFull, fmt::format("the queue is full: {} is {}", bound, limit));
+  error.subject = bound;
+  error.retry_after_ms = retry_ms;
+  error.limit = limit;
+  return tl::unexpected<Error>(std::move(error));
+}
+
+}  // namespace
+
+std::int64_t TokenBucket::wait_ms(double count, MonoTime now) {
+  if (rate_ <= 0) return 0;
+  if (filled_at_.ns != INT64_MIN) {
+    const double seconds = static_cast<double>((now - filled_at_).count()) * 1e-9;
+    tokens_ = std::min(burst_, tokens_ + seconds * rate_);
+  }
+  filled_at_ = now;
+  // More than a whole burst at once is let through when the bucket is full: it goes into debt.
+  const double needed = std::min(count, burst_);
+  if (tokens_ >= needed) return 0;
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil((needed - tokens_) / rate_ * 1e3)));
+}
+
+Admission::Admission(const Options& options)
+    : options_(options), queue_(options.queue_rate_limit, options.queue_rate_burst) {}
+
+Result<void> Admission::check_size(Kind kind, std::size_t body_bytes) const {
+  const auto limit = info(kind).ordered ? std::min(options_.max_tx_bytes, options_.max_message_bytes) : options_.max_message_bytes;
+  if (body_bytes <= limit) return {};
+  Error error(Errc::kTooLarge, fmt::format("a {} of {} bytes; at most {} are allowed", info(kind).name, body_bytes, limit));
+  error.size = body_bytes;
+  error.limit = limit;
+  return tl::unexpected<Error>(std::move(error));
+}
+
+Result<void> Admission::check_bounds(const Load& load, std::uint64_t messages, std::uint64_t bytes, Priority priority) const {
+  const auto share = [&](std::uint64_t limit) { return priority == Priority::kCritical ? limit : limit - limit / 5; };
+  std::int64_t retry_ms = kRetryMsDefault;
+  if (drain_per_s_ > 0) {
+    retry_ms = std::clamp<std::int64_t>(static_cast<std::int64_t>(1e3 * static_cast<double>(messages) / drain_per_s_), 10, kRetryMsMax);
+  }
+  if (load.messages + messages > share(options_.max_depth)) return full("max_depth", options_.max_depth, retry_ms);
+  if (load.bytes + bytes > share(options_.max_bytes)) return full("max_bytes", options_.max_bytes, retry_ms);
+  return {};
+}
+
+TokenBucket& Admission::bucket_of(std::string_view submitter) {
+  if (const auto it = submitters_.find(submitter); it != submitters_.end()) {
+    recent_.splice(recent_.begin(), recent_, it->second);
+    return it->second->second;
+  }
+  if (recent_.size() >= kSubmittersMax) {
+    submitters_.erase(recent_.back().first);
+    recent_.pop_back();
+  }
+  recent_.emplace_front(std::string(submitter), TokenBucket(options_.submitter_rate_limit, options_.submitter_rate_burst));
+  submitters_.emplace(recent_.front().first, recent_.begin());
+  return recent_.front().second;
+}
+
+Result<void> Admission::check_rate(std::string_view submitter, std::uint64_t messages, MonoTime now) {
+  if (options_.queue_rate_limit <= 0 && options_.submitter_rate_limit <= 0) return {};
+  const auto count = static_cast<double>(messages);
+  auto wait = queue_.wait_ms(count, now);
+  TokenBucket* mine = nullptr;
+  if (options_.submitter_rate_limit > 0) {
+    mine = &bucket_of(submitter);
+    wait = std::max(wait, mine->wait_ms(count, now));
+  }
+  if (wait > 0) {
+    Error error(Errc::kRateLimited, fmt::format("too many messages a second; try again in {} ms", wait));
+    error.subject = submitter;
+    error.retry_after_ms = wait;
+    return tl::unexpected<Error>(std::move(error));
+  }
+  queue_.spend(count);
+  if (mine != nullptr) mine->spend(count);
+  return {};
+}
+
+}  // namespace qh::queue

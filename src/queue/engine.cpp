@@ -1,0 +1,228 @@
+#include "queue/engine.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "queue/engine_impl.h"
+
+namespace qh::queue {
+namespace {
+
+// While something waits for the wall clock, it is read at least this often: it may jump.
+constexpr auto kWallPoll = std::chrono::milliseconds(500);
+constexpr std::uint64_t kStopChunkBytes = 4U << 20;
+
+}  // namespace
+
+std::string_view dead_reason_name(DeadReason reason) {
+  return reason == DeadReason::kExpired ? "expired" : "max_deliveries";
+}
+
+std::string_view message_state_name(MessageState state) {
+  switch (state) {
+    case MessageState::kReady: return "ready";
+    case MessageState::kDelayed: return "delayed";
+    case MessageState::kLeased: return "leased";
+    case MessageState::kDead: return "dead";
+    case MessageState::kGone: return "gone";
+  }
+  return "gone";
+}
+
+std::uint64_t Depth::total() const {
+  std::uint64_t sum = 0;
+  for (const auto& part : by_kind) sum += part.total();
+  return sum;
+}
+
+Engine::Impl::Impl(Storage& storage, Clock& clock, Rng& rng, Options options, Hooks hooks)
+    : options_(std::move(options)),
+      storage_(storage),
+      clock_(clock),
+      rng_(rng),
+      hooks_(std::move(hooks)),
+      admission_(options_),
+      keys_(options_.idempotency_window, options_.idempotency_keys_max) {}
+
+void Engine::Impl::open(wal::RecoveryMode mode, Done<RecoveryReport> done) {
+  INVARIANT(engine_state_ == EngineState::kClosed, "an engine is opened once");
+  if (auto good = options_.check(); !good) return done(fail(std::move(good.error())));
+  engine_state_ = EngineState::kOpening;
+  open_task_ = run_open(mode, std::move(done));
+  open_task_.start();
+}
+
+// -- Time ----------------------------------------------------------------------------------------------------
+
+void Engine::Impl::tick() {
+  if (!writer_ || engine_state_ == EngineState::kStopped) return;
+  const auto now = clock_.mono();
+  while (const auto due = waiters_.due(now)) waiters_.take_out(*due)->give_nothing();
+  while (Entry* entry = store_.due_mono(now)) {
+    if (entry->state == EntryState::kLeased) lease_expired(*entry);
+    else store_.make_ready(*entry);
+  }
+  const auto wall = clock_.wall();
+  while (Entry* entry = store_.due_wall(wall)) wall_due(*entry, wall);
+  while (KeyEntry* key = keys_.due(now)) erase_key(*key);
+  limit_dead(wall);
+  work_retry_job(now);
+  admission_.drained(hand_outs_sync_.per_second(now) + hand_outs_async_.per_second(now));
+  pool_->tick();
+  if (!failure_ && !writer_->busy() && !writer_->marked() && now >= last_append_ + options_.idle_mark_after) writer_->mark();
+  if (now >= stop_deadline_ && stop_timed_out_) std::exchange(stop_timed_out_, {})();
+  serve_waiters();
+}
+
+MonoTime Engine::Impl::next_wakeup() const {
+  if (!writer_ || engine_state_ == EngineState::kStopped) return MonoTime::never();
+  const auto now = clock_.mono();
+  auto next = std::min({waiters_.next(), store_.next_mono(), keys_.next(), pool_->next_wakeup(), stop_deadline_});
+  if (!failure_ && !writer_->busy() && !writer_->marked()) next = std::min(next, last_append_ + options_.idle_mark_after);
+  if (store_.has_wall_timers()) {
+    const auto until = std::clamp(store_.next_wall() - clock_.wall(), Duration(0), Duration(kWallPoll));
+    next = std::min(next, now + until);
+  }
+  if (retry_job_) next = std::min(next, now + Duration(static_cast<std::int64_t>(1e9 / retry_job_->per_second) + 1));
+  if (store_.dead_count() > 0) next = std::min(next, now + std::chrono::minutes(1));
+  return next;
+}
+
+// -- Stop ----------------------------------------------------------------------------------------------------
+
+void Engine::Impl::stop(Done<void> done) {
+  if (engine_state_ == EngineState::kFailed) return done(fail(*failure_));
+  if (engine_state_ != EngineState::kRunning) return done(fail(Errc::kShuttingDown, "the queue is not running"));
+  engine_state_ = EngineState::kStopping;
+  const Error ending(Errc::kShuttingDown, "the queue is shutting down");
+  while (const auto* waiter = waiters_.front()) waiters_.take_out(waiter->id)->fail(ending);
+  for (auto& parked : std::exchange(parked_, {})) parked.again(&ending);
+  for (auto& waiting : std::exchange(waiting_for_ids_, {})) waiting(&ending);
+  for (auto& request : std::exchange(compact_requests_, {})) request.done(fail(ending));
+  stop_deadline_ = clock_.mono() + options_.stop_within;
+  stop_task_ = run_stop(std::move(done));
+  stop_task_.start();
+}
+
+Task<Result<void>> Engine::Impl::durable(wal::Ordinal ordinal) {
+  co_return co_await until<Result<void>>([this, ordinal](auto done) {
+    if (ordinal <= durable_ordinal_ && !failure_) return done(Result<void>());
+    when_durable(newest_of(ordinal), [done = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) done(fail(*error));
+      else done(Result<void>());
+    });
+  });
+}
+
+Task<Result<void>> Engine::Impl::write_out() {
+  auto done = co_await durable(last_ordinal_);  // finish what is in flight
+  if (!done) co_return done;
+  std::vector<MessageId> leased, in_memory;
+  store_.each([&](Entry& entry) {
+    if (entry.state == EntryState::kLeased) leased.push_back(entry.id);
+    if (!is_logged(entry) && entry.state != EntryState::kPending) in_memory.push_back(entry.id);
+  });
+  for (const auto id : leased) {
+    Entry& entry = *store_.find(id);
+    // A hand-out that the stop cut short is not the message's fault; a held one counts from 0 already.
+    if (!entry.extra->held && entry.deliveries > 0) --entry.deliveries;
+    const wal::Return back{id, entry.deliveries};
+    if (is_logged(entry)) append(wal::RecordType::kReturn, [&](Bytes& out) { wal::encode(back, out); });
+    store_.make_ready(entry);
+  }
+  std::sort(in_memory.begin(), in_memory.end());
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < in_memory.size(); ++i) {
+    Entry* entry = store_.find(in_memory[i]);
+    if (entry == nullptr || is_logged(*entry)) continue;
+    if (room(put_bytes(*entry), Use::kEnd) == Room::kNone) {
+      co_return fail(no_room().in(fmt::format("{} messages that were only in memory could not be written", in_memory.size() - i)));
+    }
+    append_put(*entry, 0, true);
+    bytes += entry->record_bytes;
+    if (std::exchange(bytes, bytes % kStopChunkBytes) < kStopChunkBytes) continue;
+    done = co_await durable(last_ordinal_);
+    if (!done) co_return done;
+  }
+  auto exact = state_;
+  exact.next_message_id = next_message_id_;
+  exact.next_lease_id = next_lease_id_;
+  append_state(exact);
+  co_return co_await durable(last_ordinal_);
+}
+
+Task<void> Engine::Impl::run_stop(Done<void> done) {
+  // Whoever comes first answers: the end of the work, or the deadline.
+  auto answered = std::make_shared<bool>(false);
+  auto answer = std::make_shared<Done<void>>(std::move(done));
+  stop_timed_out_ = [this, answered, answer] {
+    *answered = true;
+    stop_deadline_ = MonoTime::never();
+    (*answer)(fail(Errc::kTimeout, "the queue did not stop in time: messages that were only in memory may be lost, what was acknowledged as durable is not"));
+  };
+  auto written = co_await write_out();
+  if (written && writer_ && !writer_->busy() && !writer_->marked()) writer_->mark();
+  while (written && !failure_ && !writer_->marked()) {
+    // The mark is one more batch; its completion moves durability.
+    written = co_await until<Result<void>>([this](auto marked) {
+      mark_waiter_ = [this, marked = std::move(marked)]() mutable {
+        if (failure_) marked(fail(*failure_));
+        else marked(Result<void>());
+      };
+    });
+  }
+  if (*answered) co_return;
+  stop_timed_out_ = {};
+  stop_deadline_ = MonoTime::never();
+  if (engine_state_ == EngineState::kStopping) engine_state_ = EngineState::kStopped;
+  (*answer)(std::move(written));
+}
+
+// -- The public face -------------------------------------------------------------------------------------------
+
+Engine::Engine(Storage& storage, Clock& clock, Rng& rng, Options options, Hooks hooks)
+    : impl_(std::make_unique<Impl>(storage, clock, rng, std::move(options), std::move(hooks))) {}
+Engine::~Engine() = default;
+
+void Engine::open(Done<RecoveryReport> done) { impl_->open(wal::RecoveryMode::kOpen, std::move(done)); }
+void Engine::open_salvage(Done<RecoveryReport> done) { impl_->open(wal::RecoveryMode::kSalvage, std::move(done)); }
+void Engine::submit(Submission s, Done<Submitted> done) { impl_->submit(std::move(s), std::move(done)); }
+void Engine::submit_batch(std::vector<Submission> s, Done<std::vector<Submitted>> done) { impl_->submit_batch(std::move(s), std::move(done)); }
+void Engine::submit_held(Submission s, Done<Leased> done) { impl_->submit_held(std::move(s), std::move(done)); }
+Engine::WaitId Engine::take(HandOut request, Done<std::optional<Taken>> done) { return impl_->take(request, std::move(done)); }
+Engine::WaitId Engine::lease(HandOut request, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done) {
+  return impl_->lease(request, max, duration, std::move(done));
+}
+void Engine::cancel(WaitId wait) { impl_->cancel(wait); }
+void Engine::ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done) { impl_->ack(std::move(leases), std::move(done)); }
+void Engine::nack(std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error, Done<LeaseOutcome> done) {
+  impl_->nack(std::move(leases), delay, std::move(error), std::move(done));
+}
+Result<LeaseOutcome> Engine::extend(const std::vector<LeaseId>& leases, Duration duration) { return impl_->extend(leases, duration); }
+void Engine::hold(std::vector<LeaseId> leases, Done<LeaseOutcome> done) { impl_->hold(std::move(leases), std::move(done)); }
+Depth Engine::depth() const { return impl_->store_.depth(); }
+std::vector<QueuedMessage> Engine::peek(std::size_t count, KindMask mask, std::optional<std::pair<Priority, MessageId>> after) const {
+  return impl_->peek(count, mask, after);
+}
+Found Engine::find(MessageId id) const { return impl_->find(id); }
+void Engine::remove(MessageId id, Done<bool> done) { impl_->remove(id, std::move(done)); }
+void Engine::purge(KindMask mask, Duration older_than, Done<std::uint64_t> done) { impl_->purge(mask, older_than, std::move(done)); }
+void Engine::pause(KindMask mask, Done<KindMask> done) { impl_->set_paused(paused() | mask, std::move(done)); }
+void Engine::resume(KindMask mask, Done<KindMask> done) { impl_->set_paused(paused().without(mask), std::move(done)); }
+KindMask Engine::paused() const { return KindMask(impl_->state_.paused_kinds); }
+std::vector<DeadLetter> Engine::dead_letters(std::optional<MessageId> after, std::size_t limit) const { return impl_->dead_letters(after, limit); }
+void Engine::retry_dead(MessageId id, Done<std::uint64_t> done) { impl_->retry_dead(id, std::move(done)); }
+void Engine::retry_all_dead(double per_second, Done<std::uint64_t> done) { impl_->retry_all_dead(per_second, std::move(done)); }
+void Engine::purge_dead(MessageId id, Done<std::uint64_t> done) { impl_->purge_dead(id, std::move(done)); }
+void Engine::purge_dead_older(Duration older_than, Done<std::uint64_t> done) { impl_->purge_dead_older(older_than, std::move(done)); }
+void Engine::compact_wal(Done<void> done) { impl_->compact_wal(std::move(done)); }
+void Engine::pump() { impl_->pump(); }
+void Engine::tick() { impl_->tick(); }
+MonoTime Engine::next_wakeup() const { return impl_->next_wakeup(); }
+void Engine::stop(Done<void> done) { impl_->stop(std::move(done)); }
+EngineState Engine::state() const { return impl_->engine_state_; }
+const Options& Engine::options() const { return impl_->options_; }
+Metrics Engine::metrics() const { return impl_->metrics(); }
+
+}  // namespace qh::queue

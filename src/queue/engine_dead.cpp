@@ -1,0 +1,299 @@
+// The engine: dead letters, expiry, looking and tidying.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "queue/engine_impl.h"
+
+namespace qh::queue {
+namespace {
+constexpr std::uint64_t kSmallRecordBytes = 64;
+constexpr std::size_t kPeekMax = 1'000;
+}  // namespace
+
+// A dead letter is durable, also that of a message which was only in memory until now. When the log has
+// no room, the death is not written: the next start finds the same reason and comes to the same end.
+void Engine::Impl::to_dead(Entry& entry, DeadReason reason, std::string error) {
+  const auto now = clock_.wall();
+  const bool can_write = log_ok() && room(entry.body.size() + 2048, Use::kEnd) == Room::kEnough;
+  if (is_logged(entry) && can_write) {
+    const wal::Dead record{entry.id, reason, now.ms(), error};
+    append(wal::RecordType::kDead, [&](Bytes& out) { wal::encode(record, out); });
+  }
+  ++state_.counters.dead_lettered;
+  entry.more().last_error = std::move(error);
+  store_.make_dead(entry, reason, now);
+  if (!is_logged(entry) && can_write) append_put(entry, 0, true);
+  limit_dead(now);
+}
+
+void Engine::Impl::limit_dead(WallTime now) {
+  std::uint64_t gone = 0;
+  while (Entry* oldest = store_.oldest_dead()) {
+    const bool over = store_.dead_count() > options_.dead_letters_max || store_.dead_bytes() > options_.dead_letter_bytes_max;
+    const bool old = now - WallTime::from_ms(oldest->extra->died_at_ms) > options_.dead_letter_age_max;
+    if (!over && !old) break;
+    if (is_logged(*oldest)) {
+      if (!log_ok() || room(kSmallRecordBytes, Use::kEnd) != Room::kEnough) break;
+      append_id(wal::RecordType::kRemove, oldest->id);
+    }
+    ++state_.counters.dead_evicted;
+    end_entry(*oldest);
+    store_.erase(*oldest);
+    ++gone;
+  }
+  if (gone > 0) {
+    warn(fmt::format("{} dead letters left the queue, the oldest first: {} are kept at most, {} bytes, {} days ({} have left so far)", gone,
+                     options_.dead_letters_max, options_.dead_letter_bytes_max,
+                     std::chrono::duration_cast<std::chrono::hours>(options_.dead_letter_age_max).count() / 24, state_.counters.dead_evicted));
+  }
+}
+
+void Engine::Impl::wall_due(Entry& entry, WallTime now) {
+  if (entry.expires_at_ms != 0 && now >= WallTime::from_ms(entry.expires_at_ms)) {
+    return to_dead(entry, DeadReason::kExpired, fmt::format("expired at {} ms", entry.expires_at_ms));
+  }
+  store_.make_ready(entry);
+}
+
+std::vector<DeadLetter> Engine::Impl::dead_letters(std::optional<MessageId> after, std::size_t limit) const {
+  std::vector<DeadLetter> letters;
+  const Entry* behind = nullptr;
+  if (after) {
+    behind = store_.find(*after);
+    if (behind == nullptr || behind->state != EntryState::kDead) return letters;
+  }
+  store_.each_dead(behind, [&](const Entry& entry) {
+    if (letters.size() >= limit) return false;
+    letters.push_back({store_.describe(entry), entry.extra->reason, WallTime::from_ms(entry.extra->died_at_ms), entry.extra->last_error});
+    return true;
+  });
+  return letters;
+}
+
+void Engine::Impl::revive(Entry& entry) {
+  if (is_logged(entry)) append_id(wal::RecordType::kRevive, entry.id);
+  ++state_.counters.dead_retried;
+  entry.deliveries = 0;
+  entry.expires_at_ms = 0;  // it would die of the same at once
+  store_.make_ready(entry);
+}
+
+void Engine::Impl::retry_dead(MessageId id, Done<std::uint64_t> done) {
+  if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
+  Entry* entry = store_.find(id);
+  if (entry == nullptr || entry->state != EntryState::kDead) {
+    return done(fail(Errc::kNotFound, fmt::format("no dead letter has the id {}", id.value())));
+  }
+  if (blocked(kSmallRecordBytes, Use::kEnd)) {
+    return wait_for_room(kSmallRecordBytes, Use::kEnd, [this, id, d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) d(fail(*error));
+      else retry_dead(id, std::move(d));
+    });
+  }
+  const bool durable = is_logged(*entry);
+  revive(*entry);
+  if (!durable) {
+    done(std::uint64_t{1});
+  } else {
+    when_durable(newest_of(last_ordinal_), [done = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) done(fail(*error));
+      else done(std::uint64_t{1});
+    });
+  }
+  serve_waiters();
+}
+
+void Engine::Impl::retry_all_dead(double per_second, Done<std::uint64_t> done) {
+  if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
+  if (!(per_second >= 0)) return done(fail(Error(Errc::kInvalid, "rate: must be 0 or more a second").about("rate")));
+  const auto count = store_.dead_count();
+  if (per_second > 0) {
+    retry_job_ = RetryJob{per_second, count, clock_.mono()};
+    return done(count);
+  }
+  const auto bytes = kSmallRecordBytes * count;
+  if (blocked(bytes, Use::kEnd)) {
+    return wait_for_room(bytes, Use::kEnd, [this, d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) d(fail(*error));
+      else retry_all_dead(0, std::move(d));
+    });
+  }
+  while (Entry* entry = store_.oldest_dead()) revive(*entry);
+  const auto wait_for = newest_of(last_ordinal_);
+  if (wait_for <= durable_ordinal_) {
+    done(count);
+  } else {
+    when_durable(wait_for, [count, done = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) done(fail(*error));
+      else done(count);
+    });
+  }
+  serve_waiters();
+}
+
+// A rate spreads the retries, so that what killed the messages is not hit by all of them at once.
+void Engine::Impl::work_retry_job(MonoTime now) {
+  if (!retry_job_) return;
+  auto& job = *retry_job_;
+  const auto due = static_cast<std::uint64_t>(static_cast<double>((now - job.last).count()) * 1e-9 * job.per_second);
+  if (due == 0) return;
+  job.last = now;
+  for (std::uint64_t i = 0; i < due && job.left > 0; ++i) {
+    Entry* entry = store_.oldest_dead();
+    if (entry == nullptr) job.left = 0;
+    if (entry == nullptr || room(kSmallRecordBytes, Use::kEnd) != Room::kEnough) break;
+    revive(*entry);
+    --job.left;
+  }
+  if (job.left == 0) retry_job_.reset();
+  serve_waiters();
+}
+
+void Engine::Impl::remove_entries(const std::vector<Entry*>& entries, Done<std::uint64_t> done) {
+  wal::Ordinal wait_for = 0;
+  for (Entry* entry : entries) {
+    if (is_logged(*entry)) wait_for = append_id(wal::RecordType::kRemove, entry->id);
+    ++state_.counters.removed;
+    end_entry(*entry);
+    store_.erase(*entry);
+  }
+  const std::uint64_t count = entries.size();
+  if (wait_for == 0) return done(count);
+  when_durable(wait_for, [count, done = std::move(done)](const Error* error) mutable {
+    if (error != nullptr) done(fail(*error));
+    else done(count);
+  });
+}
+
+void Engine::Impl::remove(MessageId id, Done<bool> done) {
+  if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
+  Entry* entry = store_.find(id);
+  if (entry == nullptr || entry->state == EntryState::kPending || entry->state == EntryState::kDead) return done(false);
+  if (entry->state == EntryState::kLeased) {
+    return done(fail(Errc::kBusy, fmt::format("message {} is leased: ack or nack it, or wait for its lease to end", id.value())));
+  }
+  if (blocked(kSmallRecordBytes, Use::kEnd)) {
+    return wait_for_room(kSmallRecordBytes, Use::kEnd, [this, id, d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) d(fail(*error));
+      else remove(id, std::move(d));
+    });
+  }
+  remove_entries({entry}, [done = std::move(done)](Result<std::uint64_t> removed) mutable {
+    if (!removed) done(fail(std::move(removed.error())));
+    else done(*removed == 1);
+  });
+}
+
+void Engine::Impl::purge(KindMask mask, Duration older_than, Done<std::uint64_t> done) {
+  if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
+  const auto before = clock_.wall().ns - std::max(older_than, Duration(0)).count();
+  std::vector<Entry*> entries;
+  store_.each([&](Entry& entry) {
+    const bool waits = entry.state == EntryState::kReady || entry.state == EntryState::kDelayed;
+    if (waits && mask.has(entry.kind()) && entry.created_at.ns <= before) entries.push_back(&entry);
+  });
+  const auto bytes = kSmallRecordBytes * entries.size();
+  if (blocked(bytes, Use::kEnd)) {
+    return wait_for_room(bytes, Use::kEnd, [this, mask, older_than, d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) d(fail(*error));
+      else purge(mask, older_than, std::move(d));
+    });
+  }
+  std::sort(entries.begin(), entries.end(), [](const Entry* a, const Entry* b) { return a->id < b->id; });
+  remove_entries(entries, std::move(done));
+}
+
+void Engine::Impl::purge_dead(MessageId id, Done<std::uint64_t> done) {
+  if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
+  Entry* entry = store_.find(id);
+  if (entry == nullptr || entry->state != EntryState::kDead) {
+    return done(fail(Errc::kNotFound, fmt::format("no dead letter has the id {}", id.value())));
+  }
+  if (blocked(kSmallRecordBytes, Use::kEnd)) {
+    return wait_for_room(kSmallRecordBytes, Use::kEnd, [this, id, d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) d(fail(*error));
+      else purge_dead(id, std::move(d));
+    });
+  }
+  remove_entries({entry}, std::move(done));
+}
+
+void Engine::Impl::purge_dead_older(Duration older_than, Done<std::uint64_t> done) {
+  if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
+  const auto before_ms = (clock_.wall().ns - std::max(older_than, Duration(0)).count()) / 1'000'000;
+  std::vector<Entry*> entries;
+  store_.each_dead(nullptr, [&](const Entry& entry) {
+    if (entry.extra->died_at_ms > before_ms) return false;
+    entries.push_back(store_.find(entry.id));
+    return true;
+  });
+  const auto bytes = kSmallRecordBytes * entries.size();
+  if (blocked(bytes, Use::kEnd)) {
+    return wait_for_room(bytes, Use::kEnd, [this, older_than, d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) d(fail(*error));
+      else purge_dead_older(older_than, std::move(d));
+    });
+  }
+  remove_entries(entries, std::move(done));
+}
+
+void Engine::Impl::set_paused(KindMask paused, Done<KindMask> done) {
+  if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
+  if (paused.bits() == state_.paused_kinds) return done(paused);
+  auto next = state_;
+  next.paused_kinds = paused.bits();
+  when_durable(append_state(next), [paused, done = std::move(done)](const Error* error) mutable {
+    if (error != nullptr) done(fail(*error));
+    else done(paused);
+  });
+  serve_waiters();
+}
+
+std::vector<QueuedMessage> Engine::Impl::peek(std::size_t count, KindMask mask, std::optional<std::pair<Priority, MessageId>> after) const {
+  std::vector<QueuedMessage> found;
+  count = std::min(count, kPeekMax);
+  for (const auto priority : {Priority::kCritical, Priority::kHigh, Priority::kNormal, Priority::kLow}) {
+    if (after && priority > after->first) continue;
+    const auto behind = after && priority == after->first ? after->second : MessageId(0);
+    std::vector<const Entry*> merged;
+    for (const auto& kind : kinds()) {
+      if (kind.priority != priority || !mask.has(kind.kind)) continue;
+      std::size_t left = count - found.size();
+      store_.each_ready(kind.kind, behind, [&](const Entry& entry) {
+        if (left == 0) return false;
+        merged.push_back(&entry);
+        return --left > 0;
+      });
+    }
+    std::sort(merged.begin(), merged.end(), [](const Entry* a, const Entry* b) { return a->id < b->id; });
+    for (const Entry* entry : merged) {
+      if (found.size() == count) return found;
+      found.push_back(store_.describe(*entry));
+    }
+  }
+  return found;
+}
+
+Found Engine::Impl::find(MessageId id) const {
+  Found found;
+  const Entry* entry = store_.find(id);
+  if (entry == nullptr || entry->state == EntryState::kPending) return found;
+  switch (entry->state) {
+    case EntryState::kPending: break;
+    case EntryState::kReady: found.state = MessageState::kReady; break;
+    case EntryState::kDelayed:
+      found.state = MessageState::kDelayed;
+      found.ready_at = WallTime::from_ms(entry->not_before_ms);
+      break;
+    case EntryState::kLeased:
+      found.state = MessageState::kLeased;
+      if (const auto deadline = store_.mono_deadline(*entry)) found.lease_until = clock_.wall() + (*deadline - clock_.mono());
+      break;
+    case EntryState::kDead: found.state = MessageState::kDead; break;
+  }
+  found.message = store_.describe(*entry);
+  return found;
+}
+
+}  // namespace qh::queue

@@ -1,0 +1,350 @@
+// The engine: what goes out.
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "queue/engine_impl.h"
+
+namespace qh::queue {
+namespace {
+
+constexpr std::array kPriorities = {Priority::kCritical, Priority::kHigh, Priority::kNormal, Priority::kLow};
+constexpr std::uint32_t kLeaseMax = 1'000;
+constexpr std::size_t kErrorBytesMax = 1'024;
+/// Room in the log for one small record in a batch of its own.
+constexpr std::uint64_t kSmallRecordBytes = 128;
+
+std::string clipped(std::string text) {
+  if (text.size() > kErrorBytesMax) {
+    text.resize(kErrorBytesMax);
+    while (!text.empty() && !is_utf8(text)) text.pop_back();
+  }
+  return text;
+}
+
+}  // namespace
+
+// Strict priority, unless `fairness` has let enough of a higher class pass.
+Entry* Engine::Impl::pick(KindMask mask) {
+  mask = mask.without(KindMask(state_.paused_kinds));
+  std::array<Entry*, kPriorities.size()> heads{};
+  for (std::size_t i = 0; i < kPriorities.size(); ++i) heads[i] = store_.first(mask, kPriorities[i]);
+  const auto next_from = [&](std::size_t from) {
+    while (from < heads.size() && heads[from] == nullptr) ++from;
+    return from;
+  };
+  auto chosen = next_from(0);
+  if (chosen == heads.size()) return nullptr;
+  if (options_.fairness == 0) return heads[chosen];
+  for (auto lower = next_from(chosen + 1); lower < heads.size() && streak_[chosen] >= options_.fairness; lower = next_from(chosen + 1)) {
+    streak_[chosen] = 0;
+    chosen = lower;
+  }
+  ++streak_[chosen];
+  return heads[chosen];
+}
+
+// -- Take ----------------------------------------------------------------------------------------------------
+
+Engine::WaitId Engine::Impl::take(HandOut request, Done<std::optional<Taken>> done) {
+  if (auto running = check_running(); !running) {
+    done(fail(std::move(running.error())));
+    return 0;
+  }
+  if (blocked(kSmallRecordBytes, Use::kEnd)) {
+    wait_for_room(kSmallRecordBytes, Use::kEnd, [this, request, d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) d(fail(*error));
+      else take(request, std::move(d));
+    });
+    return 0;
+  }
+  if (Entry* entry = pick(request.kinds); entry != nullptr) {
+    give(*entry, std::move(done));
+    return 0;
+  }
+  if (request.wait_until <= clock_.mono()) {
+    done(std::optional<Taken>());
+    return 0;
+  }
+  if (waiters_.size() >= options_.max_waiters) {
+    done(fail(Error(Errc::kQueueFull, "too many calls wait for a message already").about("max_waiters")));
+    return 0;
+  }
+  Waiter waiter;
+  waiter.kinds = request.kinds;
+  waiter.until = request.wait_until;
+  waiter.take = std::move(done);
+  return waiters_.add(std::move(waiter));
+}
+
+// The record of the hand-out is durable before anybody sees the message. One that is only in memory needs
+// none: after a crash it is gone.
+void Engine::Impl::give(Entry& entry, Done<std::optional<Taken>> done) {
+  const auto now = clock_.mono();
+  if (!is_logged(entry)) {
+    ++state_.counters.taken;
+    hand_outs_async_.add(1, now);
+    end_entry(entry);
+    return done(std::optional<Taken>(Taken(store_.extract(entry))));
+  }
+  const auto ordinal = append_id(wal::RecordType::kTake, entry.id);
+  ++state_.counters.taken;
+  hand_outs_sync_.add(1, now);
+  end_entry(entry);
+  when_durable(ordinal, [message = std::make_unique<QueuedMessage>(store_.extract(entry)), done = std::move(done)](const Error* error) mutable {
+    if (error != nullptr) done(fail(*error));
+    else done(std::optional<Taken>(Taken(std::move(*message))));
+  });
+}
+
+// -- Lease ---------------------------------------------------------------------------------------------------
+
+Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done) {
+  auto checked = check_running();
+  if (checked && (max == 0 || max > kLeaseMax)) checked = fail(Error(Errc::kInvalid, "max: must be 1 to 1000").about("max"));
+  if (checked && (duration < options_.lease_min || duration > options_.lease_max)) {
+    checked = fail(Error(Errc::kInvalid, fmt::format("duration_ms: must be {} to {}", options_.lease_min.count() / 1'000'000,
+                                                     options_.lease_max.count() / 1'000'000))
+                       .about("duration_ms"));
+  }
+  if (!checked) {
+    done(fail(std::move(checked.error())));
+    return 0;
+  }
+  const auto bytes = std::uint64_t{kSmallRecordBytes} * max;
+  const bool no_ids = !ids_ready(max, true);
+  if (no_ids || blocked(bytes, Use::kEnd)) {
+    auto again = [this, request, max, duration, d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) d(fail(*error));
+      else lease(request, max, duration, std::move(d));
+    };
+    if (no_ids) wait_for_ids(std::move(again));
+    else wait_for_room(bytes, Use::kEnd, std::move(again));
+    return 0;
+  }
+  if (store_.any_ready(request.kinds.without(KindMask(state_.paused_kinds)))) {
+    give_leases(request.kinds, max, duration, std::move(done));
+    return 0;
+  }
+  if (request.wait_until <= clock_.mono()) {
+    done(std::vector<Leased>());
+    return 0;
+  }
+  if (waiters_.size() >= options_.max_waiters) {
+    done(fail(Error(Errc::kQueueFull, "too many calls wait for a message already").about("max_waiters")));
+    return 0;
+  }
+  Waiter waiter;
+  waiter.kinds = request.kinds;
+  waiter.until = request.wait_until;
+  waiter.max = max;
+  waiter.duration = duration;
+  waiter.lease = std::move(done);
+  return waiters_.add(std::move(waiter));
+}
+
+void Engine::Impl::give_leases(KindMask mask, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done) {
+  std::vector<LeaseId> leases;
+  wal::Ordinal wait_for = 0;
+  const auto now = clock_.mono();
+  for (std::uint32_t i = 0; i < max; ++i) {
+    Entry* entry = pick(mask);
+    if (entry == nullptr) break;
+    const LeaseId lease(next_lease_id_++);
+    const auto deliveries = static_cast<std::uint16_t>(entry->deliveries + 1);
+    if (is_logged(*entry)) {
+      const wal::Lease record{entry->id, lease, deliveries};
+      wait_for = append(wal::RecordType::kLease, [&](Bytes& out) { wal::encode(record, out); });
+    }
+    (is_logged(*entry) ? hand_outs_sync_ : hand_outs_async_).add(1, now);
+    ++state_.counters.leased;
+    entry->deliveries = deliveries;
+    store_.make_leased(*entry, lease);
+    leases.push_back(lease);
+  }
+  reserve_ids();
+  if (wait_for == 0) return finish_leases(std::move(leases), duration, std::move(done));
+  when_durable(wait_for, [this, duration, leases = std::move(leases), done = std::move(done)](const Error* error) mutable {
+    if (error != nullptr) done(fail(*error));
+    else finish_leases(std::move(leases), duration, std::move(done));
+  });
+}
+
+/// The clock of a lease starts when its holder hears of it.
+void Engine::Impl::finish_leases(std::vector<LeaseId> leases, Duration duration, Done<std::vector<Leased>> done) {
+  std::vector<Leased> given;
+  const auto deadline = clock_.mono() + duration;
+  const auto deadline_wall = clock_.wall() + duration;
+  for (const auto lease : leases) {
+    Entry* entry = store_.find(lease);
+    if (entry == nullptr) continue;  // given back by a stop
+    store_.set_lease_deadline(*entry, deadline);
+    given.push_back({lease, deadline_wall, store_.describe(*entry)});
+  }
+  done(std::move(given));
+}
+
+// -- Waiters -------------------------------------------------------------------------------------------------
+
+void Engine::Impl::cancel(WaitId wait) {
+  if (auto waiter = waiters_.take_out(wait)) waiter->fail(Error(Errc::kTimeout, "the wait was cancelled"));
+}
+
+// Who has waited longest is served first. A completion may call the engine again: that call must not serve
+// out of turn.
+void Engine::Impl::serve_waiters() {
+  if (serving_ || engine_state_ != EngineState::kRunning) return;
+  serving_ = true;
+  while (waiters_.size() > 0) {
+    KindMask ready;
+    for (const auto& kind : kinds()) {
+      if (store_.oldest_ready(kind.kind) != nullptr) ready = ready | KindMask::of(kind.kind);
+    }
+    ready = ready.without(KindMask(state_.paused_kinds));
+    const Waiter* first = ready.empty() ? nullptr : waiters_.first_for(ready);
+    if (first == nullptr) break;
+    auto waiter = *waiters_.take_out(first->id);
+    const HandOut request{waiter.kinds, waiter.until};
+    if (waiter.max == 0) take(request, std::move(waiter.take));
+    else lease(request, waiter.max, waiter.duration, std::move(waiter.lease));
+  }
+  serving_ = false;
+}
+
+// -- Answers to leases -----------------------------------------------------------------------------------------
+
+std::vector<Entry*> Engine::Impl::held_by(const std::vector<LeaseId>& leases, LeaseOutcome& outcome) const {
+  std::vector<Entry*> entries;
+  boost::unordered_flat_set<std::uint64_t> seen;
+  for (const auto lease : leases) {
+    Entry* entry = store_.find(lease);
+    // The same lease twice in one list counts once.
+    if (entry == nullptr || !seen.insert(lease.value()).second) outcome.lost.push_back(lease);
+    else entries.push_back(entry);
+  }
+  outcome.done = entries.size();
+  return entries;
+}
+
+void Engine::Impl::ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
+  if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
+  const auto bytes = std::uint64_t{kSmallRecordBytes} * leases.size();
+  if (blocked(bytes, Use::kEnd)) {
+    return wait_for_room(bytes, Use::kEnd, [this, leases = std::move(leases), d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) d(fail(*error));
+      else ack(std::move(leases), std::move(d));
+    });
+  }
+  LeaseOutcome outcome;
+  wal::Ordinal wait_for = 0;
+  for (Entry* entry : held_by(leases, outcome)) {
+    if (is_logged(*entry)) wait_for = append_id(wal::RecordType::kAck, entry->id);
+    ++state_.counters.acked;
+    end_entry(*entry);
+    store_.erase(*entry);
+  }
+  if (wait_for == 0) return done(std::move(outcome));
+  when_durable(wait_for, [outcome = std::move(outcome), done = std::move(done)](const Error* error) mutable {
+    if (error != nullptr) done(fail(*error));
+    else done(std::move(outcome));
+  });
+}
+
+Duration Engine::Impl::nack_delay(std::uint32_t deliveries) {
+  const double seconds = std::min(60.0, std::exp2(std::min<std::uint32_t>(deliveries, 6)));
+  const double spread = 0.8 + 0.4 * rng_.fraction();
+  return Duration(static_cast<std::int64_t>(seconds * spread * 1e9));
+}
+
+void Engine::Impl::nack(std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error, Done<LeaseOutcome> done) {
+  auto checked = check_running();
+  if (checked && delay && (*delay < Duration(0) || *delay > std::chrono::hours(24 * 365))) {
+    checked = fail(Error(Errc::kInvalid, "delay_ms: must be 0 to one year").about("delay_ms"));
+  }
+  if (!checked) return done(fail(std::move(checked.error())));
+  error = clipped(std::move(error));
+  const auto bytes = (kSmallRecordBytes + error.size()) * leases.size();
+  if (blocked(bytes, Use::kEnd)) {
+    return wait_for_room(bytes, Use::kEnd, [this, leases = std::move(leases), delay, error, d = std::move(done)](const Error* e) mutable {
+      if (e != nullptr) d(fail(*e));
+      else nack(std::move(leases), delay, std::move(error), std::move(d));
+    });
+  }
+  LeaseOutcome outcome;
+  const auto now = clock_.mono();
+  const auto now_wall = clock_.wall();
+  wal::Ordinal wait_for = 0;
+  for (Entry* entry : held_by(leases, outcome)) {
+    const auto wait = delay.value_or(nack_delay(entry->deliveries));
+    if (is_logged(*entry)) {
+      const std::int64_t ready_at_ms = wait > Duration(0) ? (now_wall + wait).ms() : 0;
+      const wal::Nack record{entry->id, entry->deliveries, ready_at_ms, error};
+      wait_for = append(wal::RecordType::kNack, [&](Bytes& out) { wal::encode(record, out); });
+    }
+    ++state_.counters.nacked;
+    if (!error.empty()) entry->more().last_error = error;
+    if (entry->deliveries >= options_.max_deliveries) to_dead(*entry, DeadReason::kMaxDeliveries, error.empty() ? "given back by its consumer" : error);
+    else if (wait > Duration(0)) store_.delay_for(*entry, now + wait, now_wall + wait);
+    else store_.make_ready(*entry);
+  }
+  auto answer = [outcome = std::move(outcome), done = std::move(done)](const Error* e) mutable {
+    if (e != nullptr) done(fail(*e));
+    else done(std::move(outcome));
+  };
+  if (wait_for != 0) when_durable(newest_of(wait_for), std::move(answer));
+  else answer(nullptr);
+  serve_waiters();
+}
+
+Result<LeaseOutcome> Engine::Impl::extend(const std::vector<LeaseId>& leases, Duration duration) {
+  if (auto running = check_running(); !running) return fail(std::move(running.error()));
+  if (duration < options_.lease_min || duration > options_.lease_max) {
+    return fail(Error(Errc::kInvalid, fmt::format("duration_ms: must be {} to {}", options_.lease_min.count() / 1'000'000,
+                                                  options_.lease_max.count() / 1'000'000))
+                    .about("duration_ms"));
+  }
+  LeaseOutcome outcome;
+  const auto deadline = clock_.mono() + duration;
+  for (Entry* entry : held_by(leases, outcome)) {
+    if (!entry->extra->held) store_.set_lease_deadline(*entry, deadline);
+  }
+  return outcome;
+}
+
+void Engine::Impl::hold(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
+  if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
+  const auto bytes = std::uint64_t{kSmallRecordBytes} * leases.size();
+  if (blocked(bytes, Use::kEnd)) {
+    return wait_for_room(bytes, Use::kEnd, [this, leases = std::move(leases), d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) d(fail(*error));
+      else hold(std::move(leases), std::move(d));
+    });
+  }
+  LeaseOutcome outcome;
+  wal::Ordinal wait_for = 0;
+  for (Entry* entry : held_by(leases, outcome)) {
+    if (is_logged(*entry)) wait_for = append_id(wal::RecordType::kHold, entry->id);
+    entry->deliveries = 0;
+    store_.hold(*entry);
+  }
+  if (wait_for == 0) return done(std::move(outcome));
+  when_durable(wait_for, [outcome = std::move(outcome), done = std::move(done)](const Error* error) mutable {
+    if (error != nullptr) done(fail(*error));
+    else done(std::move(outcome));
+  });
+}
+
+/// A lease that ran out: back in its place, or dead after too many. True: it is ready again.
+void Engine::Impl::lease_expired(Entry& entry) {
+  ++state_.counters.expired_leases;
+  if (entry.deliveries >= options_.max_deliveries) {
+    const auto& last = entry.extra->last_error;
+    to_dead(entry, DeadReason::kMaxDeliveries, last.empty() ? "its lease ran out" : last);
+  } else {
+    store_.make_ready(entry);
+  }
+}
+
+}  // namespace qh::queue

@@ -1,0 +1,242 @@
+// queue/engine_impl.h - the parts of the engine and how they hold together. Private to the room.
+//
+// Every change of durable state goes the same way: ask for room in the log, append the record, change the
+// memory, and answer when the record's batch is durable. Append comes before the change, so that the state
+// which a new segment's header carries is the one before its first record.
+//
+//   engine_submit.cpp   in: submit, batches, idempotency
+//   engine_handout.cpp  out: take, lease, ack, nack, hold, waiters
+//   engine_dead.cpp     dead letters, expiry, remove, purge, pause
+//   engine_log.cpp      room, commits, ids, compaction
+//   engine_replay.cpp   recovery
+//   engine_metrics.cpp  figures and health
+//   engine.cpp          the public face, time, open and stop
+#pragma once
+
+#include <deque>
+#include <optional>
+
+#include "base/histogram.h"
+#include "queue/admission.h"
+#include "queue/engine.h"
+#include "queue/key_window.h"
+#include "queue/log_recovery.h"
+#include "queue/log_records.h"
+#include "queue/log_writer.h"
+#include "queue/segment_pool.h"
+#include "queue/segment_table.h"
+#include "queue/store.h"
+#include "queue/waiters.h"
+
+namespace qh::queue {
+
+class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
+ public:
+  Impl(Storage& storage, Clock& clock, Rng& rng, Options options, Hooks hooks);
+
+  void open(wal::RecoveryMode mode, Done<RecoveryReport> done);
+  void stop(Done<void> done);
+  void pump();
+  void tick();
+  MonoTime next_wakeup() const;
+
+  void submit(Submission submission, Done<Submitted> done);
+  void submit_batch(std::vector<Submission> submissions, Done<std::vector<Submitted>> done);
+  void submit_held(Submission submission, Done<Leased> done);
+
+  WaitId take(HandOut request, Done<std::optional<Taken>> done);
+  WaitId lease(HandOut request, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done);
+  void cancel(WaitId wait);
+  void ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done);
+  void nack(std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error, Done<LeaseOutcome> done);
+  Result<LeaseOutcome> extend(const std::vector<LeaseId>& leases, Duration duration);
+  void hold(std::vector<LeaseId> leases, Done<LeaseOutcome> done);
+
+  std::vector<QueuedMessage> peek(std::size_t count, KindMask kinds, std::optional<std::pair<Priority, MessageId>> after) const;
+  Found find(MessageId id) const;
+  void remove(MessageId id, Done<bool> done);
+  void purge(KindMask kinds, Duration older_than, Done<std::uint64_t> done);
+  void set_paused(KindMask paused, Done<KindMask> done);
+
+  std::vector<DeadLetter> dead_letters(std::optional<MessageId> after, std::size_t limit) const;
+  void retry_dead(MessageId id, Done<std::uint64_t> done);
+  void retry_all_dead(double per_second, Done<std::uint64_t> done);
+  void purge_dead(MessageId id, Done<std::uint64_t> done);
+  void purge_dead_older(Duration older_than, Done<std::uint64_t> done);
+  void compact_wal(Done<void> done);
+  Metrics metrics() const;
+
+  const Options options_;
+  EngineState engine_state_ = EngineState::kClosed;
+  Store store_;
+  wal::QueueState state_;  ///< as the log knows it: ids are ceilings
+
+ private:
+  friend class Engine;
+
+  /// What a record is for decides how much room it must leave to others: submits leave enough for takes
+  /// and acks, those leave enough for the compactor, which makes room.
+  enum class Use : std::uint8_t { kSubmit, kEnd, kCompact };
+  enum class Room : std::uint8_t { kEnough, kWait, kNone };
+  using CommitFn = UniqueFunction<void(const Error*)>;
+
+  struct Commit {
+    wal::Ordinal ordinal = 0;
+    CommitFn fn;
+  };
+  struct Parked {
+    std::uint64_t bytes = 0;
+    Use use{};
+    UniqueFunction<void(const Error*)> again;  ///< null: try again; else: answer this
+  };
+  struct Admitted {
+    Kind kind{};
+    Durability durability{};
+    KeyEntry* seen = nullptr;  ///< the key was seen: nothing is stored
+  };
+  struct RetryJob {
+    double per_second = 0;
+    std::uint64_t left = 0;
+    MonoTime last;
+  };
+  struct CompactRequest {
+    std::uint64_t through_segment = 0;
+    Done<void> done;
+  };
+
+  // wal::LogWriter::Owner
+  wal::QueueState state_now() const override { return state_; }
+  void on_placed(wal::Ordinal ordinal, std::uint64_t segment) override;
+  void on_durable(wal::Ordinal ordinal) override;
+  void on_segment_started(const wal::PreparedSegment& segment) override;
+  void on_failed(const Error& error) override;
+  void on_batch_written(std::uint32_t records, Duration took) override;
+
+  // wal::Replay
+  void on_segment(const wal::SegmentOnDisk& segment) override;
+  void on_state(const wal::QueueState& state) override;
+  Result<void> on_record(const wal::RecordView& record, wal::Ordinal ordinal) override;
+  void on_gap(std::uint64_t from_seq, std::uint64_t to_seq) override;
+  Result<void> replay_put(const wal::Put& put, wal::Ordinal ordinal, std::uint32_t bytes);
+  Result<void> replay_change(const wal::RecordView& record);
+  void replay_end(Entry& entry);
+  void drop_open_group();
+  void settle_after_replay();
+  Task<void> run_open(wal::RecoveryMode mode, Done<RecoveryReport> done);
+  void start_log(wal::Recovered& recovered);
+  Task<void> run_stop(Done<void> done);
+  Task<Result<void>> write_out();
+  Task<Result<void>> durable(wal::Ordinal ordinal);
+
+  // In
+  Result<void> check_running() const;
+  Result<Admitted> admit(const Submission& submission, MonoTime now) const;
+  Result<void> check_options(const SubmitOptions& options) const;
+  Result<void> check_load(const std::vector<Submission>& submissions, const std::vector<Admitted>& admitted) const;
+  Error refuse(Error error);
+  Entry& make_entry(Submission& submission, const Admitted& admitted, WallTime now_wall, MonoTime now);
+  void settle_new(Entry& entry);
+  void store_batch(std::vector<Submission> submissions, std::vector<Admitted> admitted, Durability durability,
+                   Done<std::vector<Submitted>> done);
+  void submit_duplicate(const Admitted& admitted, Durability wanted, Done<Submitted> done);
+  void count_submits(Durability durability, std::uint64_t count, MonoTime now);
+  bool ids_ready(std::uint64_t count, bool leases) const;
+
+  // Out
+  Entry* pick(KindMask kinds);
+  void serve_waiters();
+  void give(Entry& entry, Done<std::optional<Taken>> done);
+  void give_leases(KindMask kinds, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done);
+  void finish_leases(std::vector<LeaseId> leases, Duration duration, Done<std::vector<Leased>> done);
+  void lease_expired(Entry& entry);
+  std::vector<Entry*> held_by(const std::vector<LeaseId>& leases, LeaseOutcome& outcome) const;
+  Duration nack_delay(std::uint32_t deliveries);
+
+  // Dead letters, tidying
+  void to_dead(Entry& entry, DeadReason reason, std::string error);
+  void revive(Entry& entry);
+  void limit_dead(WallTime now);
+  void remove_entries(const std::vector<Entry*>& entries, Done<std::uint64_t> done);
+  void wall_due(Entry& entry, WallTime now);
+  void work_retry_job(MonoTime now);
+
+  // The log
+  Room room(std::uint64_t bytes, Use use) const;
+  Error no_room() const;
+  bool blocked(std::uint64_t bytes, Use use) const;
+  /// `again` runs when there is room, or is told at once that there will be none.
+  void wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<void(const Error*)> again);
+  void wait_for_ids(UniqueFunction<void(const Error*)> again);
+  /// An ordinal to wait for that is not below any that is waited for already.
+  wal::Ordinal newest_of(wal::Ordinal ordinal) const;
+  template <class Fill>
+  wal::Ordinal append(wal::RecordType type, Fill&& fill) {
+    last_ordinal_ = writer_->append(type, std::forward<Fill>(fill));
+    want_pump();
+    return last_ordinal_;
+  }
+  void retry_parked();
+  void want_pump();
+  void when_durable(wal::Ordinal ordinal, CommitFn fn);
+  wal::Ordinal append_put(Entry& entry, std::uint16_t group_left, bool carried);
+  wal::Ordinal append_id(wal::RecordType type, MessageId id);
+  wal::Ordinal append_state(const wal::QueueState& next);
+  void end_entry(Entry& entry);
+  void erase_key(KeyEntry& key);
+  void reserve_ids();
+  void compact();
+  bool should_compact() const;
+  void carry_head();
+  void advance_head();
+  void check_compact_requests();
+  void pool_changed();
+  std::uint32_t put_bytes(const Entry& entry) const;
+  bool log_ok() const { return engine_state_ == EngineState::kRunning || engine_state_ == EngineState::kStopping; }
+  bool is_logged(const Entry& entry) const { return entry.ordinal != 0; }
+  std::vector<HealthPart> health(const Metrics& metrics, MonoTime now) const;
+  void warn(std::string_view line);
+
+  Storage& storage_;
+  Clock& clock_;
+  Rng& rng_;
+  Hooks hooks_;
+  Admission admission_;
+  KeyWindow keys_;
+  Waiters waiters_;
+  SegmentTable segments_;
+  std::optional<wal::SegmentPool> pool_;
+  std::optional<wal::LogWriter> writer_;
+  std::deque<Commit> commits_;
+  std::deque<Parked> parked_;
+  std::deque<UniqueFunction<void(const Error*)>> waiting_for_ids_;
+
+  std::uint64_t next_message_id_ = 1, next_lease_id_ = 1;
+  std::uint64_t durable_message_ids_ = 1, durable_lease_ids_ = 1;  ///< ceilings that are on disk
+  std::uint64_t id_block_ = 0;
+  wal::Ordinal durable_ordinal_ = 0, last_ordinal_ = 0;  ///< last: of the newest record
+  bool reserving_ = false;
+  bool pump_wanted_ = false;
+  bool head_moving_ = false;
+  bool serving_ = false;
+  std::array<std::uint32_t, 4> streak_{};
+  std::optional<RetryJob> retry_job_;
+  std::vector<CompactRequest> compact_requests_;
+  std::vector<Entry*> open_group_;
+  std::uint32_t open_group_left_ = 0;
+  std::uint64_t lost_groups_ = 0;
+
+  MonoTime opened_at_, last_append_, stop_deadline_ = MonoTime::never();
+  std::optional<WallTime> last_message_at_;
+  std::uint64_t torn_bytes_ = 0, compactions_ = 0;
+  mutable Refusals refusals_;
+  WindowedHistogram submit_latency_{std::chrono::seconds(10)}, fsync_latency_{std::chrono::seconds(10)},
+      batch_records_{std::chrono::seconds(10)};
+  RateCounter submits_sync_{std::chrono::seconds(5)}, submits_async_{std::chrono::seconds(5)},
+      hand_outs_sync_{std::chrono::seconds(5)}, hand_outs_async_{std::chrono::seconds(5)},
+      accepted_{std::chrono::seconds(10)}, refused_{std::chrono::seconds(10)};
+  std::optional<Error> failure_;
+  UniqueFunction<void()> stop_timed_out_, mark_waiter_;
+  Task<void> open_task_, stop_task_;
+};
+
+}  // namespace qh::queue

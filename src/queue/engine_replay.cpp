@@ -1,0 +1,255 @@
+// The engine: from the log back to memory.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "queue/engine_impl.h"
+
+namespace qh::queue {
+namespace {
+constexpr std::uint64_t kFirstRecordBytes = 4 * wal::kBlockBytes;
+}
+
+void Engine::Impl::on_segment(const wal::SegmentOnDisk& segment) {
+  segments_.started(segment.index, segment.bytes, segment.ordinal);
+}
+
+void Engine::Impl::on_state(const wal::QueueState& state) {
+  const auto next_message = std::max(state_.next_message_id, state.next_message_id);
+  const auto next_lease = std::max(state_.next_lease_id, state.next_lease_id);
+  state_ = state;
+  state_.next_message_id = next_message;
+  state_.next_lease_id = next_lease;
+}
+
+void Engine::Impl::on_gap(std::uint64_t, std::uint64_t) { drop_open_group(); }
+
+// A batch submit whose last put never got to the disk has never been acknowledged: none of it counts.
+void Engine::Impl::drop_open_group() {
+  for (Entry* entry : open_group_) {
+    --state_.counters.submitted_sync;
+    if (entry->key != nullptr) erase_key(*entry->key);
+    end_entry(*entry);
+    store_.erase(*entry);
+  }
+  if (!open_group_.empty()) ++lost_groups_;
+  open_group_.clear();
+  open_group_left_ = 0;
+}
+
+Result<void> Engine::Impl::on_record(const wal::RecordView& record, wal::Ordinal ordinal) {
+  if (record.type == wal::RecordType::kPut) {
+    const auto put = wal::decode_put(record.payload);
+    if (!put) return fail(Errc::kCorrupt, "a put record that this program cannot read");
+    if (!open_group_.empty() && put->group_left != open_group_left_ - 1) drop_open_group();
+    return replay_put(*put, ordinal, record.bytes);
+  }
+  drop_open_group();
+  if (record.type == wal::RecordType::kState) {
+    const auto state = wal::decode_state(record.payload);
+    if (!state) return fail(state.error());
+    on_state(*state);
+    return {};
+  }
+  if (record.type == wal::RecordType::kKey) {
+    const auto key = wal::decode_key(record.payload);
+    if (!key) return fail(Errc::kCorrupt, "a key record that this program cannot read");
+    KeyEntry* known = keys_.find(key->key);
+    const auto bytes = wal::key_record_bytes(key->key.size());
+    if (known != nullptr && known->ordinal != 0) segments_.drop_live(known->ordinal, bytes);
+    if (known == nullptr) known = &keys_.add(key->key, key->id, key->kind, key->created_at, clock_.wall(), clock_.mono());
+    segments_.add_live(ordinal, bytes);
+    keys_.logged(*known, ordinal);
+    return {};
+  }
+  return replay_change(record);
+}
+
+Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal, std::uint32_t bytes) {
+  Entry* entry = store_.find(put.id);
+  if (entry != nullptr) {
+    // Carried forward by compaction: the same message, as it stood then.
+    segments_.drop_live(entry->ordinal, entry->record_bytes);
+  } else {
+    entry = &store_.add(put.id, Body(put.body), put.created_at, put.submitted_by);
+    if (!put.carried) ++state_.counters.submitted_sync;
+  }
+  entry->not_before_ms = put.not_before_ms;
+  entry->expires_at_ms = put.expires_at_ms;
+  entry->deliveries = put.deliveries;
+  entry->record_bytes = bytes;
+  store_.logged(*entry, ordinal);
+  segments_.add_live(ordinal, bytes);
+  state_.next_message_id = std::max(state_.next_message_id, put.id.value() + 1);
+  if (!put.last_error.empty()) entry->more().last_error = put.last_error;
+  if (!put.key.empty()) {
+    KeyEntry* key = keys_.find(put.key);
+    if (key == nullptr) key = &keys_.add(put.key, put.id, entry->kind(), put.created_at, clock_.wall(), clock_.mono());
+    key->message = entry;
+    entry->key = key;
+    keys_.logged(*key, ordinal);
+  }
+  if (put.death && entry->state != EntryState::kDead) store_.make_dead(*entry, put.death->reason, WallTime::from_ms(put.death->at_ms));
+  if (put.group_left > 0) open_group_.push_back(entry);
+  else open_group_.clear();
+  open_group_left_ = put.group_left;
+  return {};
+}
+
+void Engine::Impl::replay_end(Entry& entry) {
+  end_entry(entry);
+  store_.erase(entry);
+}
+
+// Records about a message that is gone already are of a segment whose puts were carried on or ended.
+Result<void> Engine::Impl::replay_change(const wal::RecordView& record) {
+  using wal::RecordType;
+  auto& counters = state_.counters;
+  const auto unreadable = [&] { return fail(Errc::kCorrupt, fmt::format("a {} record that this program cannot read", wal::record_type_name(record.type))); };
+  if (record.type == RecordType::kLease) {
+    const auto lease = wal::decode_lease(record.payload);
+    if (!lease) return unreadable();
+    ++counters.leased;
+    state_.next_lease_id = std::max(state_.next_lease_id, lease->lease.value() + 1);
+    if (Entry* entry = store_.find(lease->id)) {
+      entry->deliveries = lease->deliveries;
+      entry->not_before_ms = 0;
+    }
+    return {};
+  }
+  if (record.type == RecordType::kNack) {
+    const auto nack = wal::decode_nack(record.payload);
+    if (!nack) return unreadable();
+    ++counters.nacked;
+    if (Entry* entry = store_.find(nack->id)) {
+      entry->deliveries = nack->deliveries;
+      entry->not_before_ms = nack->ready_at_ms;
+      if (!nack->error.empty()) entry->more().last_error = nack->error;
+    }
+    return {};
+  }
+  if (record.type == RecordType::kReturn) {
+    const auto back = wal::decode_return(record.payload);
+    if (!back) return unreadable();
+    if (Entry* entry = store_.find(back->id)) entry->deliveries = back->deliveries;
+    return {};
+  }
+  if (record.type == RecordType::kDead) {
+    const auto dead = wal::decode_dead(record.payload);
+    if (!dead) return unreadable();
+    ++counters.dead_lettered;
+    Entry* entry = store_.find(dead->id);
+    if (entry == nullptr || entry->state == EntryState::kDead) return {};
+    entry->more().last_error = dead->error;
+    store_.make_dead(*entry, dead->reason, WallTime::from_ms(dead->at_ms));
+    return {};
+  }
+  const auto id = wal::decode_id(record.payload);
+  if (!id) return unreadable();
+  Entry* entry = store_.find(*id);
+  switch (record.type) {
+    case RecordType::kTake:
+      ++counters.taken;
+      if (entry != nullptr) replay_end(*entry);
+      return {};
+    case RecordType::kAck:
+      ++counters.acked;
+      if (entry != nullptr) replay_end(*entry);
+      return {};
+    case RecordType::kRemove:
+      ++counters.removed;
+      if (entry != nullptr) replay_end(*entry);
+      return {};
+    case RecordType::kHold:
+      if (entry != nullptr) entry->deliveries = 0;
+      return {};
+    case RecordType::kRevive:
+      ++counters.dead_retried;
+      if (entry == nullptr || entry->state != EntryState::kDead) return {};
+      entry->deliveries = 0;
+      entry->expires_at_ms = 0;
+      store_.make_ready(*entry);
+      return {};
+    default: return unreadable();
+  }
+}
+
+// Leases are void. Who was handed out too often, by starts that a crash cut short, is dead now.
+void Engine::Impl::settle_after_replay() {
+  drop_open_group();
+  keys_.sort();
+  std::vector<Entry*> entries;
+  store_.each([&](Entry& entry) {
+    if (entry.state != EntryState::kDead) entries.push_back(&entry);
+  });
+  std::sort(entries.begin(), entries.end(), [](const Entry* a, const Entry* b) { return a->id < b->id; });
+  const auto now = clock_.wall();
+  for (Entry* entry : entries) {
+    if (entry->deliveries >= options_.max_deliveries) {
+      const auto* last = entry->extra ? &entry->extra->last_error : nullptr;
+      to_dead(*entry, DeadReason::kMaxDeliveries, last == nullptr || last->empty() ? "its consumer, or the node, ended before it answered" : *last);
+    } else if (entry->not_before_ms > now.ms()) {
+      store_.delay_until(*entry, WallTime::from_ms(entry->not_before_ms));
+    } else {
+      store_.make_ready(*entry);
+    }
+  }
+}
+
+void Engine::Impl::start_log(wal::Recovered& recovered) {
+  auto& start = recovered.start;
+  const auto last = start.segment.index;
+  for (const auto& segment : recovered.prepared) pool_->adopt(segment);
+  durable_ordinal_ = last_ordinal_ = start.next_ordinal - 1;
+  next_message_id_ = state_.next_message_id;
+  next_lease_id_ = state_.next_lease_id;
+  writer_->start(std::move(start));
+  pool_->start(last + 1);
+  for (const auto& segment : recovered.retired) pool_->retire(segment);
+}
+
+Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> done) {
+  wal::Recovery recovery(storage_, clock_, rng_, options_, *this, mode);
+  auto recovered = co_await recovery.run();
+  if (!recovered) {
+    engine_state_ = EngineState::kStopped;
+    done(fail(Error(recovered.error()).in("open queue " + options_.name)));
+    co_return;
+  }
+  auto report = recovered->report;
+  report.lost = recovered->lost;
+  report.damaged_files = recovered->damaged_files;
+  pool_.emplace(storage_, clock_, options_.segment_bytes_min,
+                wal::SegmentPool::Hooks{[this] { pool_changed(); }, [this](std::string_view line) { warn(line); }});
+  writer_.emplace(storage_, clock_, rng_, *pool_,
+                  wal::LogWriter::Limits{options_.segment_bytes_min, options_.segment_bytes_max, options_.batches_in_flight}, *this);
+  engine_state_ = EngineState::kRunning;
+  start_log(*recovered);
+  settle_after_replay();
+  if (lost_groups_ > 0) report.notes.push_back(fmt::format("{} batch submits were cut off before they were whole and never acknowledged: nothing of them is kept", lost_groups_));
+  torn_bytes_ = report.torn_bytes;
+  report.messages = store_.depth().total();
+  report.dead_letters = store_.dead_count();
+  opened_at_ = clock_.mono();
+  for (const auto& note : report.notes) warn(note);
+  // The first block of ids is durable before the first answer, and a record of this life with it.
+  const auto reserved = co_await until<Result<void>>([this](auto reserve_done) {
+    wait_for_room(kFirstRecordBytes, Use::kCompact, [this, d = std::move(reserve_done)](const Error* no_room) mutable {
+      if (no_room != nullptr) return d(fail(*no_room));
+      reserve_ids();
+      when_durable(last_ordinal_, [d = std::move(d)](const Error* error) mutable {
+        if (error != nullptr) d(fail(*error));
+        else d(Result<void>());
+      });
+    });
+    retry_parked();
+  });
+  if (!reserved) {
+    done(fail(Error(reserved.error()).in("open queue " + options_.name)));
+    co_return;
+  }
+  serve_waiters();
+  done(std::move(report));
+}
+
+}  // namespace qh::queue

@@ -1,0 +1,311 @@
+// The engine: what comes in.
+#include <algorithm>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "queue/engine_impl.h"
+
+namespace qh::queue {
+namespace {
+
+constexpr std::size_t kKeyBytesMax = 128;
+constexpr std::size_t kSubmitterBytesMax = 255;
+
+tl::unexpected<Error> bad_option(std::string_view name, std::string why) {
+  return fail(Error(Errc::kInvalid, fmt::format("{}: {}", name, why)).about(name));
+}
+
+/// The bytes that max_bytes counts.
+std::uint64_t counted_bytes(const Submission& s) { return s.body.size() + s.options.idempotency_key.size(); }
+
+std::uint64_t record_bytes(const Submission& s) {
+  return wal::put_record_bytes(s.body.size(), s.options.submitted_by.size(), s.options.idempotency_key.size(), 0, false);
+}
+
+}  // namespace
+
+Result<void> Engine::Impl::check_running() const {
+  switch (engine_state_) {
+    case EngineState::kRunning: return {};
+    case EngineState::kFailed: return fail(*failure_);
+    case EngineState::kStopping:
+    case EngineState::kStopped: return fail(Errc::kShuttingDown, "the queue is shutting down");
+    case EngineState::kClosed:
+    case EngineState::kOpening: break;
+  }
+  return fail(Errc::kShuttingDown, "the queue is not open yet");
+}
+
+Error Engine::Impl::refuse(Error error) {
+  refused_.add(1, clock_.mono());
+  switch (error.code) {
+    case Errc::kQueueFull: ++refusals_.queue_full; break;
+    case Errc::kRateLimited: ++refusals_.rate_limited; break;
+    case Errc::kStorageFull: ++refusals_.storage_full; break;
+    case Errc::kStorageFailed: ++refusals_.storage_failed; break;
+    case Errc::kTooLarge: ++refusals_.too_large; break;
+    case Errc::kShuttingDown: ++refusals_.shutting_down; break;
+    default: ++refusals_.invalid; break;
+  }
+  return error;
+}
+
+Result<void> Engine::Impl::check_options(const SubmitOptions& options) const {
+  if (options.idempotency_key.size() > kKeyBytesMax) {
+    return bad_option("idempotency_key", fmt::format("has {} bytes; at most {} are allowed", options.idempotency_key.size(), kKeyBytesMax));
+  }
+  if (options.submitted_by.size() > kSubmitterBytesMax) return bad_option("submitted_by", "is longer than 255 bytes");
+  if (options.not_before && options.not_before->ns < 0) return bad_option("not_before_ms", "is before 1970");
+  if (options.expires_at && options.expires_at->ns <= 0) return bad_option("expires_at_ms", "is before 1970");
+  if (options.id) {
+    if (options.id->value() == 0 || options.id->value() > kIntegerMax) return bad_option("message_id", "must be 1 to 2^53 - 1");
+    if (options.id->value() < next_message_id_) {
+      return fail(Error(Errc::kExists, fmt::format("message_id {} was given already, or may have been: this queue's next is {}",
+                                                   options.id->value(), next_message_id_))
+                      .about("message_id"));
+    }
+  }
+  return {};
+}
+
+// All that concerns one message by itself. Nothing is changed.
+Result<Engine::Impl::Admitted> Engine::Impl::admit(const Submission& submission, MonoTime) const {
+  const auto kind = check(submission.body);
+  if (!kind) return fail(kind.error());
+  if (auto good = check_options(submission.options); !good) return fail(std::move(good.error()));
+  if (auto size = admission_.check_size(*kind, submission.body.size()); !size) return fail(std::move(size.error()));
+  return Admitted{*kind, submission.options.durability.value_or(info(*kind).durability), nullptr};
+}
+
+Entry& Engine::Impl::make_entry(Submission& submission, const Admitted& admitted, WallTime now_wall, MonoTime now) {
+  auto& options = submission.options;
+  const MessageId id = options.id.value_or(MessageId(next_message_id_));
+  next_message_id_ = id.value() + 1;
+  const auto created_at = options.created_at.value_or(now_wall);
+  Entry& entry = store_.add(id, Body(submission.body), created_at, options.submitted_by);
+  if (options.not_before) entry.not_before_ms = options.not_before->ms();
+  if (options.expires_at) entry.expires_at_ms = options.expires_at->ms();
+  if (admitted.kind == Kind::kTransaction) {
+    const auto message = std::get<Transaction>(*decode(submission.body));
+    const auto limit_ms = static_cast<std::int64_t>(message.expires_at.value_or(0)) * 1000;
+    if (limit_ms != 0 && (entry.expires_at_ms == 0 || limit_ms < entry.expires_at_ms)) entry.expires_at_ms = limit_ms;
+  }
+  if (!options.idempotency_key.empty()) {
+    KeyEntry& key = keys_.add(options.idempotency_key, id, admitted.kind, created_at, now_wall, now);
+    key.message = &entry;
+    entry.key = &key;
+  }
+  last_message_at_ = now_wall;
+  return entry;
+}
+
+/// Lets the hand-out see a message whose submit is as durable as it asked for.
+void Engine::Impl::settle_new(Entry& entry) {
+  const auto now = clock_.wall();
+  if (entry.not_before_ms > now.ms()) store_.delay_until(entry, WallTime::from_ms(entry.not_before_ms));
+  else store_.make_ready(entry);
+}
+
+void Engine::Impl::count_submits(Durability durability, std::uint64_t count, MonoTime now) {
+  accepted_.add(count, now);
+  if (durability == Durability::kSync) {
+    state_.counters.submitted_sync += count;
+    submits_sync_.add(count, now);
+  } else {
+    state_.counters.submitted_async += count;
+    submits_async_.add(count, now);
+  }
+}
+
+// A repeat answers with the first one's id once that one is as durable as the repeat asks for: then the
+// answer is as good as the first.
+void Engine::Impl::submit_duplicate(const Admitted& admitted, Durability wanted, Done<Submitted> done) {
+  KeyEntry& key = *admitted.seen;
+  ++state_.counters.duplicates;
+  Submitted answer{key.id, key.kind, false, true};
+  if (wanted == Durability::kAsync || key.ordinal == 0) {
+    // In memory only. A sync repeat makes it durable while it is still there.
+    if (wanted == Durability::kSync && key.message != nullptr && !is_logged(*key.message)) append_put(*key.message, 0, true);
+    if (key.ordinal == 0) return done(answer);
+  }
+  answer.persisted = true;
+  if (wanted == Durability::kAsync || key.ordinal <= durable_ordinal_) return done(answer);
+  when_durable(newest_of(key.ordinal), [answer, done = std::move(done)](const Error* error) mutable {
+    if (error != nullptr) done(fail(*error));
+    else done(answer);
+  });
+}
+
+void Engine::Impl::submit(Submission submission, Done<Submitted> done) {
+  if (auto running = check_running(); !running) return done(fail(refuse(std::move(running.error()))));
+  const auto now = clock_.mono();
+  auto admitted = admit(submission, now);
+  if (!admitted) return done(fail(refuse(std::move(admitted.error()))));
+  const auto durability = admitted->durability;
+  const auto& key = submission.options.idempotency_key;
+  const std::uint64_t log_bytes = durability == Durability::kSync ? record_bytes(submission) : 0;
+  auto again = [&] {
+    return [this, s = std::make_unique<Submission>(std::move(submission)), d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) d(fail(refuse(*error)));
+      else submit(std::move(*s), std::move(d));
+    };
+  };
+  if (!key.empty() && (admitted->seen = keys_.find(key)) != nullptr) {
+    if (log_bytes != 0 && blocked(log_bytes, Use::kSubmit)) return wait_for_room(log_bytes, Use::kSubmit, again());
+    return submit_duplicate(*admitted, durability, std::move(done));
+  }
+  const Admission::Load load{store_.messages(), store_.bytes() + keys_.bytes()};
+  const auto priority = info(admitted->kind).priority;
+  if (auto fits = admission_.check_bounds(load, 1, counted_bytes(submission), priority); !fits) {
+    return done(fail(refuse(std::move(fits.error()))));
+  }
+  if (log_bytes != 0 && blocked(log_bytes, Use::kSubmit)) return wait_for_room(log_bytes, Use::kSubmit, again());
+  if (durability == Durability::kAsync && !ids_ready(1, false)) return wait_for_ids(again());
+  if (auto rate = admission_.check_rate(submission.options.submitted_by, 1, now); !rate) {
+    return done(fail(refuse(std::move(rate.error()))));
+  }
+
+  Entry& entry = make_entry(submission, *admitted, clock_.wall(), now);
+  const Submitted answer{entry.id, admitted->kind, durability == Durability::kSync, false};
+  if (durability == Durability::kAsync) {
+    count_submits(durability, 1, now);
+    settle_new(entry);
+    reserve_ids();
+    done(answer);
+    return serve_waiters();
+  }
+  const auto ordinal = append_put(entry, 0, false);
+  count_submits(durability, 1, now);
+  reserve_ids();
+  when_durable(ordinal, [this, &entry, answer, now, done = std::move(done)](const Error* error) mutable {
+    if (error != nullptr) return done(fail(*error));
+    const auto ended = clock_.mono();
+    submit_latency_.record(static_cast<std::uint64_t>((ended - now).count()), ended);
+    settle_new(entry);
+    done(answer);
+    serve_waiters();
+  });
+}
+
+// -- Batches -------------------------------------------------------------------------------------------------
+
+Result<void> Engine::Impl::check_load(const std::vector<Submission>& submissions, const std::vector<Admitted>& admitted) const {
+  std::uint64_t bytes = 0;
+  auto priority = Priority::kCritical;
+  for (std::size_t i = 0; i < submissions.size(); ++i) {
+    bytes += counted_bytes(submissions[i]);
+    priority = std::min(priority, info(admitted[i].kind).priority);
+  }
+  if (submissions.size() > options_.max_batch_messages || bytes > options_.max_batch_bytes) {
+    const bool by_count = submissions.size() > options_.max_batch_messages;
+    Error error(Errc::kTooLarge, fmt::format("a batch of {} messages and {} bytes; at most {} and {} are allowed", submissions.size(),
+                                             bytes, options_.max_batch_messages, options_.max_batch_bytes));
+    error.size = by_count ? submissions.size() : bytes;
+    error.limit = by_count ? options_.max_batch_messages : options_.max_batch_bytes;
+    return tl::unexpected<Error>(std::move(error));
+  }
+  return admission_.check_bounds({store_.messages(), store_.bytes() + keys_.bytes()}, submissions.size(), bytes, priority);
+}
+
+void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::vector<Submitted>> done) {
+  if (auto running = check_running(); !running) return done(fail(refuse(std::move(running.error()))));
+  if (submissions.empty()) return done(std::vector<Submitted>());
+  const auto now = clock_.mono();
+  std::vector<Admitted> admitted;
+  auto durability = Durability::kAsync;
+  std::uint64_t log_bytes = 0;
+  for (std::size_t i = 0; i < submissions.size(); ++i) {
+    auto one = admit(submissions[i], now);
+    if (one && submissions[i].options.id) one = bad_option("message_id", "is not for batches");
+    if (!one) return done(fail(refuse(std::move(one.error()).in(fmt::format("messages[{}]", i)))));
+    if (one->durability == Durability::kSync) durability = Durability::kSync;
+    log_bytes += record_bytes(submissions[i]);
+    admitted.push_back(*one);
+  }
+  if (auto load = check_load(submissions, admitted); !load) return done(fail(refuse(std::move(load.error()))));
+  const auto count = submissions.size();
+  auto again = [&] {
+    return [this, s = std::move(submissions), d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) d(fail(refuse(*error)));
+      else submit_batch(std::move(s), std::move(d));
+    };
+  };
+  if (durability == Durability::kSync && blocked(log_bytes, Use::kSubmit)) return wait_for_room(log_bytes, Use::kSubmit, again());
+  if (durability == Durability::kAsync && !ids_ready(count, false)) return wait_for_ids(again());
+  if (auto rate = admission_.check_rate(submissions[0].options.submitted_by, count, now); !rate) {
+    return done(fail(refuse(std::move(rate.error()))));
+  }
+  store_batch(std::move(submissions), std::move(admitted), durability, std::move(done));
+}
+
+void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<Admitted> admitted, Durability durability,
+                               Done<std::vector<Submitted>> done) {
+  const auto now = clock_.mono();
+  const auto now_wall = clock_.wall();
+  std::vector<Submitted> answers;
+  std::vector<Entry*> fresh;
+  wal::Ordinal wait_for = 0;
+  for (std::size_t i = 0; i < submissions.size(); ++i) {
+    const auto& key = submissions[i].options.idempotency_key;
+    if (KeyEntry* seen = key.empty() ? nullptr : keys_.find(key); seen != nullptr) {
+      ++state_.counters.duplicates;
+      if (durability == Durability::kSync && seen->message != nullptr && !is_logged(*seen->message) &&
+          std::find(fresh.begin(), fresh.end(), seen->message) == fresh.end()) {
+        append_put(*seen->message, 0, true);
+      }
+      if (durability == Durability::kSync && seen->ordinal > durable_ordinal_) wait_for = newest_of(seen->ordinal);
+      answers.push_back({seen->id, seen->kind, durability == Durability::kSync && seen->ordinal != 0, true});
+      continue;
+    }
+    Entry& entry = make_entry(submissions[i], admitted[i], now_wall, now);
+    fresh.push_back(&entry);
+    answers.push_back({entry.id, admitted[i].kind, durability == Durability::kSync, false});
+  }
+  if (durability == Durability::kAsync) {
+    count_submits(durability, fresh.size(), now);
+    for (Entry* entry : fresh) settle_new(*entry);
+    reserve_ids();
+    done(std::move(answers));
+    return serve_waiters();
+  }
+  for (std::size_t i = 0; i < fresh.size(); ++i) {
+    wait_for = append_put(*fresh[i], static_cast<std::uint16_t>(fresh.size() - 1 - i), false);
+    count_submits(durability, 1, now);
+  }
+  reserve_ids();
+  if (wait_for == 0) return done(std::move(answers));
+  when_durable(wait_for, [this, fresh, now, answers = std::move(answers), done = std::move(done)](const Error* error) mutable {
+    if (error != nullptr) return done(fail(*error));
+    const auto ended = clock_.mono();
+    submit_latency_.record(static_cast<std::uint64_t>((ended - now).count()), ended);
+    for (Entry* entry : fresh) settle_new(*entry);
+    done(std::move(answers));
+    serve_waiters();
+  });
+}
+
+// The type states' submit: what is persisted this way belongs to the caller until it is consumed.
+void Engine::Impl::submit_held(Submission submission, Done<Leased> done) {
+  if (!ids_ready(1, true) && log_ok()) {
+    return wait_for_ids([this, s = std::make_unique<Submission>(std::move(submission)), d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr) d(fail(refuse(*error)));
+      else submit_held(std::move(*s), std::move(d));
+    });
+  }
+  submission.options.durability = Durability::kSync;
+  submission.options.idempotency_key.clear();
+  submission.options.not_before.reset();
+  // The answer comes before anybody who waits is served, so nobody else can have been handed it.
+  submit(std::move(submission), [this, done = std::move(done)](Result<Submitted> result) mutable {
+    if (!result) return done(fail(std::move(result.error())));
+    Entry* entry = store_.find(result->id);
+    INVARIANT(entry != nullptr && entry->state == EntryState::kReady, "a message that was just stored is ready");
+    const LeaseId lease(next_lease_id_++);
+    store_.make_leased(*entry, lease);
+    store_.hold(*entry);
+    done(Leased{lease, WallTime{INT64_MAX}, store_.describe(*entry)});
+  });
+}
+
+}  // namespace qh::queue

@@ -1,0 +1,392 @@
+#include "queue/log_recovery.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/codec.h"
+#include "base/storage_await.h"
+
+namespace qh::queue::wal {
+namespace {
+
+QueueId random_id(Rng& rng) {
+  QueueId id;
+  store_le(id.data(), rng.next());
+  store_le(id.data() + 8, rng.next());
+  return id;
+}
+
+}  // namespace
+
+Recovery::Recovery(Storage& storage, Clock& clock, Rng& rng, const Options& options, Replay& replay, RecoveryMode mode)
+    : storage_(storage), clock_(clock), rng_(rng), options_(options), replay_(replay), mode_(mode) {}
+
+Task<Result<Recovered>> Recovery::run() {
+  const auto started = clock_.mono();
+  auto done = co_await look();
+  if (!done) co_return fail(std::move(done.error()));
+  const bool any = std::any_of(segments_.begin(), segments_.end(), [](const auto& s) { return s.second.header || !s.second.damage.empty(); });
+  if (!identity_ && !any && writes()) {
+    done = co_await create();
+  } else {
+    done = co_await read_log();
+    if (done && writes()) done = co_await make_ready();
+  }
+  if (!done) co_return fail(std::move(done.error()));
+  out_.report.took = clock_.mono() - started;
+  co_return std::move(out_);
+}
+
+tl::unexpected<Error> Recovery::damage(std::string file, std::string what) const {
+  Error error(Errc::kCorrupt, file + ": " + std::move(what));
+  error.subject = std::move(file);
+  return tl::unexpected<Error>(std::move(error));
+}
+
+// -- What is there -------------------------------------------------------------------------------------
+
+Task<Result<void>> Recovery::look() {
+  auto entries = co_await io::list(storage_);
+  if (!entries) co_return fail(std::move(entries.error()));
+  std::optional<std::uint64_t> identity_bytes;
+  for (const auto& entry : *entries) {
+    if (const auto index = segment_index(entry.name)) {
+      segments_[*index].bytes = entry.bytes;
+    } else if (entry.name == kIdentityName) {
+      identity_bytes = entry.bytes;
+    } else if (entry.name == kMarkName) {
+      has_mark_ = true;
+    } else if (entry.name.ends_with(".new")) {
+      leftovers_.push_back(entry.name);
+    }
+  }
+  auto done = co_await read_headers();
+  if (done && identity_bytes) done = co_await read_identity(*identity_bytes);
+  co_return done;
+}
+
+Task<Result<void>> Recovery::read_identity(std::uint64_t bytes) {
+  AlignedBuffer block(kBlockBytes);
+  auto file = co_await io::open(storage_, std::string(kIdentityName), Storage::OpenMode::kRead);
+  if (!file) co_return fail(std::move(file.error()));
+  const auto got = co_await io::read(storage_, *file, 0, block.span(), Storage::ReadPath::kCached);
+  storage_.close(*file);
+  if (!got) co_return fail(got.error());
+  auto identity = decode_identity(block.view().first(std::min<std::uint64_t>(bytes, *got)));
+  if (identity) {
+    identity_ = *identity;
+    co_return Result<void>();
+  }
+  if (salvages()) {
+    note("identity: " + identity.error().context + "; made anew from the segments");
+    co_return Result<void>();
+  }
+  co_return fail(std::move(identity.error()).in(std::string(kIdentityName)).about(kIdentityName));
+}
+
+Task<Result<void>> Recovery::read_headers() {
+  AlignedBuffer block(kBlockBytes);
+  for (auto& [index, segment] : segments_) {
+    auto file = co_await io::open(storage_, segment_name(index), Storage::OpenMode::kRead);
+    if (!file) co_return fail(std::move(file.error()));
+    const auto got = co_await io::read(storage_, *file, 0, block.span(), Storage::ReadPath::kDevice);
+    storage_.close(*file);
+    if (!got) co_return fail(got.error());
+    auto header = decode_header(block.view().first(*got));
+    if (header) {
+      segment.header = std::move(*header);
+    } else if (header.error().code == Errc::kNewerVersion) {
+      co_return fail(std::move(header.error()).in(segment_name(index)).about(segment_name(index)));
+    } else {
+      segment.damage = header.error().context;
+    }
+  }
+  co_return Result<void>();
+}
+
+// -- A new queue -----------------------------------------------------------------------------------------
+
+Task<Result<FileId>> Recovery::make_file(std::string name, std::uint64_t bytes) {
+  static_cast<void>(co_await io::remove(storage_, name));  // of a creation that was cut off
+  auto file = co_await io::open(storage_, name, Storage::OpenMode::kCreate);
+  if (!file) co_return file;
+  auto done = co_await io::zero_fill(storage_, *file, 0, bytes);
+  if (done) done = co_await io::sync(storage_, *file);
+  if (!done) {
+    storage_.close(*file);
+    static_cast<void>(co_await io::remove(storage_, name));
+    co_return fail(std::move(done.error()));
+  }
+  co_return file;
+}
+
+// The identity comes last: without it there has never been anything to lose.
+Task<Result<void>> Recovery::create() {
+  const auto bytes = options_.segment_bytes_min;
+  SegmentHeader header;
+  header.index = 1;
+  header.bytes = bytes;
+  header.life = rng_.next();
+  header.first_seq = header.durable_seq = 1;
+  header.queue_id = random_id(rng_);
+  header.created_at = clock_.wall();
+  header.queue_name = options_.name;
+  for (const auto& [index, segment] : segments_) {
+    auto removed = co_await io::remove(storage_, segment_name(index));  // zeros: never part of a log
+    if (!removed) co_return removed;
+  }
+  auto segment = co_await make_file(segment_name(1), bytes);
+  if (!segment) co_return fail(std::move(segment.error()).in("create the log"));
+  AlignedBuffer block(kBlockBytes);
+  encode_header(header, block.span());
+  auto done = co_await io::write(storage_, *segment, 0, block.view(), Storage::Durability::kDurable);
+  if (!done) co_return done;
+  auto mark = co_await make_file(std::string(kMarkName), 2 * kBlockBytes);
+  if (!mark) co_return fail(std::move(mark.error()).in("create the mark file"));
+
+  const auto making = std::string(kIdentityName) + ".new";
+  auto identity = co_await make_file(making, kBlockBytes);
+  if (!identity) co_return fail(std::move(identity.error()).in("create the identity"));
+  encode_identity({header.queue_id, header.queue_name}, block.span());
+  done = co_await io::write(storage_, *identity, 0, block.view(), Storage::Durability::kDurable);
+  storage_.close(*identity);
+  if (done) done = co_await io::sync_directory(storage_);
+  if (done) done = co_await io::rename(storage_, making, std::string(kIdentityName));
+  if (done) done = co_await io::sync_directory(storage_);
+  if (!done) co_return done;
+
+  out_.segments.push_back({1, bytes, 1});
+  replay_.on_segment(out_.segments.back());
+  replay_.on_state(header.state);
+  out_.start.queue_id = header.queue_id;
+  out_.start.queue_name = header.queue_name;
+  out_.start.segment = {1, bytes, *segment};
+  out_.start.life = header.life;
+  out_.start.next_ordinal = 2;
+  out_.start.mark_file = *mark;
+  out_.report.created = true;
+  out_.report.segments = 1;
+  co_return Result<void>();
+}
+
+// -- Reading -----------------------------------------------------------------------------------------------
+
+// Every header says which segment was the oldest needed when it was written, so a missing one is seen.
+Task<Result<std::uint64_t>> Recovery::first_segment() {
+  std::uint64_t head = 0;
+  std::uint64_t newest = 0;
+  for (const auto& [index, segment] : segments_) {
+    if (!segment.in_log(index)) continue;
+    newest = index;
+    head = std::max(head, segment.header->state.head_segment);
+  }
+  if (newest == 0) {
+    // No header holds. One damaged file names itself; otherwise the log is gone.
+    for (const auto& [index, segment] : segments_) {
+      if (!segment.damage.empty()) co_return damage(segment_name(index), segment.damage + "; all its messages are lost");
+    }
+    co_return damage(segment_name(1), "the queue has an identity but no segment is left: all its messages are lost");
+  }
+  if (!identity_ && !salvages()) {
+    co_return damage(std::string(kIdentityName), "missing, though there are segments; run wal repair to make it anew");
+  }
+  const auto present = static_cast<std::uint64_t>(std::distance(segments_.lower_bound(head), segments_.upper_bound(newest)));
+  if (present == newest - head + 1) co_return head;
+  co_return co_await newest_head(head);
+}
+
+// A segment is missing that the headers still name. The log may have let go of it since: that stands in a
+// state record behind the newest header.
+Task<Result<std::uint64_t>> Recovery::newest_head(std::uint64_t head) {
+  RecordVisitor visit = [&](const RecordView& record, std::uint64_t) {
+    if (record.type != RecordType::kState) return;
+    if (const auto state = decode_state(record.payload)) head = std::max(head, state->head_segment);
+  };
+  int looked_at = 0;
+  for (auto it = segments_.rbegin(); it != segments_.rend() && looked_at < 2; ++it) {
+    const auto& [index, segment] = *it;
+    if (!segment.in_log(index)) continue;
+    ++looked_at;
+    auto loaded = co_await load(index, Storage::ReadPath::kDevice);
+    if (!loaded) co_return fail(std::move(loaded.error()));
+    scan_segment(view_, segment.header->life, kBlockBytes, segment.header->first_seq, visit);
+  }
+  co_return head;
+}
+
+Task<Result<void>> Recovery::load(std::uint64_t index, Storage::ReadPath path) {
+  const auto bytes = segments_.at(index).bytes;
+  if (buffer_.size() < bytes) buffer_ = AlignedBuffer(bytes);
+  auto file = co_await io::open(storage_, segment_name(index), Storage::OpenMode::kRead);
+  if (!file) co_return fail(std::move(file.error()));
+  const auto got = co_await io::read(storage_, *file, 0, buffer_.span().first(bytes), path);
+  storage_.close(*file);
+  // A read error is never the end of a log.
+  if (!got) co_return fail(Error(got.error()).in("recover").about(segment_name(index)));
+  view_ = buffer_.view().first(*got);
+  out_.report.bytes += *got;
+  co_return Result<void>();
+}
+
+Result<void> Recovery::check_place(std::uint64_t index) const {
+  const auto name = segment_name(index);
+  const auto it = segments_.find(index);
+  const auto lost_from = fmt::format("record {} and all behind it are lost", next_seq_);
+  if (it == segments_.end()) return damage(name, "missing, though the log names it; " + lost_from);
+  const auto& segment = it->second;
+  if (!segment.damage.empty()) return damage(name, segment.damage + "; " + lost_from);
+  if (!segment.header) return damage(name, "its header is zeros, though the log names it; " + lost_from);
+  const auto& header = *segment.header;
+  if (header.index != index) {
+    return damage(name, fmt::format("its header says segment {}, though the log names it; {}", header.index, lost_from));
+  }
+  if (identity_ && header.queue_id != identity_->queue_id) return damage(name, "belongs to another queue (" + header.queue_name + ")");
+  if (segment.bytes < header.bytes) {
+    return damage(name, fmt::format("is {} bytes long, its header says {}; {}", segment.bytes, header.bytes, lost_from));
+  }
+  if (seal_ && seal_->next_life != header.life) return damage(name, "is of another life than the one the log names; " + lost_from);
+  if (!out_.segments.empty() && header.first_seq != next_seq_) {
+    return damage(name, fmt::format("starts with record {}, though record {} should follow", header.first_seq, next_seq_));
+  }
+  return {};
+}
+
+// Salvage: says what cannot be read, and whether to go on.
+bool Recovery::lose(std::uint64_t index, std::uint64_t offset, std::uint64_t to_seq, std::string why) {
+  if (!salvages()) return false;
+  const auto name = segment_name(index);
+  out_.lost.push_back({name, offset, next_seq_, to_seq, std::move(why)});
+  if (segments_.contains(index) && std::find(out_.damaged_files.begin(), out_.damaged_files.end(), name) == out_.damaged_files.end()) {
+    out_.damaged_files.push_back(name);
+  }
+  replay_.on_gap(next_seq_, to_seq);
+  return true;
+}
+
+/// True: the log goes on in the next segment.
+Task<Result<bool>> Recovery::read_segment(std::uint64_t index) {
+  const auto& segment = segments_.at(index);
+  // The newest one or two may hold what the page cache has and the disk has not.
+  const auto is_old = [&](std::uint64_t i) { const auto it = segments_.find(i); return it != segments_.end() && it->second.in_log(i); };
+  const auto path = is_old(index + 1) && is_old(index + 2) ? Storage::ReadPath::kCached : Storage::ReadPath::kDevice;
+  auto loaded = co_await load(index, path);
+  if (!loaded) co_return fail(std::move(loaded.error()));
+  const auto& header = *segment.header;
+  if (out_.segments.empty() || salvages()) next_seq_ = header.first_seq;
+  durable_seq_ = std::max(durable_seq_, header.durable_seq);
+  const Ordinal ordinal = out_.segments.size() + 1;
+  out_.segments.push_back({index, segment.bytes, ordinal});
+  replay_.on_segment(out_.segments.back());
+  last_index_ = index;
+  last_life_ = header.life;
+  replay_.on_state(header.state);
+  RecordVisitor visit = [&](const RecordView& record, std::uint64_t offset) {
+    if (!is_logical(record.type) || !replayed_) return;
+    replayed_ = replay_.on_record(record, ordinal);
+    if (!replayed_) replayed_ = damage(segment_name(index), fmt::format("offset {}: {}", offset, replayed_.error().context));
+  };
+  const auto file = view_.first(std::min<std::uint64_t>(view_.size(), header.bytes));
+  end_ = scan_segment(file, header.life, kBlockBytes, next_seq_, visit);
+  while (true) {
+    out_.report.records += end_.records;
+    next_seq_ = end_.next_seq;
+    durable_seq_ = std::max(durable_seq_, end_.durable_seq);
+    if (!replayed_) co_return fail(replayed_.error());
+    if (!end_.resume_offset || !lose(index, end_.offset, end_.resume_seq - 1, end_.fault)) break;
+    end_ = scan_segment(file, header.life, *end_.resume_offset, end_.resume_seq, visit);
+  }
+  seal_ = end_.seal;
+  co_return end_.seal.has_value();
+}
+
+Task<Result<void>> Recovery::read_log() {
+  auto first = co_await first_segment();
+  if (!first) co_return fail(std::move(first.error()));
+  for (auto index = *first;; ++index) {
+    if (auto placed = check_place(index); !placed) {
+      // With salvage the log goes on wherever a later segment is found.
+      const auto next = std::find_if(segments_.upper_bound(index), segments_.end(), [](const auto& s) { return s.second.in_log(s.first); });
+      const bool usable = segments_.contains(index) && segments_.at(index).in_log(index);
+      if (!salvages()) co_return placed;
+      if (!usable) {
+        if (next == segments_.end()) {
+          lose(index, 0, 0, placed.error().context);
+          break;
+        }
+        lose(index, 0, next->second.header->first_seq - 1, placed.error().context);
+        index = next->first - 1;
+        continue;
+      }
+      lose(index, 0, segments_.at(index).header->first_seq - 1, placed.error().context);
+    }
+    auto goes_on = co_await read_segment(index);
+    if (!goes_on) co_return fail(std::move(goes_on.error()));
+    if (*goes_on) continue;
+    const auto follower = segments_.find(index + 1);
+    if (!salvages() || follower == segments_.end() || !follower->second.in_log(index + 1)) break;
+  }
+  if (last_index_ == 0) co_return damage(segment_name(*first), "no segment of this log can be read");
+  auto done = co_await look_at_follower(last_index_);
+  if (done) done = co_await read_mark();
+  if (done) done = check_durable();
+  out_.report.segments = out_.segments.size();
+  co_return done;
+}
+
+// A segment that no seal names: if it holds batches, the seal was there once.
+Task<Result<void>> Recovery::look_at_follower(std::uint64_t last) {
+  const auto it = segments_.find(last + 1);
+  if (end_.seal || it == segments_.end() || !it->second.in_log(last + 1) || salvages()) co_return Result<void>();
+  const auto& header = *it->second.header;
+  if (identity_ && header.queue_id != identity_->queue_id) co_return Result<void>();
+  durable_seq_ = std::max(durable_seq_, header.durable_seq);
+  auto loaded = co_await load(last + 1, Storage::ReadPath::kDevice);
+  if (!loaded) co_return loaded;
+  RecordVisitor nothing = [](const RecordView&, std::uint64_t) {};
+  const auto end = scan_segment(view_, header.life, kBlockBytes, header.first_seq, nothing);
+  durable_seq_ = std::max(durable_seq_, end.durable_seq);
+  if (end.batches > 0 || end.resume_offset) {
+    co_return damage(segment_name(last), fmt::format("offset {}: the seal that names {} does not check, though that segment has records; they and what stood here are lost",
+                                                     end_.offset, segment_name(last + 1)));
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> Recovery::read_mark() {
+  if (!has_mark_) {
+    note("mark: missing; made anew (no message is lost by that)");
+    co_return Result<void>();
+  }
+  AlignedBuffer blocks(2 * kBlockBytes);
+  auto file = co_await io::open(storage_, std::string(kMarkName), Storage::OpenMode::kRead);
+  if (!file) co_return fail(std::move(file.error()));
+  const auto got = co_await io::read(storage_, *file, 0, blocks.span(), Storage::ReadPath::kDevice);
+  storage_.close(*file);
+  if (!got) co_return fail(got.error());
+  if (*got < 2 * kBlockBytes) note("mark: cut short; made anew (no message is lost by that)");
+  for (std::size_t i = 0; i < 2; ++i) {
+    const auto block = blocks.view().subspan(i * kBlockBytes, kBlockBytes);
+    const bool zero = std::all_of(block.begin(), block.end(), [](std::byte b) { return b == std::byte{0}; });
+    const auto mark = decode_mark(block);
+    if (!mark && zero) continue;
+    if (!mark || mark->turn % 2 != i || (identity_ && mark->queue_id != identity_->queue_id)) {
+      note(fmt::format("mark: block {} does not check; it will be written again (no message is lost by that)", i));
+      continue;
+    }
+    out_.start.mark_turn = std::max(out_.start.mark_turn, mark->turn);
+    durable_seq_ = std::max(durable_seq_, mark->durable_seq);
+  }
+  co_return Result<void>();
+}
+
+Result<void> Recovery::check_durable() const {
+  if (durable_seq_ <= next_seq_ || salvages()) return {};
+  const auto why = end_.fault.empty() ? std::string("the log ends here") : end_.fault;
+  return damage(segment_name(last_index_),
+                fmt::format("offset {}: {}, though records up to {} were known to be durable: records {} to {} are lost. "
+                            "Nothing was changed; `quantumharmony-node wal repair` salvages what can be read",
+                            end_.offset, why, durable_seq_ - 1, next_seq_, durable_seq_ - 1));
+}
+
+}  // namespace qh::queue::wal

@@ -1,0 +1,126 @@
+// queue/log_recovery.h - reads a queue's log from its first segment to its end.
+//
+// Durability  when run() has answered in kOpen mode, everything that was replayed is durable: the last
+//             segment is read past the page cache, which a mere restart would find full of what the disk
+//             never got, and is synced at the end.
+// Errors      kCorrupt: something at or below a known-durable mark does not check, or a file is missing,
+//             empty or short; names the file, the offset, and what is lost. Nothing was changed then.
+//             What stands above the last mark and does not check is a torn tail: set aside as
+//             `<segment>.<offset>.torn`, counted, and said in the report.
+// Threads     the owner's.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "base/storage.h"
+#include "base/task.h"
+#include "queue/log_format.h"
+#include "queue/log_scan.h"
+#include "queue/log_writer.h"
+#include "queue/options.h"
+#include "queue/recovery_report.h"
+#include "queue/segment_pool.h"
+
+namespace qh::queue::wal {
+
+struct SegmentOnDisk {
+  std::uint64_t index = 0;
+  std::uint64_t bytes = 0;
+  Ordinal ordinal = 0;
+};
+
+/// What becomes of the records. Called in the order of the log.
+class Replay {
+ public:
+  virtual ~Replay() = default;
+  /// Records of this segment follow.
+  virtual void on_segment(const SegmentOnDisk& segment) = 0;
+  virtual void on_state(const QueueState& state) = 0;
+  /// Logical records. `ordinal` counts segments here.
+  virtual Result<void> on_record(const RecordView& record, Ordinal ordinal) = 0;
+  /// Salvage only: records in this range of sequence numbers are lost.
+  virtual void on_gap(std::uint64_t from_seq, std::uint64_t to_seq) = 0;
+};
+
+struct Recovered {
+  WriterStart start;
+  std::vector<SegmentOnDisk> segments;       ///< with records, the last one is start.segment
+  std::vector<PreparedSegment> prepared;     ///< ready, numbered from the last segment on
+  std::vector<RetiredSegment> retired;       ///< not needed any more
+  std::vector<LostRange> lost;               ///< salvage
+  std::vector<std::string> damaged_files;    ///< salvage: to be moved aside once all is rewritten
+  RecoveryReport report;
+};
+
+enum class RecoveryMode : std::uint8_t {
+  kOpen,      ///< make ready for writing; create the queue if there is none
+  kReadOnly,  ///< look, change nothing; safe beside a running queue
+  kSalvage,   ///< as kOpen, but read on behind damage
+};
+
+class Recovery {
+ public:
+  Recovery(Storage& storage, Clock& clock, Rng& rng, const Options& options, Replay& replay, RecoveryMode mode);
+  Task<Result<Recovered>> run();
+
+ private:
+  struct SegmentFile {
+    std::uint64_t bytes = 0;
+    std::optional<SegmentHeader> header;  ///< empty: zeros, a prepared segment
+    std::string damage;                   ///< why the header is none
+    bool in_log(std::uint64_t index) const { return header && header->index == index; }
+  };
+  using Segments = std::map<std::uint64_t, SegmentFile>;
+
+  Task<Result<void>> look();
+  Task<Result<void>> read_identity(std::uint64_t bytes);
+  Task<Result<void>> read_headers();
+  Task<Result<std::uint64_t>> first_segment();
+  Task<Result<std::uint64_t>> newest_head(std::uint64_t head);
+  Task<Result<void>> create();
+  Task<Result<FileId>> make_file(std::string name, std::uint64_t bytes);
+  Task<Result<void>> read_log();
+  Task<Result<void>> load(std::uint64_t index, Storage::ReadPath path);
+  Task<Result<bool>> read_segment(std::uint64_t index);
+  Result<void> check_place(std::uint64_t index) const;
+  Task<Result<void>> look_at_follower(std::uint64_t last);
+  Task<Result<void>> read_mark();
+  Result<void> check_durable() const;
+  Task<Result<void>> set_torn_aside();
+  Task<Result<void>> make_ready();
+  Task<Result<void>> sort_other_files();
+  bool lose(std::uint64_t index, std::uint64_t offset, std::uint64_t to_seq, std::string why);
+  tl::unexpected<Error> damage(std::string file, std::string what) const;
+  void note(std::string line) { out_.report.notes.push_back(std::move(line)); }
+  bool writes() const { return mode_ != RecoveryMode::kReadOnly; }
+  bool salvages() const { return mode_ == RecoveryMode::kSalvage; }
+
+  Storage& storage_;
+  Clock& clock_;
+  Rng& rng_;
+  const Options& options_;
+  Replay& replay_;
+  RecoveryMode mode_;
+
+  Recovered out_;
+  std::optional<Identity> identity_;
+  bool has_mark_ = false;
+  Segments segments_;
+  std::vector<std::string> leftovers_;  ///< half-made files of ours
+  AlignedBuffer buffer_;
+  ByteView view_;                       ///< the segment that was loaded last
+  std::uint64_t last_index_ = 0;
+  std::uint64_t last_life_ = 0;
+  std::uint64_t next_seq_ = 1;
+  std::uint64_t durable_seq_ = 1;
+  std::optional<Seal> seal_;            ///< of the segment before
+  ScanEnd end_;                         ///< of the last segment
+  Result<void> replayed_;
+};
+
+}  // namespace qh::queue::wal

@@ -1,0 +1,96 @@
+// The second half of recovery: from "this is what the log says" to "it can be written again".
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/storage_await.h"
+#include "queue/log_recovery.h"
+
+namespace qh::queue::wal {
+
+Task<Result<void>> Recovery::set_torn_aside() {
+  if (end_.fault.empty()) co_return Result<void>();
+  const auto segment = segment_name(last_index_);
+  const auto name = fmt::format("{}.{}.torn", segment, end_.offset);
+  auto loaded = co_await load(last_index_, Storage::ReadPath::kDevice);
+  if (!loaded) co_return loaded;
+  const auto end = std::min<std::uint64_t>(end_.fault_end, view_.size());
+  const auto torn = view_.subspan(end_.offset, end - end_.offset);
+  static_cast<void>(co_await io::remove(storage_, name));  // of a recovery that was cut off
+  auto file = co_await io::open(storage_, name, Storage::OpenMode::kCreate);
+  if (!file) co_return fail(std::move(file.error()));
+  auto done = co_await io::write(storage_, *file, 0, torn, Storage::Durability::kDurable);
+  storage_.close(*file);
+  if (done) done = co_await io::sync_directory(storage_);
+  if (!done) co_return done;
+  out_.report.torn_bytes += torn.size();
+  out_.start.roll_first = true;
+  note(fmt::format("{}: torn tail at offset {} ({}): {} bytes that were never acknowledged are kept in {}", segment,
+                   end_.offset, end_.fault, torn.size(), name));
+  co_return Result<void>();
+}
+
+// Prepared segments are used again; what belonged to the log once is retired; what is neither is set aside.
+Task<Result<void>> Recovery::sort_other_files() {
+  for (const auto& name : leftovers_) static_cast<void>(co_await io::remove(storage_, name));
+  std::uint64_t next = last_index_ + 1;
+  for (const auto& [index, segment] : segments_) {
+    if (std::any_of(out_.segments.begin(), out_.segments.end(), [&, i = index](const auto& s) { return s.index == i; })) continue;
+    const bool ours = segment.damage.empty() && (!segment.header || segment.header->queue_id == out_.start.queue_id);
+    const auto name = segment_name(index);
+    if (!ours) {
+      auto aside = co_await io::rename(storage_, name, name + ".unknown");
+      if (!aside) co_return aside;
+      note(fmt::format("{}: not part of this log ({}); kept as {}.unknown", name,
+                       segment.damage.empty() ? "of another queue" : segment.damage, name));
+    } else if (index == next && segment.bytes >= options_.segment_bytes_min && segment.bytes % kBlockBytes == 0) {
+      auto file = co_await io::open(storage_, name, Storage::OpenMode::kReadWrite);
+      if (!file) co_return fail(std::move(file.error()));
+      out_.prepared.push_back({index, segment.bytes, *file});
+      ++next;
+    } else {
+      out_.retired.push_back({index, segment.bytes});
+    }
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> Recovery::make_ready() {
+  const auto& header = *segments_.at(last_index_).header;
+  out_.start.queue_id = header.queue_id;
+  out_.start.queue_name = header.queue_name;
+  out_.start.life = last_life_;
+  out_.start.offset = end_.offset;
+  out_.start.next_seq = salvages() ? std::max(next_seq_, durable_seq_) : next_seq_;
+  out_.start.next_ordinal = out_.segments.size() + 1;
+  auto done = co_await set_torn_aside();
+  if (!done) co_return done;
+  auto file = co_await io::open(storage_, segment_name(last_index_), Storage::OpenMode::kReadWrite);
+  if (!file) co_return fail(std::move(file.error()));
+  out_.start.segment = {last_index_, header.bytes, *file};
+  done = co_await sort_other_files();
+  if (!done) co_return done;
+
+  if (!identity_) {
+    const auto making = std::string(kIdentityName) + ".new";
+    auto identity = co_await make_file(making, kBlockBytes);
+    if (!identity) co_return fail(std::move(identity.error()));
+    AlignedBuffer block(kBlockBytes);
+    encode_identity({header.queue_id, header.queue_name}, block.span());
+    done = co_await io::write(storage_, *identity, 0, block.view(), Storage::Durability::kDurable);
+    storage_.close(*identity);
+    if (done) done = co_await io::rename(storage_, making, std::string(kIdentityName));
+    if (!done) co_return done;
+  }
+  auto mark = co_await io::open(storage_, std::string(kMarkName), Storage::OpenMode::kReadWrite);
+  if (!mark && mark.error().code == Errc::kNotFound) mark = co_await make_file(std::string(kMarkName), 2 * kBlockBytes);
+  if (!mark) co_return fail(std::move(mark.error()));
+  out_.start.mark_file = *mark;
+
+  // Before the first answer, all that was read is durable.
+  done = co_await io::sync(storage_, *file);
+  if (done) done = co_await io::sync_directory(storage_);
+  co_return done;
+}
+
+}  // namespace qh::queue::wal

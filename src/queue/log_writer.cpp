@@ -1,0 +1,278 @@
+#include "queue/log_writer.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/codec.h"
+#include "base/storage_await.h"
+
+namespace qh::queue::wal {
+namespace {
+
+// A batch is closed at this size: large enough to amortise a sync, small enough that the first record in
+// it does not wait long for the last.
+constexpr std::size_t kBatchBytesMax = 1U << 20;
+// Grow when a segment lasts less than this, shrink when it lasts longer than the other.
+constexpr auto kSegmentTooQuick = std::chrono::seconds(5);
+constexpr auto kSegmentTooSlow = std::chrono::minutes(2);
+constexpr std::size_t kSpareBuffersMax = 4;
+
+std::uint64_t space_of(std::size_t record_bytes) { return align_up(kBatchRecordBytes + record_bytes, kBlockBytes); }
+
+}  // namespace
+
+LogWriter::LogWriter(Storage& storage, Clock& clock, Rng& rng, SegmentPool& pool, Limits limits, Owner& owner)
+    : storage_(storage), clock_(clock), rng_(rng), pool_(pool), limits_(limits), owner_(owner), mark_block_(kBlockBytes) {}
+
+void LogWriter::start(WriterStart start) {
+  queue_id_ = start.queue_id;
+  queue_name_ = std::move(start.queue_name);
+  segment_ = start.segment;
+  life_ = start.life;
+  offset_ = start.offset;
+  next_seq_ = durable_seq_ = start.next_seq;
+  next_ordinal_ = start.next_ordinal;
+  mark_file_ = start.mark_file;
+  mark_turn_ = start.mark_turn;
+  roll_first_ = start.roll_first;
+  segment_started_ = clock_.mono();
+}
+
+std::uint32_t LogWriter::record_bytes_max() const {
+  const auto capacity = limits_.segment_bytes_min - 3 * kBlockBytes;  // header, seal, the batch's own record
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(capacity, UINT32_MAX));
+}
+
+LogWriter::Batch& LogWriter::open_batch() {
+  if (batches_.empty() || batches_.back().is_mark || batches_.back().records.size() >= kBatchBytesMax) {
+    Batch batch;
+    batch.ordinal = next_ordinal_++;
+    batch.state = owner_.state_now();
+    pending_bytes_ += space_of(0);
+    batches_.push_back(std::move(batch));
+  }
+  return batches_.back();
+}
+
+// The record that starts at `at` is complete. If it has made its batch too large, it moves to a new one.
+Ordinal LogWriter::close_record(std::size_t at) {
+  const auto max_bytes = std::min<std::size_t>(kBatchBytesMax, record_bytes_max());
+  Batch* batch = &batches_.back();
+  INVARIANT(batch->records.size() - at <= record_bytes_max(), "the engine refuses what no segment can hold");
+  if (batch->count > 0 && batch->records.size() > max_bytes) {
+    Bytes record(batch->records.begin() + static_cast<std::ptrdiff_t>(at), batch->records.end());
+    batch->records.resize(at);
+    Batch next;
+    next.ordinal = next_ordinal_++;
+    next.state = owner_.state_now();
+    next.records = std::move(record);
+    pending_bytes_ += space_of(next.records.size());
+    batches_.push_back(std::move(next));
+    batch = &batches_.back();
+  } else {
+    pending_bytes_ += space_of(batch->records.size()) - space_of(at);
+  }
+  ++batch->count;
+  return batch->ordinal;
+}
+
+bool LogWriter::fits(const Batch& batch) const {
+  return offset_ + space_of(batch.records.size()) + kBlockBytes <= segment_.bytes;
+}
+
+std::uint64_t LogWriter::room(std::size_t keep_segments) const {
+  // Every segment may lose up to one batch's worth at its end to what did not fit.
+  const std::uint64_t slack = 2 * kBlockBytes;
+  const auto usable = [&](std::uint64_t from, std::uint64_t bytes) { return bytes > from + slack ? bytes - from - slack : 0; };
+  std::uint64_t room = roll_first_ ? 0 : usable(offset_, segment_.bytes);
+  const auto& ready = pool_.ready();
+  for (std::size_t i = 0; i + keep_segments < ready.size(); ++i) room += usable(kBlockBytes, ready[i].bytes);
+  return room > pending_bytes_ ? room - pending_bytes_ : 0;
+}
+
+void LogWriter::pump() {
+  if (pumping_ || rolling_ || failure_) return;
+  pumping_ = true;
+  while (!failure_ && !rolling_ && !batches_.empty() && in_flight_.size() < limits_.batches_in_flight) {
+    if (!roll_first_ && fits(batches_.front())) {
+      Batch batch = std::move(batches_.front());
+      batches_.pop_front();
+      issue(std::move(batch));
+    } else {
+      if (in_flight_.empty()) start_roll();
+      break;
+    }
+  }
+  pumping_ = false;
+}
+
+AlignedBuffer LogWriter::buffer_of(std::size_t bytes) {
+  for (auto& spare : spare_buffers_) {
+    if (spare.size() >= bytes) {
+      AlignedBuffer found = std::move(spare);
+      std::swap(spare, spare_buffers_.back());
+      spare_buffers_.pop_back();
+      return found;
+    }
+  }
+  return AlignedBuffer(std::max<std::size_t>(bytes, 16 * kBlockBytes));
+}
+
+void LogWriter::issue(Batch batch) {
+  const auto space = space_of(batch.records.size());
+  pending_bytes_ -= space;
+  InFlight flight;
+  flight.ordinal = batch.ordinal;
+  flight.count = batch.count;
+  flight.is_mark = batch.is_mark;
+  flight.started = clock_.mono();
+  flight.buffer = buffer_of(space);
+  const auto out = flight.buffer.span().first(space);
+  const auto used = kBatchRecordBytes + batch.records.size();
+  write_batch_record(out, next_seq_, {life_, static_cast<std::uint32_t>(used), batch.count, durable_seq_});
+  std::copy(batch.records.begin(), batch.records.end(), out.begin() + kBatchRecordBytes);
+  std::fill(out.begin() + static_cast<std::ptrdiff_t>(used), out.end(), std::byte{0});
+  for (std::size_t at = kBatchRecordBytes; at < used;) {
+    const auto length = load_le<std::uint32_t>(out.data() + at);
+    finish_record(out.subspan(at, length), next_seq_, life_);
+    if (!batch.is_mark) ++next_seq_;
+    at += length;
+  }
+  flight.next_seq = next_seq_;
+  const auto offset = offset_;
+  offset_ += space;
+  owner_.on_placed(batch.ordinal, segment_.index);
+  in_flight_.push_back(std::move(flight));
+  storage_.write(segment_.file, offset, out, Storage::Durability::kDurable,
+                 [this, ordinal = batch.ordinal](Result<void> result) { written(ordinal, std::move(result)); });
+}
+
+void LogWriter::written(Ordinal ordinal, Result<void> result) {
+  if (failure_) return;
+  if (!result) return fail_with(std::move(result.error()));
+  const auto it = std::find_if(in_flight_.begin(), in_flight_.end(), [&](const InFlight& f) { return f.ordinal == ordinal; });
+  INVARIANT(it != in_flight_.end(), "a write completes once");
+  it->done = true;
+  const auto now = clock_.mono();
+  if (!it->is_mark) {
+    ++batches_written_;
+    owner_.on_batch_written(it->count, now - it->started);
+  }
+  Ordinal durable = 0;
+  while (!in_flight_.empty() && in_flight_.front().done) {
+    auto& front = in_flight_.front();
+    durable = front.ordinal;
+    durable_seq_ = front.next_seq;
+    if (front.is_mark) write_mark_file();
+    if (spare_buffers_.size() < kSpareBuffersMax) spare_buffers_.push_back(std::move(front.buffer));
+    in_flight_.pop_front();
+  }
+  if (durable != 0) owner_.on_durable(durable);
+  pump();
+}
+
+void LogWriter::mark() {
+  INVARIANT(!busy(), "a mark follows the last batch");
+  if (failure_ || marked_seq_ == next_seq_) return;
+  Batch batch;
+  batch.ordinal = next_ordinal_++;
+  batch.state = owner_.state_now();
+  batch.is_mark = true;
+  batch.count = 1;
+  end_record(batch.records, begin_record(batch.records, RecordType::kMark));
+  pending_bytes_ += space_of(batch.records.size());
+  batches_.push_back(std::move(batch));
+  pump();
+}
+
+void LogWriter::write_mark_file() {
+  marked_seq_ = durable_seq_;
+  if (mark_in_flight_) return;  // an older one is under way: that one says less, but nothing wrong
+  mark_in_flight_ = true;
+  encode_mark({++mark_turn_, durable_seq_, segment_.index, queue_id_}, mark_block_.span());
+  storage_.write(mark_file_, mark_turn_ % 2 * kBlockBytes, mark_block_.view(), Storage::Durability::kDurable,
+                 [this](Result<void> result) {
+                   mark_in_flight_ = false;
+                   if (!result) fail_with(std::move(result.error()));
+                 });
+}
+
+void LogWriter::start_roll() {
+  if (pool_.ready().empty()) return;  // its `changed` hook pumps again
+  rolling_ = true;
+  roll_ = roll();
+  roll_.start();
+}
+
+Task<void> LogWriter::roll() {
+  const auto next = pool_.take();
+  INVARIANT(next.has_value(), "start_roll() has looked");
+  const auto done = co_await enter(*next);
+  rolling_ = false;
+  if (!done) {
+    fail_with(done.error());
+    co_return;
+  }
+  owner_.on_segment_started(segment_);
+  pump();
+}
+
+Task<Result<void>> LogWriter::enter(PreparedSegment next) {
+  SegmentHeader header;
+  header.index = next.index;
+  header.bytes = next.bytes;
+  header.life = rng_.next();
+  header.first_seq = header.durable_seq = next_seq_;
+  header.queue_id = queue_id_;
+  header.created_at = clock_.wall();
+  header.queue_name = queue_name_;
+  header.state = batches_.front().state;
+  AlignedBuffer block(kBlockBytes);
+  encode_header(header, block.span());
+  auto done = co_await io::write(storage_, next.file, 0, block.view(), Storage::Durability::kDurable);
+  if (!done) co_return done;
+  seal_batch(block.span(), next, header.life);
+  done = co_await io::write(storage_, segment_.file, offset_, block.view(), Storage::Durability::kDurable);
+  if (!done) co_return done;
+  storage_.close(segment_.file);
+  adapt_segment_size();
+  segment_ = next;
+  life_ = header.life;
+  offset_ = kBlockBytes;
+  roll_first_ = false;
+  co_return Result<void>();
+}
+
+std::uint64_t LogWriter::seal_batch(std::span<std::byte> block, const PreparedSegment& next, std::uint64_t next_life) {
+  Bytes record;
+  const auto at = begin_record(record, RecordType::kSeal);
+  ByteWriter out(record);
+  out.put(next.index);
+  out.put(next_life);
+  end_record(record, at);
+  finish_record(record, next_seq_, life_);
+  const auto used = kBatchRecordBytes + record.size();
+  std::fill(block.begin(), block.end(), std::byte{0});
+  write_batch_record(block, next_seq_, {life_, static_cast<std::uint32_t>(used), 1, durable_seq_});
+  std::copy(record.begin(), record.end(), block.begin() + kBatchRecordBytes);
+  return used;
+}
+
+void LogWriter::adapt_segment_size() {
+  const auto now = clock_.mono();
+  const auto lasted = now - segment_started_;
+  segment_started_ = now;
+  auto bytes = segment_.bytes;
+  if (lasted < kSegmentTooQuick) bytes *= 2;
+  if (lasted > kSegmentTooSlow) bytes /= 2;
+  pool_.want_bytes(std::clamp(bytes, limits_.segment_bytes_min, limits_.segment_bytes_max));
+}
+
+void LogWriter::fail_with(Error error) {
+  if (failure_) return;
+  failure_ = std::move(error);
+  owner_.on_failed(*failure_);
+}
+
+}  // namespace qh::queue::wal

@@ -1,0 +1,171 @@
+// queue/log_writer.h - appends records, gathers them into batches, makes batches durable in order.
+//
+// A state machine: append() only gathers; pump() starts a write when one may be started; completions of
+// the storage move durability forward. While a batch is under way the next one gathers (group commit).
+//
+// Durability  a record is durable once LogWriter::Owner::on_durable() was called with its batch's ordinal
+//             or a later one. Batches become durable in order, whatever order their writes end in.
+// Rolling     when a batch does not fit, the log goes on in the next prepared segment: all batches before
+//             are durable first, then the new header, then the seal that names it, then the batch. So at
+//             most one segment, the newest that a seal names, can have a torn tail.
+// Errors      the first failed write of a batch, seal, header or mark is final: on_failed() is called
+//             once, nothing is acknowledged any more, and nothing is written again until a restart.
+// Threads     the queue's owner.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "base/storage.h"
+#include "base/task.h"
+#include "queue/log_format.h"
+#include "queue/segment_pool.h"
+
+namespace qh::queue::wal {
+
+/// Counts batches. 0 is no batch.
+using Ordinal = std::uint64_t;
+
+/// Where a log goes on: the open segment that recovery, or the creation of a queue, left.
+struct WriterStart {
+  QueueId queue_id{};
+  std::string queue_name;
+  PreparedSegment segment;
+  std::uint64_t life = 0;
+  std::uint64_t offset = kBlockBytes;
+  std::uint64_t next_seq = 1;
+  Ordinal next_ordinal = 1;
+  FileId mark_file;
+  std::uint64_t mark_turn = 0;
+  bool roll_first = false;  ///< a torn tail stands at `offset`: seal there, and go on elsewhere
+};
+
+class LogWriter {
+ public:
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    /// The queue's state before the record that is being appended.
+    virtual QueueState state_now() const = 0;
+    /// Batches up to `ordinal` stand in `segment`; called before its write starts.
+    virtual void on_placed(Ordinal ordinal, std::uint64_t segment) = 0;
+    virtual void on_durable(Ordinal ordinal) = 0;
+    virtual void on_segment_started(const PreparedSegment& segment) = 0;
+    virtual void on_failed(const Error& error) = 0;
+    virtual void on_batch_written(std::uint32_t records, Duration took) = 0;
+  };
+
+  struct Limits {
+    std::uint64_t segment_bytes_min = 0;
+    std::uint64_t segment_bytes_max = 0;
+    std::uint32_t batches_in_flight = 1;
+  };
+
+  LogWriter(Storage& storage, Clock& clock, Rng& rng, SegmentPool& pool, Limits limits, Owner& owner);
+
+  void start(WriterStart start);
+
+  /// Gathers one record; `fill(Bytes&)` appends its payload. Returns the ordinal to wait for.
+  template <class Fill>
+  Ordinal append(RecordType type, Fill&& fill) {
+    Batch& batch = open_batch();
+    const auto at = begin_record(batch.records, type);
+    fill(batch.records);
+    end_record(batch.records, at);
+    return close_record(at);
+  }
+
+  void pump();
+  /// Records wait to be written, or are being written.
+  bool busy() const { return !batches_.empty() || !in_flight_.empty() || rolling_; }
+  bool has_pending() const { return !batches_.empty(); }
+  /// Everything is durable and a mark says so.
+  bool marked() const { return !busy() && marked_seq_ == next_seq_; }
+  /// Writes a mark behind the last batch, in the log and in the mark file. Only when not busy.
+  void mark();
+
+  /// Bytes of records that can still be appended without more room on the disk, when `keep_segments`
+  /// prepared ones must stay untouched.
+  std::uint64_t room(std::size_t keep_segments) const;
+  /// The largest record that can be appended at all.
+  std::uint32_t record_bytes_max() const;
+
+  std::uint64_t next_seq() const { return next_seq_; }
+  std::uint64_t durable_seq() const { return durable_seq_; }
+  std::uint64_t segment() const { return segment_.index; }
+  std::uint64_t segment_bytes() const { return segment_.bytes; }
+  std::uint64_t segment_used() const { return offset_; }
+  const std::optional<Error>& failure() const { return failure_; }
+  std::uint64_t batches_written() const { return batches_written_; }
+
+ private:
+  struct Batch {
+    Ordinal ordinal = 0;
+    Bytes records;
+    std::uint32_t count = 0;
+    QueueState state;  ///< before its first record
+    bool is_mark = false;
+  };
+  struct InFlight {
+    Ordinal ordinal = 0;
+    std::uint64_t next_seq = 0;  ///< behind its last record
+    std::uint32_t count = 0;
+    bool is_mark = false;
+    bool done = false;
+    AlignedBuffer buffer;
+    MonoTime started;
+  };
+
+  Batch& open_batch();
+  Ordinal close_record(std::size_t at);
+  bool fits(const Batch& batch) const;
+  void issue(Batch batch);
+  void written(Ordinal ordinal, Result<void> result);
+  void start_roll();
+  Task<void> roll();
+  Task<Result<void>> enter(PreparedSegment next);
+  void adapt_segment_size();
+  void write_mark_file();
+  AlignedBuffer buffer_of(std::size_t bytes);
+  std::uint64_t seal_batch(std::span<std::byte> block, const PreparedSegment& next, std::uint64_t next_life);
+  void fail_with(Error error);
+
+  Storage& storage_;
+  Clock& clock_;
+  Rng& rng_;
+  SegmentPool& pool_;
+  Limits limits_;
+  Owner& owner_;
+
+  QueueId queue_id_{};
+  std::string queue_name_;
+  PreparedSegment segment_;
+  std::uint64_t life_ = 0;
+  std::uint64_t offset_ = 0;       ///< where the next batch goes
+  std::uint64_t next_seq_ = 1;     ///< of the next batch that is issued
+  std::uint64_t durable_seq_ = 1;  ///< every logical record below is durable
+  std::uint64_t marked_seq_ = 0;
+  Ordinal next_ordinal_ = 1;
+  std::deque<Batch> batches_;      ///< not yet issued; the last one is open
+  std::uint64_t pending_bytes_ = 0;
+  std::deque<InFlight> in_flight_;
+  std::vector<AlignedBuffer> spare_buffers_;
+  FileId mark_file_;
+  std::uint64_t mark_turn_ = 0;
+  AlignedBuffer mark_block_;
+  MonoTime segment_started_;
+  std::uint64_t batches_written_ = 0;
+  bool roll_first_ = false;
+  bool rolling_ = false;
+  bool pumping_ = false;
+  bool mark_in_flight_ = false;
+  std::optional<Error> failure_;
+  Task<void> roll_;
+};
+
+}  // namespace qh::queue::wal

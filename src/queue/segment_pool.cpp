@@ -1,0 +1,158 @@
+#include "queue/segment_pool.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/storage_await.h"
+#include "queue/log_format.h"
+
+namespace qh::queue::wal {
+namespace {
+constexpr auto kRetryAfter = std::chrono::seconds(1);
+}
+
+SegmentPool::SegmentPool(Storage& storage, Clock& clock, std::uint64_t bytes_min, Hooks hooks)
+    : storage_(storage), clock_(clock), bytes_min_(bytes_min), wanted_bytes_(bytes_min), hooks_(std::move(hooks)) {}
+
+void SegmentPool::start(std::uint64_t next_index) {
+  started_ = true;
+  next_index_ = next_index + ready_.size();
+  run();
+}
+
+void SegmentPool::adopt(PreparedSegment segment) {
+  INVARIANT(!started_, "segments are adopted before the pool makes its own");
+  ready_.push_back(segment);
+}
+
+std::optional<PreparedSegment> SegmentPool::take() {
+  if (ready_.empty()) return std::nullopt;
+  const auto segment = ready_.front();
+  ready_.pop_front();
+  run();
+  return segment;
+}
+
+void SegmentPool::retire(RetiredSegment segment) {
+  retired_.push_back(segment);
+  run();
+}
+
+std::uint64_t SegmentPool::disk_bytes() const {
+  std::uint64_t bytes = in_work_bytes_;
+  for (const auto& s : ready_) bytes += s.bytes;
+  for (const auto& s : retired_) bytes += s.bytes;
+  return bytes;
+}
+
+void SegmentPool::tick() {
+  if (failure_ && clock_.mono() >= retry_at_) {
+    retry_at_ = MonoTime::never();
+    run();
+  }
+}
+
+void SegmentPool::run() {
+  if (!started_ || work_.running()) return;
+  if (failure_ && retry_at_ != MonoTime::never() && retired_.empty()) return;
+  work_ = work();
+  work_.start();
+}
+
+// One thing after the other, until enough segments are ready and nothing waits to be put away.
+Task<void> SegmentPool::work() {
+  while (ready_.size() < kReadyTarget || !retired_.empty()) {
+    Result<void> done;
+    if (ready_.size() < kReadyTarget) {
+      done = co_await make_next();
+    } else {
+      const auto surplus = retired_.front();
+      retired_.pop_front();
+      in_work_bytes_ = surplus.bytes;
+      done = co_await io::remove(storage_, segment_name(surplus.index));
+      in_work_bytes_ = 0;
+    }
+    if (!done) {
+      failed(std::move(done.error()));
+      co_return;
+    }
+    failure_.reset();
+    if (hooks_.changed) hooks_.changed();
+  }
+}
+
+void SegmentPool::failed(Error error) {
+  const bool news = !failure_ || failure_->os_errno != error.os_errno;
+  failure_ = std::move(error);
+  retry_at_ = clock_.mono() + kRetryAfter;
+  if (news && hooks_.warn) {
+    hooks_.warn("cannot make the next log segment, trying again each second: " + failure_->to_string());
+  }
+  if (hooks_.changed) hooks_.changed();
+}
+
+Task<Result<void>> SegmentPool::make_next() {
+  const auto index = next_index_;
+  Result<FileId> file = fail(Errc::kStorageFull, "no room");
+  std::uint64_t bytes = wanted_bytes_;
+  if (!retired_.empty()) {
+    const auto from = retired_.front();
+    retired_.pop_front();
+    in_work_bytes_ = std::max(from.bytes, bytes);
+    if (from.bytes < bytes) {
+      const auto free = co_await io::free_space(storage_);
+      if (free && *free < bytes - from.bytes) bytes = from.bytes;
+    }
+    file = co_await recycle_file(from, segment_name(index), bytes);
+  } else {
+    const auto free = co_await io::free_space(storage_);
+    if (free && *free < bytes) bytes = bytes_min_;
+    in_work_bytes_ = bytes;
+    file = co_await create_file(segment_name(index), bytes);
+  }
+  in_work_bytes_ = 0;
+  if (!file) co_return fail(std::move(file.error()));
+  ready_.push_back({index, bytes, *file});
+  ++next_index_;
+  co_return Result<void>();
+}
+
+Task<Result<FileId>> SegmentPool::create_file(std::string final_name, std::uint64_t bytes) {
+  const std::string making = final_name + ".new";
+  static_cast<void>(co_await io::remove(storage_, making));  // of an attempt that failed
+  auto file = co_await io::open(storage_, making, Storage::OpenMode::kCreate);
+  if (!file) co_return fail(std::move(file.error()));
+  auto done = co_await io::zero_fill(storage_, *file, 0, bytes);
+  if (done) done = co_await io::sync(storage_, *file);
+  if (done) done = co_await io::rename(storage_, making, final_name);
+  if (done) done = co_await io::sync_directory(storage_);
+  if (done) co_return *file;
+  storage_.close(*file);
+  static_cast<void>(co_await io::remove(storage_, making));
+  static_cast<void>(co_await io::remove(storage_, final_name));
+  co_return fail(std::move(done.error()));
+}
+
+Task<Result<FileId>> SegmentPool::recycle_file(RetiredSegment from, std::string final_name, std::uint64_t bytes) {
+  auto done = co_await io::rename(storage_, segment_name(from.index), final_name);
+  if (!done) {
+    // Nothing moved. The file stays where it is; the next start takes it back.
+    co_return fail(std::move(done.error()));
+  }
+  auto file = co_await io::open(storage_, final_name, Storage::OpenMode::kReadWrite);
+  if (file) {
+    if (from.bytes > bytes) done = co_await io::truncate(storage_, *file, bytes);
+    if (from.bytes < bytes) done = co_await io::zero_fill(storage_, *file, from.bytes, bytes);
+    if (done && from.bytes != bytes) done = co_await io::sync(storage_, *file);
+    if (done) done = co_await io::sync_directory(storage_);
+    if (done) co_return *file;
+    storage_.close(*file);
+  } else {
+    done = fail(file.error());
+  }
+  static_cast<void>(co_await io::remove(storage_, final_name));
+  co_return fail(std::move(done.error()));
+}
+
+}  // namespace qh::queue::wal

@@ -1,0 +1,92 @@
+// queue/segment_pool.h - keeps the next segments of a log ready, and takes back the dead ones.
+//
+// A write into blocks that were written before needs no journal commit, so segments are filled with
+// zeros ahead of need and recycled when nothing in them is alive (docs/performance.md has the figures).
+// This is background work: nothing waits for it but a log that has outrun it.
+//
+// Durability  a segment is ready only when its blocks and its name are durable.
+// Errors      a failure (no room, no descriptors, read-only) is kept in failure(), said once, and tried
+//             again each second from the start with a new file: a failed sync is never repeated.
+// Threads     the queue's owner.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/storage.h"
+#include "base/task.h"
+#include "base/unique_function.h"
+
+namespace qh::queue::wal {
+
+struct PreparedSegment {
+  std::uint64_t index = 0;
+  std::uint64_t bytes = 0;
+  FileId file;
+};
+
+/// A file in the queue's directory whose content is not needed any more.
+struct RetiredSegment {
+  std::uint64_t index = 0;
+  std::uint64_t bytes = 0;
+};
+
+class SegmentPool {
+ public:
+  static constexpr std::size_t kReadyTarget = 2;
+
+  struct Hooks {
+    UniqueFunction<void()> changed;                    ///< ready(), failure() or disk_bytes() changed
+    UniqueFunction<void(std::string_view line)> warn;
+  };
+
+  SegmentPool(Storage& storage, Clock& clock, std::uint64_t bytes_min, Hooks hooks);
+
+  /// Begins the work; the first segment that it makes gets `next_index`.
+  void start(std::uint64_t next_index);
+  /// Segments that recovery found ready, in the order of their numbers from `next_index` on.
+  void adopt(PreparedSegment segment);
+  /// The next segment of the log, if one is ready.
+  std::optional<PreparedSegment> take();
+  /// `segment` may be used again: recycled, or removed when enough are ready. The record that says that
+  /// it is not needed must be durable.
+  void retire(RetiredSegment segment);
+  /// Size of the segments that are made from now on.
+  void want_bytes(std::uint64_t bytes) { wanted_bytes_ = bytes; }
+
+  const std::deque<PreparedSegment>& ready() const { return ready_; }
+  const std::optional<Error>& failure() const { return failure_; }
+  /// Of the files that this pool holds: ready, in work, and waiting to be recycled or removed.
+  std::uint64_t disk_bytes() const;
+  bool idle() const { return !work_.running(); }
+
+  void tick();
+  MonoTime next_wakeup() const { return failure_ ? retry_at_ : MonoTime::never(); }
+
+ private:
+  Task<void> work();
+  Task<Result<void>> make_next();
+  Task<Result<FileId>> create_file(std::string final_name, std::uint64_t bytes);
+  Task<Result<FileId>> recycle_file(RetiredSegment from, std::string final_name, std::uint64_t bytes);
+  void run();
+  void failed(Error error);
+
+  Storage& storage_;
+  Clock& clock_;
+  std::uint64_t bytes_min_;
+  std::uint64_t wanted_bytes_;
+  Hooks hooks_;
+  bool started_ = false;
+  std::uint64_t next_index_ = 1;
+  std::deque<PreparedSegment> ready_;
+  std::deque<RetiredSegment> retired_;
+  std::uint64_t in_work_bytes_ = 0;
+  std::optional<Error> failure_;
+  MonoTime retry_at_ = MonoTime::never();
+  Task<void> work_;
+};
+
+}  // namespace qh::queue::wal

@@ -1,0 +1,50 @@
+// queue/segment_table.h - which segment holds which batches, and how much of it is alive.
+//
+// Units    bytes of records; a segment's `bytes` is its file.
+// Threads  the owner's.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+
+#include "queue/log_writer.h"
+
+namespace qh::queue {
+
+class SegmentTable {
+ public:
+  struct Segment {
+    std::uint64_t index = 0;
+    std::uint64_t bytes = 0;
+    wal::Ordinal last_ordinal = 0;  ///< of the batches in it
+    std::uint64_t live_bytes = 0;   ///< records that are still needed
+  };
+
+  /// The log goes on in this segment. `last_ordinal`: batches that it holds already (recovery).
+  void started(std::uint64_t index, std::uint64_t bytes, wal::Ordinal last_ordinal);
+  void placed(wal::Ordinal ordinal);
+  void add_live(wal::Ordinal ordinal, std::uint64_t bytes);
+  void drop_live(wal::Ordinal ordinal, std::uint64_t bytes);
+
+  /// The oldest one, unless it is the one that is written to.
+  const Segment* head() const { return segments_.size() > 1 ? &segments_.front() : nullptr; }
+  void drop_head() { sealed_bytes_ -= segments_.front().bytes; segments_.pop_front(); }
+  std::uint64_t current() const { return segments_.back().index; }
+
+  std::size_t size() const { return segments_.size(); }
+  std::uint64_t live_bytes() const { return live_bytes_; }
+  std::uint64_t sealed_bytes() const { return sealed_bytes_; }  ///< all but the current one
+  std::uint64_t disk_bytes() const { return segments_.empty() ? 0 : sealed_bytes_ + segments_.back().bytes; }
+
+ private:
+  Segment& segment_of(wal::Ordinal ordinal);
+
+  std::deque<Segment> segments_;
+  std::map<wal::Ordinal, std::uint64_t> unplaced_;  ///< live bytes of batches that are not written yet
+  wal::Ordinal last_placed_ = 0;
+  std::uint64_t live_bytes_ = 0;
+  std::uint64_t sealed_bytes_ = 0;
+};
+
+}  // namespace qh::queue

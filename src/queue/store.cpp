@@ -1,0 +1,230 @@
+#include "queue/store.h"
+
+#include <algorithm>
+
+#include "base/invariant.h"
+
+namespace qh::queue {
+
+std::uint32_t Names::add(std::string_view name) {
+  const auto [it, fresh] = index_.try_emplace(std::string(name), 0);
+  if (fresh) {
+    if (free_.empty()) {
+      it->second = static_cast<std::uint32_t>(names_.size());
+      names_.push_back({});
+    } else {
+      it->second = free_.back();
+      free_.pop_back();
+    }
+    names_[it->second].text = it->first;
+  }
+  ++names_[it->second].uses;
+  return it->second;
+}
+
+void Names::release(std::uint32_t index) {
+  if (--names_[index].uses > 0) return;
+  index_.erase(names_[index].text);
+  free_.push_back(index);
+}
+
+Store::~Store() {
+  logged_.clear();
+  dead_.clear();
+  for (auto& queue : ready_) queue.clear();
+  for (Entry* entry : by_id_) delete entry;
+}
+
+Entry& Store::add(MessageId id, Body body, WallTime created_at, std::string_view submitted_by) {
+  auto* entry = new Entry;
+  entry->id = id;
+  entry->created_at = created_at;
+  entry->body = std::move(body);
+  entry->submitter = names_.add(submitted_by);
+  const bool fresh = by_id_.insert(entry).second;
+  INVARIANT(fresh, "an id is given once");
+  bytes_ += entry->body.size();
+  ++pending_;
+  return *entry;
+}
+
+void Store::erase(Entry& entry) {
+  leave(entry);
+  if (static_cast<LogHook&>(entry).is_linked()) logged_.erase(logged_.iterator_to(entry));
+  bytes_ -= entry.body.size();
+  names_.release(entry.submitter);
+  by_id_.erase(entry.id);
+  delete &entry;
+}
+
+Entry* Store::find(MessageId id) const {
+  const auto it = by_id_.find(id);
+  return it == by_id_.end() ? nullptr : *it;
+}
+
+Entry* Store::find(LeaseId lease) const {
+  const auto it = leases_.find(lease.value());
+  return it == leases_.end() ? nullptr : it->second;
+}
+
+// Out of whatever the state put it into; what follows puts it into the next one. The body counts as the
+// queue's bytes in every state but kDead.
+void Store::leave(Entry& entry) {
+  mono_.remove(entry);
+  wall_.remove(entry);
+  switch (entry.state) {
+    case EntryState::kPending: --pending_; break;
+    case EntryState::kReady: {
+      auto& queue = ready_[static_cast<std::size_t>(entry.kind())];
+      queue.erase(queue.iterator_to(entry));
+      --part(entry).ready;
+      break;
+    }
+    case EntryState::kDelayed: --part(entry).delayed; break;
+    case EntryState::kLeased:
+      leases_.erase(entry.extra->lease.value());
+      entry.extra->held = false;
+      --part(entry).leased;
+      break;
+    case EntryState::kDead:
+      dead_.erase(dead_.iterator_to(entry));
+      dead_bytes_ -= entry.body.size();
+      bytes_ += entry.body.size();
+      break;
+  }
+  entry.not_before_ms = 0;
+}
+
+void Store::make_ready(Entry& entry) {
+  leave(entry);
+  entry.state = EntryState::kReady;
+  auto& queue = ready_[static_cast<std::size_t>(entry.kind())];
+  queue.insert(queue.end(), entry);
+  ++part(entry).ready;
+  watch_wall(entry);
+}
+
+void Store::delay_until(Entry& entry, WallTime until) {
+  leave(entry);
+  entry.state = EntryState::kDelayed;
+  entry.not_before_ms = until.ms();
+  ++part(entry).delayed;
+  watch_wall(entry);
+}
+
+void Store::delay_for(Entry& entry, MonoTime until, WallTime until_wall) {
+  leave(entry);
+  entry.state = EntryState::kDelayed;
+  entry.not_before_ms = until_wall.ms();
+  ++part(entry).delayed;
+  mono_.set(entry, until.ns);
+  watch_wall(entry);
+}
+
+void Store::make_leased(Entry& entry, LeaseId lease) {
+  leave(entry);
+  entry.state = EntryState::kLeased;
+  entry.more().lease = lease;
+  leases_.emplace(lease.value(), &entry);
+  ++part(entry).leased;
+}
+
+void Store::set_lease_deadline(Entry& entry, MonoTime deadline) { mono_.set(entry, deadline.ns); }
+
+void Store::hold(Entry& entry) {
+  mono_.remove(entry);
+  entry.extra->held = true;
+}
+
+void Store::make_dead(Entry& entry, DeadReason reason, WallTime at) {
+  leave(entry);
+  entry.state = EntryState::kDead;
+  entry.more().reason = reason;
+  entry.extra->died_at_ms = at.ms();
+  dead_.insert(entry);
+  dead_bytes_ += entry.body.size();
+  bytes_ -= entry.body.size();
+}
+
+// A leased message expires only once it is back; a dead one never.
+void Store::watch_wall(Entry& entry) {
+  std::int64_t at_ms = INT64_MAX;
+  if (entry.expires_at_ms != 0) at_ms = entry.expires_at_ms;
+  const bool by_wall = entry.state == EntryState::kDelayed && !mono_.contains(entry);
+  if (by_wall) at_ms = std::min(at_ms, entry.not_before_ms);
+  if (at_ms == INT64_MAX) return;
+  wall_.set(entry, WallTime::from_ms(at_ms).ns);
+}
+
+Entry* Store::due_mono(MonoTime now) {
+  if (mono_.next_ns() > now.ns) return nullptr;
+  Entry* entry = mono_.front();
+  mono_.remove(*entry);
+  return entry;
+}
+
+Entry* Store::due_wall(WallTime now) {
+  if (wall_.next_ns() > now.ns) return nullptr;
+  Entry* entry = wall_.front();
+  wall_.remove(*entry);
+  return entry;
+}
+
+std::optional<MonoTime> Store::mono_deadline(const Entry& entry) const {
+  if (!mono_.contains(entry)) return std::nullopt;
+  return MonoTime{mono_.at_ns(entry)};
+}
+
+Entry* Store::first(KindMask mask, Priority priority) const {
+  const Entry* best = nullptr;
+  for (const auto& kind : kinds()) {
+    if (kind.priority != priority || !mask.has(kind.kind)) continue;
+    const auto* head = oldest_ready(kind.kind);
+    if (head != nullptr && (best == nullptr || head->id < best->id)) best = head;
+  }
+  return const_cast<Entry*>(best);
+}
+
+bool Store::any_ready(KindMask mask) const {
+  for (std::size_t i = 0; i < kKindCount; ++i) {
+    if (mask.has(static_cast<Kind>(i)) && !ready_[i].empty()) return true;
+  }
+  return false;
+}
+
+void Store::logged(Entry& entry, wal::Ordinal ordinal) {
+  if (static_cast<LogHook&>(entry).is_linked()) logged_.erase(logged_.iterator_to(entry));
+  entry.ordinal = ordinal;
+  logged_.push_back(entry);
+}
+
+QueuedMessage Store::provenance(const Entry& entry) const {
+  QueuedMessage message;
+  message.id = entry.id;
+  message.created_at = entry.created_at;
+  message.submitted_by = submitter(entry);
+  message.persisted = entry.ordinal != 0;
+  message.deliveries = entry.deliveries;
+  return message;
+}
+
+QueuedMessage Store::describe(const Entry& entry) const {
+  QueuedMessage message = provenance(entry);
+  message.body = Body(entry.body.view());
+  return message;
+}
+
+QueuedMessage Store::extract(Entry& entry) {
+  QueuedMessage message = provenance(entry);
+  const auto bytes = entry.body.size();
+  leave(entry);
+  if (static_cast<LogHook&>(entry).is_linked()) logged_.erase(logged_.iterator_to(entry));
+  message.body = std::move(entry.body);
+  bytes_ -= bytes;
+  names_.release(entry.submitter);
+  by_id_.erase(entry.id);
+  delete &entry;
+  return message;
+}
+
+}  // namespace qh::queue

@@ -1,0 +1,192 @@
+// queue/store.h - the messages in memory: by id, in order, and by what they wait for.
+//
+// Private to the room. Memory: about 160 bytes a message beside its body and key, so that a million of
+// them stay under the 200 that specs allow (bench/queue measures it).
+// Threads  the owner's.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <boost/intrusive/list.hpp>
+#include <boost/intrusive/set.hpp>
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <boost/unordered/unordered_flat_set.hpp>
+
+#include "queue/engine.h"
+#include "queue/log_writer.h"
+#include "queue/timer_heap.h"
+
+namespace qh::queue {
+
+struct KeyEntry;
+
+enum class EntryState : std::uint8_t { kPending, kReady, kDelayed, kLeased, kDead };
+
+namespace bi = boost::intrusive;
+using OrderHook = bi::set_base_hook<bi::optimize_size<true>, bi::link_mode<bi::safe_link>>;
+using LogHook = bi::list_base_hook<bi::link_mode<bi::safe_link>>;
+
+struct Entry : OrderHook, LogHook {
+  /// What few messages have; made when it is needed.
+  struct Extra {
+    LeaseId lease;
+    bool held = false;
+    DeadReason reason{};
+    std::int64_t died_at_ms = 0;
+    std::string last_error;
+  };
+
+  MessageId id;
+  WallTime created_at;
+  Body body;
+  wal::Ordinal ordinal = 0;        ///< batch of its newest put record; 0: only in memory
+  std::int64_t not_before_ms = 0;  ///< kDelayed: until then; 0 otherwise
+  std::int64_t expires_at_ms = 0;
+  KeyEntry* key = nullptr;
+  std::unique_ptr<Extra> extra;
+  std::uint32_t submitter = 0;
+  std::uint32_t record_bytes = 0;  ///< of that put record
+  std::uint32_t mono_position = 0, wall_position = 0;
+  std::uint16_t deliveries = 0;
+  EntryState state = EntryState::kPending;
+
+  Kind kind() const { return static_cast<Kind>(body.view()[0]); }
+  Extra& more() {
+    if (!extra) extra = std::make_unique<Extra>();
+    return *extra;
+  }
+};
+
+/// Names of submitters, kept once.
+class Names {
+ public:
+  std::uint32_t add(std::string_view name);
+  void release(std::uint32_t index);
+  const std::string& at(std::uint32_t index) const { return names_[index].text; }
+
+ private:
+  struct Name {
+    std::string text;
+    std::uint64_t uses = 0;
+  };
+  std::vector<Name> names_;
+  std::vector<std::uint32_t> free_;
+  std::unordered_map<std::string, std::uint32_t> index_;
+};
+
+class Store {
+ public:
+  ~Store();
+
+  // A message comes in as kPending, is in one state at a time, and goes out by erase().
+  Entry& add(MessageId id, Body body, WallTime created_at, std::string_view submitted_by);
+  void erase(Entry& entry);
+  Entry* find(MessageId id) const;
+  Entry* find(LeaseId lease) const;
+
+  void make_ready(Entry& entry);
+  void delay_until(Entry& entry, WallTime until);
+  /// After a nack: measured by the monotonic clock; `until_wall` is for the log only.
+  void delay_for(Entry& entry, MonoTime until, WallTime until_wall);
+  void make_leased(Entry& entry, LeaseId lease);
+  void set_lease_deadline(Entry& entry, MonoTime deadline);
+  void hold(Entry& entry);
+  void make_dead(Entry& entry, DeadReason reason, WallTime at);
+
+  /// The message that take() would give, or nothing. `Fairness` is the caller's.
+  Entry* first(KindMask kinds, Priority priority) const;
+  bool any_ready(KindMask kinds) const;
+  template <class Visit>  // bool(const Entry&): go on
+  void each_ready(Kind kind, MessageId behind, Visit visit) const {
+    const auto& queue = ready_[static_cast<std::size_t>(kind)];
+    for (auto it = queue.upper_bound(behind, ById{}); it != queue.end() && visit(*it); ++it) {}
+  }
+  template <class Visit>
+  void each(Visit visit) const {
+    for (Entry* entry : by_id_) visit(*entry);
+  }
+  template <class Visit>  // bool(const Entry&): go on; oldest death first
+  void each_dead(const Entry* behind, Visit visit) const {
+    for (auto it = behind ? std::next(dead_.iterator_to(*behind)) : dead_.begin(); it != dead_.end() && visit(*it); ++it) {}
+  }
+  Entry* oldest_dead() { return dead_.empty() ? nullptr : &*dead_.begin(); }
+  Entry* oldest_ready(Kind kind) const {
+    const auto& queue = ready_[static_cast<std::size_t>(kind)];
+    return queue.empty() ? nullptr : const_cast<Entry*>(&*queue.begin());
+  }
+
+  /// Logged messages, by the place of their newest put record.
+  void logged(Entry& entry, wal::Ordinal ordinal);
+  Entry* oldest_logged() { return logged_.empty() ? nullptr : &logged_.front(); }
+
+  // Deadlines. due_* answer an entry whose time has come and take it out of the heap.
+  Entry* due_mono(MonoTime now);
+  Entry* due_wall(WallTime now);
+  MonoTime next_mono() const { return {mono_.next_ns()}; }
+  bool has_wall_timers() const { return !wall_.empty(); }
+  WallTime next_wall() const { return {wall_.next_ns()}; }
+  /// Watches `expires_at_ms` in the states in which a message can expire.
+  void watch_wall(Entry& entry);
+  std::optional<MonoTime> mono_deadline(const Entry& entry) const;
+
+  const std::string& submitter(const Entry& entry) const { return names_.at(entry.submitter); }
+  QueuedMessage describe(const Entry& entry) const;  ///< with a copy of the body
+  QueuedMessage extract(Entry& entry);               ///< with the body, and the entry is gone
+
+  const Depth& depth() const { return depth_; }
+  std::uint64_t messages() const { return depth_.total() + pending_; }  ///< what max_depth counts
+  std::uint64_t bytes() const { return bytes_; }                        ///< bodies, dead ones not counted
+  std::uint64_t dead_count() const { return dead_.size(); }
+  std::uint64_t dead_bytes() const { return dead_bytes_; }
+  std::uint64_t leased_count() const { return leases_.size(); }
+
+ private:
+  struct ById {
+    bool operator()(const Entry& a, const Entry& b) const { return a.id < b.id; }
+    bool operator()(const Entry& a, MessageId b) const { return a.id < b; }
+    bool operator()(MessageId a, const Entry& b) const { return a < b.id; }
+  };
+  struct ByDeath {
+    bool operator()(const Entry& a, const Entry& b) const {
+      if (a.extra->died_at_ms != b.extra->died_at_ms) return a.extra->died_at_ms < b.extra->died_at_ms;
+      return a.id < b.id;
+    }
+  };
+  struct IdHash {
+    using is_transparent = void;
+    std::size_t operator()(const Entry* e) const { return (*this)(e->id); }
+    // Fibonacci hashing spreads ids that count up; boost's flat set mixes no further.
+    std::size_t operator()(MessageId id) const { return id.value() * 0x9e3779b97f4a7c15ULL; }
+  };
+  struct IdEqual {
+    using is_transparent = void;
+    bool operator()(const Entry* a, const Entry* b) const { return a->id == b->id; }
+    bool operator()(const Entry* a, MessageId b) const { return a->id == b; }
+    bool operator()(MessageId a, const Entry* b) const { return a == b->id; }
+  };
+  using ReadyQueue = bi::set<Entry, bi::base_hook<OrderHook>, bi::compare<ById>>;
+  using DeadQueue = bi::set<Entry, bi::base_hook<OrderHook>, bi::compare<ByDeath>>;
+  using LogList = bi::list<Entry, bi::base_hook<LogHook>>;
+
+  void leave(Entry& entry);
+  Depth::Part& part(const Entry& entry) { return depth_.by_kind[static_cast<std::size_t>(entry.kind())]; }
+  QueuedMessage provenance(const Entry& entry) const;
+
+  Names names_;
+  boost::unordered_flat_set<Entry*, IdHash, IdEqual> by_id_;
+  boost::unordered_flat_map<std::uint64_t, Entry*> leases_;
+  std::array<ReadyQueue, kKindCount> ready_;
+  DeadQueue dead_;
+  LogList logged_;
+  TimerHeap<Entry, &Entry::mono_position> mono_;
+  TimerHeap<Entry, &Entry::wall_position> wall_;
+  Depth depth_;
+  std::uint64_t pending_ = 0, bytes_ = 0, dead_bytes_ = 0;
+};
+
+}  // namespace qh::queue

@@ -1,0 +1,224 @@
+#include <algorithm>
+#include <array>
+
+#include <boost/json/array.hpp>
+
+#include "base/nearest.h"
+#include "queue/message_json.h"
+#include "rpc/call.h"
+
+namespace qh::rpc {
+namespace {
+
+namespace json = boost::json;
+
+Failure wrong(std::string_view path, const Parameter& parameter, const json::value& got) {
+  return bad_parameter(path, "expected " + expectation(parameter) + ", got " + queue::describe_json(got));
+}
+
+bool is_integer(const json::value& v, std::uint64_t min, std::uint64_t max) {
+  const auto number = queue::integer_from_json(v);
+  return number && *number >= min && *number <= max;
+}
+
+std::optional<Failure> check_ids(const Parameter& parameter, const json::value& v, std::string_view path) {
+  if (!v.is_array() || v.get_array().size() > parameter.max) return wrong(path, parameter, v);
+  std::size_t index = 0;
+  for (const auto& id : v.get_array()) {
+    if (!is_integer(id, 1, queue::kIntegerMax)) {
+      return bad_parameter(std::string(path) + "[" + std::to_string(index) + "]",
+                           "expected an integer from 1 to 9007199254740991, got " + queue::describe_json(id));
+    }
+    ++index;
+  }
+  return std::nullopt;
+}
+
+std::optional<Failure> check_kinds(const Parameter& parameter, const json::value& v, std::string_view path) {
+  if (!v.is_array() || v.get_array().empty() || v.get_array().size() > queue::kKindCount) {
+    return wrong(path, parameter, v);
+  }
+  std::size_t index = 0;
+  for (const auto& kind : v.get_array()) {
+    const auto at = std::string(path) + "[" + std::to_string(index++) + "]";
+    if (!kind.is_string()) return bad_parameter(at, "expected the name of a kind, got " + queue::describe_json(kind));
+    if (queue::kind_named(kind.get_string())) continue;
+    std::array<std::string_view, queue::kKindCount> names;
+    for (const auto& known : queue::kinds()) names[static_cast<std::size_t>(known.kind)] = known.name;
+    return bad_parameter(at, "unknown kind" + nearest_hint(kind.get_string(), names) + "; there are " + queue::kind_names());
+  }
+  return std::nullopt;
+}
+
+std::optional<Failure> check_cursor(const Parameter& parameter, const json::value& v, std::string_view path) {
+  if (is_integer(v, 0, queue::kIntegerMax)) return std::nullopt;
+  if (!v.is_object() || v.get_object().size() != 2) return wrong(path, parameter, v);
+  const auto* id = v.get_object().if_contains("message_id");
+  const auto* priority = v.get_object().if_contains("priority");
+  if (id == nullptr || !is_integer(*id, 0, queue::kIntegerMax) || priority == nullptr || !priority->is_string()) {
+    return wrong(path, parameter, v);
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string_view> names_of(const Method& method) {
+  std::vector<std::string_view> names;
+  for (const auto& parameter : method.parameters) names.push_back(parameter.name);
+  return names;
+}
+
+std::optional<Failure> add(const Parameter& parameter, const json::value& value, Arguments& into) {
+  if (auto failure = check(parameter, value, parameter.name)) return failure;
+  into.add(parameter.name, &value);
+  return std::nullopt;
+}
+
+std::optional<Failure> bind_object(const Method& method, const json::object& params, Arguments& into) {
+  for (const auto& member : params) {
+    const std::string_view key = member.key();
+    const auto parameter = std::find_if(method.parameters.begin(), method.parameters.end(),
+                                        [&](const Parameter& p) { return p.name == key; });
+    if (parameter == method.parameters.end()) {
+      const auto names = names_of(method);
+      return bad_parameter(key, "unknown parameter of " + std::string(method.name) + nearest_hint(key, names));
+    }
+    if (auto failure = add(*parameter, member.value(), into)) return failure;
+  }
+  return std::nullopt;
+}
+
+std::optional<Failure> bind_array(const Method& method, const json::array& params, Arguments& into) {
+  if (params.size() > method.parameters.size()) {
+    return bad_parameter("params", "expected at most " + std::to_string(method.parameters.size()) + " of " +
+                                       std::string(method.name) + ", got " + std::to_string(params.size()));
+  }
+  for (std::size_t i = 0; i < params.size(); ++i) {
+    // null leaves a place free for those behind it.
+    if (params[i].is_null() && !method.parameters[i].required) continue;
+    if (auto failure = add(method.parameters[i], params[i], into)) return failure;
+  }
+  return std::nullopt;
+}
+
+/// The message itself, or named parameters with `message` among them.
+bool is_bare_message(const Method& method, const json::object& params) {
+  const auto names = names_of(method);
+  return !params.empty() && std::none_of(params.begin(), params.end(), [&](const auto& member) {
+    return std::find(names.begin(), names.end(), std::string_view(member.key())) != names.end();
+  });
+}
+
+std::optional<Failure> bind_message(const Method& method, const json::value& params, Arguments& into) {
+  if (params.is_object() && is_bare_message(method, params.get_object())) {
+    into.add("message", &params);
+    return std::nullopt;
+  }
+  if (params.is_array() && !params.get_array().empty()) {
+    const auto& array = params.get_array();
+    if (array.size() > 2) return bad_parameter("params", "expected [message] or [message, {options}]");
+    into.add("message", &array[0]);
+    if (array.size() == 1) return std::nullopt;
+    if (!array[1].is_object() || array[1].get_object().contains("message")) {
+      return bad_parameter("params[1]", "expected an object with options, got " + queue::describe_json(array[1]));
+    }
+    return bind_object(method, array[1].get_object(), into);
+  }
+  return params.is_object() ? bind_object(method, params.get_object(), into) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Failure> check(const Parameter& parameter, const json::value& v, std::string_view path) {
+  bool good = true;
+  switch (parameter.type) {
+    case Type::kMessage: break;  // the codec says it better, field by field
+    case Type::kSubmissions: good = v.is_array() && !v.get_array().empty() && v.get_array().size() <= parameter.max; break;
+    case Type::kInteger: good = is_integer(v, parameter.min, parameter.max); break;
+    case Type::kNumber:
+      good = v.is_number() && v.to_number<double>() >= 0 && v.to_number<double>() <= static_cast<double>(parameter.max);
+      break;
+    case Type::kText: good = v.is_string() && v.get_string().size() <= parameter.max; break;
+    case Type::kFlag: good = v.is_bool(); break;
+    case Type::kDurability: good = v.is_string() && (v.get_string() == "sync" || v.get_string() == "async"); break;
+    case Type::kKinds: return check_kinds(parameter, v, path);
+    case Type::kIds: return check_ids(parameter, v, path);
+    case Type::kCursor: return check_cursor(parameter, v, path);
+  }
+  if (good) return std::nullopt;
+  return wrong(path, parameter, v);
+}
+
+std::optional<Failure> bind(const Method& method, const json::value* params, Arguments& into) {
+  std::optional<Failure> failure;
+  if (params != nullptr) {
+    if (method.shape == Shape::kMessage) {
+      failure = bind_message(method, *params, into);
+    } else if (params->is_array()) {
+      failure = bind_array(method, params->get_array(), into);
+    } else {
+      failure = bind_object(method, params->get_object(), into);
+    }
+  }
+  if (failure) return failure;
+  for (const auto& parameter : method.parameters) {
+    if (parameter.required && !into.has(parameter.name)) {
+      return bad_parameter(parameter.name, "is missing: expected " + expectation(parameter));
+    }
+  }
+  return std::nullopt;
+}
+
+const json::value* Arguments::find(std::string_view name) const {
+  for (const auto& [known, value] : values_) {
+    if (known == name) return value;
+  }
+  return nullptr;
+}
+
+std::optional<std::uint64_t> Arguments::integer(std::string_view name) const {
+  const auto* value = find(name);
+  return value != nullptr ? queue::integer_from_json(*value) : std::nullopt;
+}
+
+std::optional<double> Arguments::number(std::string_view name) const {
+  const auto* value = find(name);
+  return value != nullptr ? std::optional(value->to_number<double>()) : std::nullopt;
+}
+
+std::string_view Arguments::text(std::string_view name) const {
+  const auto* value = find(name);
+  return value != nullptr ? std::string_view(value->get_string()) : std::string_view();
+}
+
+bool Arguments::flag(std::string_view name) const {
+  const auto* value = find(name);
+  return value != nullptr && value->get_bool();
+}
+
+std::optional<Duration> Arguments::milliseconds(std::string_view name) const {
+  const auto value = integer(name);
+  // The tables bound what is a duration; 2^53 ms would not fit into nanoseconds.
+  return value ? std::optional<Duration>(std::chrono::milliseconds(*value)) : std::nullopt;
+}
+
+queue::KindMask Arguments::kinds(std::string_view name) const {
+  const auto* value = find(name);
+  if (value == nullptr) return queue::KindMask::all();
+  queue::KindMask mask;
+  for (const auto& kind : value->get_array()) mask = mask | queue::KindMask::of(*queue::kind_named(kind.get_string()));
+  return mask;
+}
+
+std::vector<std::uint64_t> Arguments::ids(std::string_view name) const {
+  std::vector<std::uint64_t> ids;
+  const auto* value = find(name);
+  if (value == nullptr) return ids;
+  for (const auto& id : value->get_array()) ids.push_back(*queue::integer_from_json(id));
+  return ids;
+}
+
+json::value integer_json(std::uint64_t value) {
+  return static_cast<std::int64_t>(std::min(value, queue::kIntegerMax));
+}
+
+}  // namespace qh::rpc

@@ -1,0 +1,53 @@
+#include "rpc/codes.h"
+
+#include <array>
+
+#include "base/invariant.h"
+#include "rpc/caller.h"
+
+namespace qh::rpc {
+namespace {
+
+constexpr std::array kCodes{
+    CodeInfo{Code::kParse, "ParseError", "the body is no JSON", "`limit` when it is nested too deep"},
+    CodeInfo{Code::kInvalidRequest, "InvalidRequest", "JSON, but no JSON-RPC 2.0 request",
+             "`field` and `expected`; `limit` for too many calls"},
+    CodeInfo{Code::kMethodNotFound, "MethodNotFound", "there is no such method", "`method`, `did_you_mean`"},
+    CodeInfo{Code::kInvalidParams, "InvalidParams", "a parameter is missing, unknown or wrong", "`field` and `expected`"},
+    CodeInfo{Code::kInternal, "InternalError", "a fault of ours; the log says more", ""},
+    CodeInfo{Code::kQueueFull, "QueueFull", "a bound of the queue was hit; nothing was stored",
+             "`bound`, `retry_after_ms`"},
+    CodeInfo{Code::kRateLimited, "RateLimited", "more messages a second than allowed; nothing was stored",
+             "`bound`, `retry_after_ms`"},
+    CodeInfo{Code::kStorageFull, "StorageFull", "the disk has no room; goes on by itself when it has", ""},
+    CodeInfo{Code::kStorageFailed, "StorageFailed", "the log has failed; only a restart brings the queue back",
+             "`file`, `system_error`"},
+    CodeInfo{Code::kTooLarge, "TooLarge", "over a size limit; nothing was stored", "`limit`, `size` in bytes"},
+    CodeInfo{Code::kNotFound, "NotFound", "there is no such message", ""},
+    CodeInfo{Code::kUnauthorized, "Unauthorized", "no token, or an unknown one (HTTP 401)", ""},
+    CodeInfo{Code::kTimeout, "Timeout", "the time given was over first", "`outcome`: what is known"},
+    CodeInfo{Code::kShuttingDown, "ShuttingDown", "the node is stopping; no new work is taken", ""},
+    CodeInfo{Code::kForbidden, "Forbidden", "the caller lacks a role", "`role`"},
+    CodeInfo{Code::kBusy, "Busy", "somebody holds a lease of the message", ""},
+};
+
+}  // namespace
+
+std::span<const CodeInfo> codes() { return kCodes; }
+
+const CodeInfo& info(Code code) {
+  for (const auto& known : kCodes) {
+    if (known.code == code) return known;
+  }
+  INVARIANT(false, "an error code without a line in the table");
+  return kCodes[4];
+}
+
+std::optional<Role> role_named(std::string_view name) {
+  for (std::size_t i = 0; i < kRoleNames.size(); ++i) {
+    if (kRoleNames[i] == name) return static_cast<Role>(i);
+  }
+  return std::nullopt;
+}
+
+}  // namespace qh::rpc

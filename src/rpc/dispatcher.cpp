@@ -1,0 +1,198 @@
+#include "rpc/dispatcher.h"
+
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+
+#include "queue/json_text.h"
+#include "queue/message_json.h"
+#include "rpc/call.h"
+#include "rpc/exchange.h"
+#include "rpc/failure.h"
+#include "rpc/method.h"
+
+namespace qh::rpc {
+namespace {
+
+namespace json = boost::json;
+
+Failure invalid_request(std::string_view field, std::string expected) {
+  return Failure(Code::kInvalidRequest, std::string(field) + (field.empty() ? "" : ": ") + expected)
+      .with("field", json::value(field))
+      .with("expected", json::value(expected));
+}
+
+Failure unreadable(const Error& error) {
+  if (error.code == Errc::kExists) return invalid_request(error.subject, "the member is given twice");
+  Failure failure(Code::kParse, error.context);
+  if (error.code == Errc::kTooLarge) failure.data.emplace("limit", static_cast<std::int64_t>(error.limit));
+  return failure;
+}
+
+/// A request as it stands in the body, before its method is known.
+struct Request {
+  std::string id = "null";  ///< JSON text
+  bool notification = false;
+  std::string_view method;
+  const json::value* params = nullptr;
+};
+
+/// The id as it was written; nothing if it is none.
+std::optional<std::string> id_text(const json::value& id, std::size_t element, const std::vector<queue::RawNumber>& raw) {
+  if (id.is_null() || id.is_string()) return queue::write_json(id);
+  if (!id.is_number()) return std::nullopt;
+  for (const auto& number : raw) {
+    if (number.element == element) return number.text;
+  }
+  return queue::write_json(id);
+}
+
+std::optional<Failure> read_request(const json::value& v, std::size_t element, const std::vector<queue::RawNumber>& raw,
+                                    Request& request) {
+  if (!v.is_object()) return invalid_request("", "expected a request object, got " + queue::describe_json(v));
+  const auto& object = v.get_object();
+  const auto* id = object.if_contains("id");
+  if (id != nullptr) {
+    auto text = id_text(*id, element, raw);
+    if (!text) return invalid_request("id", "expected a string, a number or null, got " + queue::describe_json(*id));
+    request.id = std::move(*text);
+  }
+  const auto* version = object.if_contains("jsonrpc");
+  if (version == nullptr || !version->is_string() || version->get_string() != "2.0") {
+    return invalid_request("jsonrpc", "expected \"2.0\"");
+  }
+  const auto* method = object.if_contains("method");
+  if (method == nullptr || !method->is_string()) return invalid_request("method", "expected the name of a method");
+  request.method = method->get_string();
+  request.params = object.if_contains("params");
+  if (request.params != nullptr && !request.params->is_structured()) {
+    return invalid_request("params", "expected an array or an object, got " + queue::describe_json(*request.params));
+  }
+  request.notification = id == nullptr;
+  return std::nullopt;
+}
+
+Failure unknown_method(std::string_view name) {
+  const auto hint = method_hint(name);
+  Failure failure(Code::kMethodNotFound, "there is no method " + std::string(name) + hint);
+  failure.data.emplace("method", name);
+  return failure;
+}
+
+Failure missing_role(const Method& method) {
+  const auto role = role_name(method.role);
+  return Failure(Code::kForbidden, std::string(method.name) + " needs the role " + std::string(role))
+      .with("role", json::value(role));
+}
+
+}  // namespace
+
+class Dispatcher::Impl {
+ public:
+  explicit Impl(Services s) : services(std::move(s)) {}
+  ~Impl() {
+    for (auto& [id, exchange] : open) {
+      exchange->done = nullptr;
+      for (auto& slot : exchange->slots) {
+        if (slot.timer != 0) services.timers.cancel(std::exchange(slot.timer, 0));
+      }
+    }
+  }
+
+  CallId handle(std::string_view body, const Caller& caller, Reply reply) {
+    std::vector<queue::RawNumber> raw;
+    const auto parsed = queue::parse_json(body, queue::kJsonDepthMax, "id", &raw);
+    if (!parsed) return refuse(unreadable(parsed.error()), reply);
+    const bool batch = parsed->is_array();
+    if (batch && parsed->get_array().empty()) return refuse(invalid_request("", "expected at least one call in a batch"), reply);
+    if (batch && parsed->get_array().size() > kBatchCallsMax) {
+      auto failure = invalid_request("", "expected at most " + std::to_string(kBatchCallsMax) + " calls in a batch");
+      return refuse(std::move(failure).with("limit", static_cast<std::int64_t>(kBatchCallsMax)), reply);
+    }
+    const std::span<const json::value> calls =
+        batch ? std::span<const json::value>(parsed->get_array().data(), parsed->get_array().size())
+              : std::span<const json::value>(&*parsed, 1);
+
+    const auto exchange = std::make_shared<Exchange>();
+    exchange->slots.resize(calls.size());
+    exchange->open = calls.size() + 1;  // ours is the last to go, so that no reply comes before all are started
+    exchange->batch = batch;
+    exchange->timers = &services.timers;
+    exchange->done = std::move(reply);
+    for (std::size_t i = 0; i < calls.size(); ++i) start(calls[i], i, raw, caller, exchange);
+    exchange->close_one();
+    if (services.touched) services.touched();
+    if (exchange->open == 0) return 0;
+    return remember(exchange);
+  }
+
+  void abandon(CallId call) {
+    const auto found = open.find(call);
+    if (found == open.end()) return;
+    const auto exchange = found->second;
+    for (const auto& slot : exchange->slots) {
+      // Cancelling answers the slot, which changes it.
+      if (const auto wait = slot.wait) services.engine.cancel(*wait);
+    }
+  }
+
+  Services services;
+  bool stopping = false;
+  std::unordered_map<CallId, std::shared_ptr<Exchange>> open;
+
+ private:
+  static CallId refuse(const Failure& failure, Reply& reply) {
+    reply(write_failure(failure, "null"));
+    return 0;
+  }
+
+  void start(const json::value& v, std::size_t element, const std::vector<queue::RawNumber>& raw, const Caller& caller,
+             const std::shared_ptr<Exchange>& exchange) {
+    Request request;
+    const auto invalid = read_request(v, element, raw, request);
+    auto& slot = exchange->slots[element];
+    slot.id = std::move(request.id);
+    slot.notification = request.notification;
+    Call call(services, caller, Answer(exchange, element));
+    if (invalid) return call.answer.fail(*invalid);
+    const auto* method = find_method(request.method);
+    if (method == nullptr) return call.answer.fail(unknown_method(request.method));
+    if (!caller.roles.has(method->role)) return call.answer.fail(missing_role(*method));
+    if (stopping && method->role != Role::kRead) {
+      return call.answer.fail(Failure(Code::kShuttingDown, "the node is stopping"));
+    }
+    if (const auto bad = bind(*method, request.params, call.arguments)) return call.answer.fail(*bad);
+    method->run(call);
+  }
+
+  CallId remember(const std::shared_ptr<Exchange>& exchange) {
+    const CallId id = ++last_id_;
+    open.emplace(id, exchange);
+    exchange->done = [this, id, reply = std::move(exchange->done)](std::string text) mutable {
+      auto answer = std::move(reply);
+      open.erase(id);
+      answer(std::move(text));
+    };
+    return id;
+  }
+
+  CallId last_id_ = 0;
+};
+
+Dispatcher::Dispatcher(Services services) : impl_(std::make_unique<Impl>(std::move(services))) {}
+Dispatcher::~Dispatcher() = default;
+
+Dispatcher::CallId Dispatcher::handle(std::string_view body, const Caller& caller, Reply reply) {
+  return impl_->handle(body, caller, std::move(reply));
+}
+void Dispatcher::abandon(CallId call) { impl_->abandon(call); }
+void Dispatcher::begin_stop() { impl_->stopping = true; }
+std::size_t Dispatcher::open_calls() const { return impl_->open.size(); }
+
+}  // namespace qh::rpc

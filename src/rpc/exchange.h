@@ -1,0 +1,63 @@
+// rpc/exchange.h - one body on its way to its reply. Private to rpc/.
+//
+// Threads  the dispatcher's.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rpc/dispatcher.h"
+#include "rpc/failure.h"
+
+namespace qh::rpc {
+
+/// The calls of one body. Kept alive by the answers that are still to come.
+struct Exchange {
+  struct Slot {
+    std::string id;  ///< JSON text
+    bool notification = false;
+    bool answered = false;
+    std::string text;
+    std::optional<queue::Engine::WaitId> wait;
+    Timers::Id timer = 0;
+  };
+
+  std::vector<Slot> slots;
+  std::size_t open = 0;  ///< answers to come
+  bool batch = false;
+  Timers* timers = nullptr;
+  /// Called once, when the last answer is in.
+  UniqueFunction<void(std::string)> done;
+
+  void settle(std::size_t slot, std::string text);
+  void close_one();
+
+ private:
+  std::string joined();
+};
+
+/// The right to answer one call, once. What comes later (a completion behind its timeout) is dropped.
+class Answer {
+ public:
+  Answer() = default;
+  Answer(std::shared_ptr<Exchange> exchange, std::size_t slot) : exchange_(std::move(exchange)), slot_(slot) {}
+
+  void ok(const boost::json::value& result);
+  void fail(const Failure& failure);
+  void fail(const Error& error) { fail(failure_of(error)); }
+
+  /// While this wait lasts, abandoning the call cancels it. For a call that may be answered already.
+  void waits(queue::Engine::WaitId wait) const;
+  /// Answers `failure` unless something else has by then.
+  void at_the_latest(Duration delay, Failure failure) const;
+  /// A second one for the same call; the first that is used counts.
+  Answer another() const { return {exchange_, slot_}; }
+
+ private:
+  std::shared_ptr<Exchange> exchange_;
+  std::size_t slot_ = 0;
+};
+
+}  // namespace qh::rpc

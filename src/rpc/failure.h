@@ -1,0 +1,37 @@
+// rpc/failure.h - an error of JSON-RPC. Private to rpc/.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <boost/json/object.hpp>
+
+#include "base/result.h"
+#include "rpc/codes.h"
+
+namespace qh::rpc {
+
+struct Failure {
+  Code code = Code::kInternal;
+  std::string message;
+  boost::json::object data;  ///< without `reason`, which the code gives
+
+  Failure() = default;
+  Failure(Code c, std::string text) : code(c), message(std::move(text)) {}
+  Failure&& with(std::string_view member, boost::json::value value) && {
+    data.emplace(member, std::move(value));
+    return std::move(*this);
+  }
+};
+
+/// What the engine or a codec refused.
+Failure failure_of(const Error& error);
+/// -32602.
+Failure bad_parameter(std::string_view field, std::string expected);
+
+/// {"jsonrpc":"2.0","error":{..},"id":..}; `id` is JSON text.
+std::string write_failure(const Failure& failure, std::string_view id);
+/// {"jsonrpc":"2.0","result":..,"id":..}
+std::string write_result(const boost::json::value& result, std::string_view id);
+
+}  // namespace qh::rpc

@@ -1,0 +1,72 @@
+// rpc/method.h - the one table of methods: names, parameters, roles, documents.
+//
+// Binding of parameters, refusals of unknown ones, docs/rpc.md and rpc.discover are made from it, so a
+// method that is not here does not exist, and what is here is documented.
+//
+// Threads  constants.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "queue/message.h"
+#include "rpc/caller.h"
+
+namespace qh::rpc {
+
+class Call;
+
+enum class Type : std::uint8_t {
+  kMessage,      ///< {"Kind": {..}}
+  kSubmissions,  ///< an array of messages, or of the named parameters of qssh_submitMessage
+  kInteger,      ///< min..max
+  kNumber,       ///< 0..max, fractions allowed
+  kText,         ///< at most max bytes
+  kFlag,         ///< true or false
+  kDurability,   ///< "sync" or "async"
+  kKinds,        ///< an array of names of kinds
+  kIds,          ///< an array of at most max integers
+  kCursor,       ///< a message_id, or {"priority", "message_id"}
+};
+
+struct Parameter {
+  std::string_view name;
+  Type type;
+  bool required = false;
+  std::string_view meaning = {};
+  std::uint64_t min = 0;
+  std::uint64_t max = queue::kIntegerMax;
+};
+
+/// How params are laid out.
+enum class Shape : std::uint8_t {
+  kPlain,    ///< by name, or in the order of the table
+  kMessage,  ///< also: the message itself; or [message, {the other parameters by name}]
+};
+
+struct Method {
+  std::string_view name;
+  std::string_view summary;
+  Shape shape = Shape::kPlain;
+  std::span<const Parameter> parameters = {};
+  std::string_view result = {};
+  Role role = Role::kRead;
+  std::string_view example_params = {};  ///< JSON that works on any queue
+  std::string_view note = {};            ///< what else one should know; may be empty
+  void (*run)(Call& call) = nullptr;
+};
+
+std::span<const Method> methods();
+const Method* find_method(std::string_view name);
+/// For an error text: " (did you mean X?)", or nothing.
+std::string method_hint(std::string_view name);
+
+/// What a parameter must be, in words: "an integer from 1 to 1000".
+std::string expectation(const Parameter& parameter);
+
+/// docs/rpc.md, all of it; a test compares the file.
+std::string reference_markdown();
+
+}  // namespace qh::rpc

@@ -1,0 +1,196 @@
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "rpc/method.h"
+#include "rpc/test_bed.h"
+
+namespace qh::rpc {
+namespace {
+
+using std::chrono::milliseconds;
+
+std::string gossip(std::string_view topic) { return R"({"Gossip":{"topic":")" + std::string(topic) + R"(","data":"0x"}})"; }
+
+TEST(Methods, EveryLineOfTheTableIsComplete) {
+  std::set<std::string_view> names;
+  for (const auto& method : methods()) {
+    EXPECT_TRUE(names.insert(method.name).second) << method.name;
+    EXPECT_FALSE(method.summary.empty()) << method.name;
+    EXPECT_FALSE(method.result.empty()) << method.name;
+    EXPECT_NE(method.run, nullptr) << method.name;
+    EXPECT_TRUE(queue::parse_json(method.example_params)) << method.name;
+    for (const auto& parameter : method.parameters) {
+      EXPECT_FALSE(parameter.meaning.empty()) << method.name << parameter.name;
+      EXPECT_FALSE(expectation(parameter).empty());
+    }
+  }
+}
+
+TEST(Methods, EveryExampleWorks) {
+  TestBed bed;
+  for (const auto& method : methods()) {
+    SCOPED_TRACE(method.name);
+    (void)bed.result(method.name, method.example_params);
+  }
+}
+
+TEST(Methods, UnknownAndWrongParametersAreRefusedByName) {
+  TestBed bed;
+  struct Wrong {
+    const char* method;
+    std::string params;
+    const char* field;
+  };
+  const Wrong wrongs[] = {
+      {"qssh_lease", R"({"mx":1})", "mx"},
+      {"qssh_lease", R"({"max":0})", "max"},
+      {"qssh_lease", R"({"max":1001})", "max"},
+      {"qssh_lease", R"({"kinds":[]})", "kinds"},
+      {"qssh_lease", R"({"kinds":["Gosip"]})", "kinds[0]"},
+      {"qssh_lease", R"({"kinds":"Gossip"})", "kinds"},
+      {"qssh_lease", R"([1,2,["Gossip"],0,5])", "params"},
+      {"qssh_popMessage", R"({"wait_ms":60001})", "wait_ms"},
+      {"qssh_popMessage", R"({"wait_ms":-1})", "wait_ms"},
+      {"qssh_popMessage", R"({"wait":"finalized"})", "wait"},
+      {"qssh_ack", "{}", "leases"},
+      {"qssh_ack", R"({"leases":[0]})", "leases[0]"},
+      {"qssh_ack", R"([[1,"2"]])", "leases[1]"},
+      {"qssh_extend", R"({"leases":[1]})", "duration_ms"},
+      {"qssh_find", "[]", "message_id"},
+      {"qssh_find", R"({"message_id":9007199254740992})", "message_id"},
+      {"qssh_purge", "[]", "all"},
+      {"qssh_purge", R"({"all":false})", "all"},
+      {"qssh_purge", R"({"all":true,"kinds":["Vote"]})", "all"},
+      {"qssh_retryDeadLetter", "{}", "all"},
+      {"qssh_retryDeadLetter", R"({"message_id":1,"rate":1})", "rate"},
+      {"qssh_purgeDeadLetters", R"({"message_id":1,"all":true})", "all"},
+      {"qssh_getMetrics", "[1]", "params"},
+      {"qssh_peek", R"({"after":{"message_id":1}})", "after"},
+      {"qssh_peek", R"({"after":{"message_id":1,"priority":"Higher"}})", "after.priority"},
+      {"qssh_submitMessage", "[]", "message"},
+      {"qssh_submitMessage", "{}", "message"},
+      {"qssh_submitMessage", R"({"durability":"sync"})", "message"},
+      {"qssh_submitMessage", R"({"Gosip":{}})", "Gosip"},
+      {"qssh_submitMessage", R"({"Gossip":{"topic":"x","data":[1,2,300]}})", "Gossip.data[2]"},
+      {"qssh_submitMessage", R"({"message":)" + gossip("x") + R"(,"wait":"queued"})", "wait"},
+      {"qssh_submitMessage", R"({"message":)" + gossip("x") + R"(,"durability":"perhaps"})", "durability"},
+      {"qssh_submitMessage", R"({"message":)" + gossip("x") + R"(,"idempotency_key":")" + std::string(129, 'k') + R"("})", "idempotency_key"},
+      {"qssh_submitMessage", "[" + gossip("x") + R"(,"sync"])", "params[1]"},
+      {"qssh_submitMessage", "[" + gossip("x") + ",{},{}]", "params"},
+      {"qssh_submitBatch", R"({"messages":[]})", "messages"},
+      {"qssh_submitBatch", R"({"messages":[)" + gossip("x") + R"(,{"Vote":{}}]})", "messages[1].Vote.validator"},
+      {"qssh_submitBatch", R"({"messages":[7]})", "messages[0]"},
+  };
+  for (const auto& wrong : wrongs) {
+    const auto error = bed.error(wrong.method, wrong.params);
+    EXPECT_EQ(error.at("code"), -32602) << wrong.method << wrong.params;
+    EXPECT_EQ(error.at("data").at("field"), wrong.field) << queue::write_json(error);
+    EXPECT_TRUE(error.at("data").at("expected").is_string());
+  }
+  EXPECT_EQ(bed.result("qssh_getQueueDepth"), 0);
+}
+
+TEST(Methods, EveryFormOfASubmitIsTaken) {
+  TestBed bed;
+  for (const auto& params : {gossip("a"), "[" + gossip("b") + "]", R"({"message":)" + gossip("c") + "}",
+                             "[" + gossip("d") + R"(,{"durability":"sync"}])",
+                             R"({"message":)" + gossip("e") + R"(,"durability":"sync","idempotency_key":"k"})"}) {
+    const auto result = bed.result("qssh_submitMessage", params);
+    EXPECT_EQ(result.at("persisted"), params.find("sync") != std::string::npos) << params;
+  }
+  const auto again = bed.result("qssh_submitMessage", R"({"message":)" + gossip("e") + R"(,"durability":"sync","idempotency_key":"k"})");
+  EXPECT_EQ(again.at("duplicate"), true);
+  EXPECT_EQ(again.at("message_id"), 5);
+  EXPECT_EQ(bed.result("qssh_getQueueDepth"), 5);
+}
+
+TEST(Methods, LeasesAreAckedNackedAndExtended) {
+  TestBed bed;
+  for (const char* topic : {"a", "b", "c"}) (void)bed.result("qssh_submitMessage", gossip(topic));
+  const auto leased = bed.result("qssh_lease", R"({"max":3,"duration_ms":5000,"kinds":["Gossip"]})");
+  ASSERT_EQ(leased.get_array().size(), 3U);
+  const auto lease = [&](std::size_t i) { return queue::write_json(leased.at(i).at("lease")); };
+  EXPECT_EQ(leased.at(0).at("deliveries"), 1);
+  EXPECT_TRUE(leased.at(0).at("deadline_ms").is_int64());
+  EXPECT_EQ(queue::write_json(bed.result("qssh_ack", "[[" + lease(0) + "," + lease(0) + ",999]]").at("lost")), "[" + lease(0) + ",999]");
+  EXPECT_EQ(bed.result("qssh_extend", "[[" + lease(1) + "],60000]").at("done"), 1);
+  EXPECT_EQ(bed.error("qssh_removeMessage", R"({"message_id":2})").at("code"), -32011);
+  EXPECT_EQ(bed.result("qssh_find", R"({"message_id":2})").at("state"), "leased");
+  EXPECT_EQ(bed.result("qssh_nack", R"({"leases":[)" + lease(1) + R"(],"delay_ms":0,"error":"no"})").at("done"), 1);
+  EXPECT_EQ(bed.result("qssh_find", R"({"message_id":2})").at("state"), "ready");
+  EXPECT_EQ(bed.result("qssh_find", R"({"message_id":1})").at("state"), "gone");
+  EXPECT_EQ(bed.result("qssh_getQueueDepth", R"({"by_kind":true})").at("by_kind").at("Gossip").at("leased"), 1);
+}
+
+TEST(Methods, PeekGoesOnFromACursor) {
+  TestBed bed;
+  for (const char* topic : {"a", "b", "c"}) (void)bed.result("qssh_submitMessage", gossip(topic));
+  (void)bed.result("qssh_submitMessage", R"({"Telemetry":{"source":"s","data":"0x"}})");
+  EXPECT_EQ(bed.result("qssh_peek").get_array().size(), 4U);
+  const auto second = bed.result("qssh_peek", R"({"count":2,"after":1})");
+  ASSERT_EQ(second.get_array().size(), 2U);
+  EXPECT_EQ(second.at(0).at("message_id"), 2);
+  const auto behind = bed.result("qssh_peek", R"({"after":{"priority":"Normal","message_id":3}})");
+  ASSERT_EQ(behind.get_array().size(), 1U);
+  EXPECT_EQ(behind.at(0).at("message_id"), 4);
+  EXPECT_EQ(bed.error("qssh_peek", R"({"after":77})").at("code"), -32006);
+}
+
+TEST(Methods, PausedKindsAreNotHandedOut) {
+  TestBed bed;
+  (void)bed.result("qssh_submitMessage", gossip("a"));
+  EXPECT_EQ(queue::write_json(bed.result("qssh_pause", R"({"kinds":["Gossip","Vote"]})")), R"({"paused":["Vote","Gossip"]})");
+  EXPECT_TRUE(bed.result("qssh_popMessage").is_null());
+  EXPECT_EQ(queue::write_json(bed.result("qssh_resume", R"([["Gossip"]])")), R"({"paused":["Vote"]})");
+  EXPECT_EQ(bed.result("qssh_popMessage").at("message_id"), 1);
+}
+
+TEST(Methods, MetricsHaveTheSeedsFigures) {
+  TestBed bed;
+  (void)bed.result("qssh_submitMessage", gossip("a"));
+  const auto metrics = bed.result("qssh_getMetrics");
+  EXPECT_EQ(metrics.at("queue_depth"), 1);
+  for (const char* name : {"msg_rate", "latency", "health", "total_processed", "uptime"}) {
+    EXPECT_TRUE(metrics.at(name).is_number()) << name;
+  }
+  EXPECT_TRUE(metrics.at("last_message_time").is_string());
+  EXPECT_TRUE(metrics.at("health_parts").is_array());
+}
+
+TEST(Methods, TheEnginesRefusalsHaveTheirCodes) {
+  queue::Options options;
+  options.max_depth = 5;
+  options.max_message_bytes = 100;
+  TestBed bed(options);
+  const auto large = bed.error("qssh_submitMessage", R"({"Gossip":{"topic":"x","data":"0x)" + std::string(400, '0') + R"("}})");
+  EXPECT_EQ(large.at("code"), -32005);
+  EXPECT_EQ(large.at("data").at("limit"), 100);
+  EXPECT_GT(large.at("data").at("size").as_int64(), 200);
+
+  boost::json::value full;
+  for (int i = 0; i < 6 && full.is_null(); ++i) {
+    auto reply = bed.call("qssh_submitMessage", gossip("x"));
+    if (auto* error = reply.get_object().if_contains("error")) full = *error;
+  }
+  ASSERT_TRUE(full.is_object());
+  EXPECT_EQ(full.at("code"), -32001);
+  EXPECT_EQ(full.at("data").at("reason"), "QueueFull");
+  EXPECT_TRUE(full.at("data").at("retry_after_ms").is_int64());
+  EXPECT_EQ(full.at("data").at("bound"), "max_depth");
+  EXPECT_EQ(bed.error("qssh_retryDeadLetter", R"({"message_id":77})").at("code"), -32006);
+}
+
+TEST(Methods, TheReferenceIsTheTable) {
+  constexpr const char* kPath = "docs/rpc.md";
+  if (std::getenv("QH_WRITE_DOCS") != nullptr) std::ofstream(kPath) << reference_markdown();
+  std::ifstream file(kPath);
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  EXPECT_TRUE(text == reference_markdown()) << kPath << " is stale; its first lines say how it is made";
+}
+
+}  // namespace
+}  // namespace qh::rpc

@@ -1,0 +1,84 @@
+// docs/rpc.md, made from the tables.
+#include "rpc/codes.h"
+#include "rpc/dispatcher.h"
+#include "rpc/method.h"
+
+namespace qh::rpc {
+namespace {
+
+constexpr std::string_view kIntroduction = R"(# JSON-RPC of a validator
+
+Made from the method table (`src/rpc/method_table.cpp`); a test compares. `QH_WRITE_DOCS=1 ctest -R rpc.Methods.TheReference`
+in the build directory writes it anew.
+
+JSON-RPC 2.0 over HTTP: `POST /` on the validator's port (alice 9944, bob 9945, charlie 9946). No Content-Type is asked for.
+
+```bash
+curl http://localhost:9944 -X POST -d '{"jsonrpc":"2.0","method":"qssh_getValidatorName","params":[],"id":1}'
+# {"jsonrpc":"2.0","result":"alice","id":1}
+```
+
+- Parameters go by name (an object) or in the order of the tables below (an array; `null` leaves one out). An unknown
+  name is refused. The id comes back as it was written.
+- A body is one call or a batch of at most 1,000. The calls of a batch are started in their order, none waits for the one
+  before, and the answers come together, in that order. Without an id there is no answer; a body of such calls alone
+  gets HTTP 204.
+- Integers are below 2^53. Bytes are read as an array of 0..255, as `"0x…"` hex or as `{"base64":"…"}`, and written as
+  `"0x…"`. An object that names a member twice is refused.
+- JSON-RPC errors come with HTTP 200, but Unauthorized (401). A body is at most 8 MiB and nested at most 32 deep.
+- Roles: read, submit, consume, validator, admin. A caller on loopback without a token has all of them, unless
+  the node runs with `--require-token`; a token (`Authorization: Bearer …`) has those of its line in the token file.
+
+A *queued message* is
+
+```json
+{"message":{"Gossip":{"topic":"test","data":"0x010203"}},"message_id":1,"created_at":1698509120,"submitted_by":"alice",
+ "persisted":false,"broadcast":false,"created_at_ms":1698509120123,"priority":"Normal","deliveries":0,"digest":"0x…"}
+```
+
+where `submitted_by` is the validator's name for a caller on loopback without a token and else the token's name,
+`persisted` says that it survives a crash, and `digest` is the SHA3-256 of the canonical body.
+
+A client that disconnects while it waits (`wait_ms`) has its wait cancelled: nothing is taken. What was handed out before
+the connection was cut stays handed out: a popped message is gone, a lease runs until its deadline.
+)";
+
+void add_message_kinds(std::string& out) {
+  out += "\n## Messages\n\n| kind | priority | durability unless said otherwise |\n|---|---|---|\n";
+  for (const auto& kind : queue::kinds()) {
+    out += "| `" + std::string(kind.name) + "` | " + std::string(queue::priority_name(kind.priority)) + " | " +
+           (kind.durability == queue::Durability::kSync ? "sync" : "async") + " |\n";
+  }
+}
+
+void add_method(const Method& method, std::string& out) {
+  out += "\n### " + std::string(method.name) + "\n\n" + std::string(method.summary) + " Role: " + std::string(role_name(method.role)) + ".\n\n";
+  if (!method.parameters.empty()) {
+    out += "| parameter | | what it is | must be |\n|---|---|---|---|\n";
+    for (const auto& p : method.parameters) {
+      out += "| `" + std::string(p.name) + "` | " + (p.required ? "required" : "") + " | " + std::string(p.meaning) + " | " + expectation(p) + " |\n";
+    }
+    out += '\n';
+  }
+  out += "Result: " + std::string(method.result) + ".\n";
+  if (!method.note.empty()) out += "\n" + std::string(method.note) + "\n";
+  out += "\n```bash\ncurl http://localhost:9944 -d '{\"jsonrpc\":\"2.0\",\"method\":\"" + std::string(method.name) + "\",\"params\":" +
+         std::string(method.example_params) + ",\"id\":1}'\n```\n";
+}
+
+}  // namespace
+
+std::string reference_markdown() {
+  std::string out(kIntroduction);
+  add_message_kinds(out);
+  out += "\n## Methods\n";
+  for (const auto& method : methods()) add_method(method, out);
+  out += "\n## Errors\n\n| code | `data.reason` | when | more in `data` |\n|---|---|---|---|\n";
+  for (const auto& code : codes()) {
+    out += "| " + std::to_string(static_cast<int>(code.code)) + " | `" + std::string(code.reason) + "` | " +
+           std::string(code.meaning) + " | " + std::string(code.data) + " |\n";
+  }
+  return out;
+}
+
+}  // namespace qh::rpc

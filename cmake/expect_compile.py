@@ -10,7 +10,8 @@ import sys
 
 
 def main() -> int:
-    verdict, regex, command = sys.argv[1], sys.argv[2], sys.argv[3:]
+    verdict, regex = sys.argv[1:3]
+    command = [argument for argument in sys.argv[3:] if argument]  # newer CMakes pass an empty list as an empty argument
     run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if verdict == "pass":
         wrong = "" if run.returncode == 0 else "it does not compile"

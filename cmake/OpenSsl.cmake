@@ -23,6 +23,8 @@ else()
       message(FATAL_ERROR "No lib/lib${name}.a in ${qh_openssl_root}. Run: ./dev deps")
     endif()
   endforeach()
+  # When the cache is emptied, the next build configures again and finds what was built since.
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${qh_openssl_root}/lib/libcrypto.a")
   message(STATUS "OpenSSL in ${qh_openssl_root}, static")
   add_library(OpenSSL::Crypto STATIC IMPORTED GLOBAL)
   set_target_properties(OpenSSL::Crypto PROPERTIES

@@ -47,19 +47,26 @@ where() {
   fi
 }
 
-# The mirror that this machine uses for Debian's main archive ($1 empty) or for its security updates ($1 = -Security).
+# The mirror that this machine uses for Debian's main archive ($1 empty) or for its security updates ($1 = -Security);
+# further arguments are apt's.
 mirror() {
   # shellcheck disable=SC2016  # apt's own variables
-  apt-get indextargets --format '$(REPO_URI) $(COMPONENT) $(ORIGIN) $(LABEL)' 'Created-By: Packages' |
+  apt-get "${@:2}" indextargets --format '$(REPO_URI) $(COMPONENT) $(ORIGIN) $(LABEL)' 'Created-By: Packages' |
     awk -v label="Debian$1" '$2 == "main" && $3 == "Debian" && $4 == label { print $1; exit }'
 }
 
 # Lines for a private sources.list: source packages of Debian 13, and of its security updates where the machine has them.
-sources() {
-  local main security
+sources() {  # may use directory $1
+  local main security lists=()
   main=$(mirror "")
-  security=$(mirror -Security)
-  [[ -n $main ]] || die "apt knows no Debian mirror on this machine (apt-get indextargets shows none); run apt-get update"
+  if [[ -z $main ]]; then  # the machine's lists are empty; read them into a place of our own, for which no root is needed
+    mkdir -p "$1/machine/partial"
+    lists=(-o "Dir::State::lists=$1/machine" -o "Dir::Cache=$1/apt")
+    step openssl-mirror "Reading the machine's package lists" apt-get "${lists[@]}" update || exit 1
+    main=$(mirror "" "${lists[@]}")
+  fi
+  security=$(mirror -Security "${lists[@]}")
+  [[ -n $main ]] || die "apt knows no Debian mirror on this machine: apt-get indextargets shows none"
   printf 'deb-src [signed-by=%s] %s trixie main\n' "$keyring" "$main"
   [[ -z $security ]] || printf 'deb-src [signed-by=%s] %s trixie-security main\n' "$keyring" "$security"
 }
@@ -67,7 +74,7 @@ sources() {
 apt_options=()
 use_private_apt() {  # in directory $1
   mkdir -p "$1/lists/partial" "$1/apt/archives/partial"
-  sources >"$1/sources.list"
+  sources "$1" >"$1/sources.list"
   apt_options=(
     -o "Dir::Etc::sourcelist=$1/sources.list" -o Dir::Etc::sourceparts=-
     -o "Dir::State::lists=$1/lists" -o "Dir::Cache=$1/apt"
@@ -121,6 +128,7 @@ build() {  # $1: build (not when another run has just built it) or update (not w
       got=$version
       break
     fi
+    say "The mirror's index names $version, but it could not be downloaded; trying the one before. Why: $logs/openssl-source.log"
   done
   [[ -n $got ]] || die "no source package of OpenSSL for Debian 13 could be downloaded; see $logs/openssl-source.log"
   step openssl-build "Building OpenSSL $got, once (about $((20 + 120 / cores)) s)" compile "$work"

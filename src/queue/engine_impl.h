@@ -109,6 +109,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void on_placed(wal::Ordinal ordinal, std::uint64_t segment) override;
   void on_durable(wal::Ordinal ordinal) override;
   void on_segment_started(const wal::PreparedSegment& segment) override;
+  void on_pump_wanted() override { want_pump(); }
   void on_failed(const Error& error) override;
   void on_batch_written(std::uint32_t records, Duration took) override;
 
@@ -118,6 +119,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   Result<void> on_record(const wal::RecordView& record, wal::Ordinal ordinal) override;
   void on_gap(std::uint64_t from_seq, std::uint64_t to_seq) override;
   Result<void> replay_put(const wal::Put& put, wal::Ordinal ordinal, std::uint32_t bytes);
+  KeyEntry& replay_key(std::string_view key, MessageId id, Kind kind, WallTime created_at);
   Result<void> replay_change(const wal::RecordView& record);
   void replay_end(Entry& entry);
   void drop_open_group();

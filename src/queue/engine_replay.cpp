@@ -14,13 +14,8 @@ void Engine::Impl::on_segment(const wal::SegmentOnDisk& segment) {
   segments_.started(segment.index, segment.bytes, segment.ordinal);
 }
 
-void Engine::Impl::on_state(const wal::QueueState& state) {
-  const auto next_message = std::max(state_.next_message_id, state.next_message_id);
-  const auto next_lease = std::max(state_.next_lease_id, state.next_lease_id);
-  state_ = state;
-  state_.next_message_id = next_message;
-  state_.next_lease_id = next_lease;
-}
+// The ceilings may go down: a stop gives back the ids that it did not use.
+void Engine::Impl::on_state(const wal::QueueState& state) { state_ = state; }
 
 void Engine::Impl::on_gap(std::uint64_t, std::uint64_t) { drop_open_group(); }
 
@@ -54,15 +49,24 @@ Result<void> Engine::Impl::on_record(const wal::RecordView& record, wal::Ordinal
   if (record.type == wal::RecordType::kKey) {
     const auto key = wal::decode_key(record.payload);
     if (!key) return fail(Errc::kCorrupt, "a key record that this program cannot read");
-    KeyEntry* known = keys_.find(key->key);
+    KeyEntry& known = replay_key(key->key, key->id, key->kind, key->created_at);
     const auto bytes = wal::key_record_bytes(key->key.size());
-    if (known != nullptr && known->ordinal != 0) segments_.drop_live(known->ordinal, bytes);
-    if (known == nullptr) known = &keys_.add(key->key, key->id, key->kind, key->created_at, clock_.wall(), clock_.mono());
-    segments_.add_live(ordinal, bytes);
-    keys_.logged(*known, ordinal);
+    if (known.message == nullptr && known.ordinal != 0) segments_.drop_live(known.ordinal, bytes);
+    if (known.message == nullptr) segments_.add_live(ordinal, bytes);
+    keys_.logged(known, ordinal);
     return {};
   }
   return replay_change(record);
+}
+
+/// A key may come again for another message once its window was over.
+KeyEntry& Engine::Impl::replay_key(std::string_view key, MessageId id, Kind kind, WallTime created_at) {
+  KeyEntry* known = keys_.find(key);
+  if (known != nullptr && known->id != id) {
+    erase_key(*known);
+    known = nullptr;
+  }
+  return known != nullptr ? *known : keys_.add(key, id, kind, created_at, clock_.wall(), clock_.mono());
 }
 
 Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal, std::uint32_t bytes) {
@@ -82,12 +86,12 @@ Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal,
   segments_.add_live(ordinal, bytes);
   state_.next_message_id = std::max(state_.next_message_id, put.id.value() + 1);
   if (!put.last_error.empty()) entry->more().last_error = put.last_error;
+  if (put.key.empty() && entry->key != nullptr) erase_key(*entry->key);  // its window was over by then
   if (!put.key.empty()) {
-    KeyEntry* key = keys_.find(put.key);
-    if (key == nullptr) key = &keys_.add(put.key, put.id, entry->kind(), put.created_at, clock_.wall(), clock_.mono());
-    key->message = entry;
-    entry->key = key;
-    keys_.logged(*key, ordinal);
+    KeyEntry& key = replay_key(put.key, put.id, entry->kind(), put.created_at);
+    key.message = entry;
+    entry->key = &key;
+    keys_.logged(key, ordinal);
   }
   if (put.death && entry->state != EntryState::kDead) store_.make_dead(*entry, put.death->reason, WallTime::from_ms(put.death->at_ms));
   if (put.group_left > 0) open_group_.push_back(entry);

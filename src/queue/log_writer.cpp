@@ -100,8 +100,10 @@ void LogWriter::pump() {
       batches_.pop_front();
       issue(std::move(batch));
     } else {
-      if (in_flight_.empty()) start_roll();
-      break;
+      if (!in_flight_.empty() || pool_.ready().empty()) break;  // a completion, or the pool, pumps again
+      rolling_ = true;
+      roll_ = roll();
+      roll_.start();  // may have ended already
     }
   }
   pumping_ = false;
@@ -198,16 +200,9 @@ void LogWriter::write_mark_file() {
                  });
 }
 
-void LogWriter::start_roll() {
-  if (pool_.ready().empty()) return;  // its `changed` hook pumps again
-  rolling_ = true;
-  roll_ = roll();
-  roll_.start();
-}
-
 Task<void> LogWriter::roll() {
   const auto next = pool_.take();
-  INVARIANT(next.has_value(), "start_roll() has looked");
+  INVARIANT(next.has_value(), "pump() has looked");
   const auto done = co_await enter(*next);
   rolling_ = false;
   if (!done) {
@@ -215,7 +210,7 @@ Task<void> LogWriter::roll() {
     co_return;
   }
   owner_.on_segment_started(segment_);
-  pump();
+  owner_.on_pump_wanted();  // not from here: the next roll would replace this coroutine under itself
 }
 
 Task<Result<void>> LogWriter::enter(PreparedSegment next) {

@@ -56,6 +56,8 @@ class LogWriter {
     virtual void on_placed(Ordinal ordinal, std::uint64_t segment) = 0;
     virtual void on_durable(Ordinal ordinal) = 0;
     virtual void on_segment_started(const PreparedSegment& segment) = 0;
+    /// pump() has work to do, but not from inside this call.
+    virtual void on_pump_wanted() = 0;
     virtual void on_failed(const Error& error) = 0;
     virtual void on_batch_written(std::uint32_t records, Duration took) = 0;
   };
@@ -126,7 +128,6 @@ class LogWriter {
   bool fits(const Batch& batch) const;
   void issue(Batch batch);
   void written(Ordinal ordinal, Result<void> result);
-  void start_roll();
   Task<void> roll();
   Task<Result<void>> enter(PreparedSegment next);
   void adapt_segment_size();

@@ -45,6 +45,12 @@ struct Field {
   bool nullable = false;  ///< in JSON the field must be there, though it may be null
 };
 
+// Clang 16 cannot deduce the arguments of an aggregate by itself.
+template <class Owner, class T>
+Field(std::string_view, T Owner::*, std::string_view, bool) -> Field<Owner, T>;
+template <class Owner, class T>
+Field(std::string_view, T Owner::*, std::string_view) -> Field<Owner, T>;
+
 struct BlockImport {
   Hash32 block_hash{};
   std::uint64_t block_number = 0;

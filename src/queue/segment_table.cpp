@@ -8,7 +8,7 @@ namespace qh::queue {
 
 void SegmentTable::started(std::uint64_t index, std::uint64_t bytes, wal::Ordinal last_ordinal) {
   if (!segments_.empty()) sealed_bytes_ += segments_.back().bytes;
-  segments_.push_back({index, bytes, last_ordinal, 0});
+  segments_.push_back({index, bytes, std::max(last_placed_, last_ordinal), 0});
   last_placed_ = std::max(last_placed_, last_ordinal);
 }
 

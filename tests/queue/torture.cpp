@@ -1,0 +1,408 @@
+#include "torture.h"
+
+#include <map>
+#include <optional>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "queue_machine.h"
+
+namespace qh::queue {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+/// What is known of one message, by the tag in its body.
+struct Promise {
+  bool acknowledged = false;   ///< a durable submit answered
+  bool may_be_gone = false;    ///< a take, ack, remove or purge was asked for and not answered
+  bool gone = false;           ///< one was answered
+  bool in_memory = false;      ///< an async submit: a crash may lose it
+  std::optional<MessageId> id;
+  std::uint32_t deliveries_at_least = 0;
+};
+
+class Torture {
+ public:
+  Torture(std::uint64_t seed, const TortureOptions& options)
+      : options_(options), rng_(seed), machine_(seed, queue_options(options), disk_options(seed)) {}
+
+  TortureResult run() {
+    for (int life = 0; life < options_.lives && result_.failure.empty(); ++life) {
+      ++result_.lives;
+      if (!begin_life()) break;
+      const auto count = rng_.below(static_cast<std::uint64_t>(options_.operations_a_life)) + 1;
+      for (std::uint64_t i = 0; i < count && result_.failure.empty(); ++i) one_operation();
+      end_life();
+    }
+    if (result_.failure.empty()) drain();
+    return result_;
+  }
+
+ private:
+  static Options queue_options(const TortureOptions& options) {
+    auto queue = small_options();
+    queue.batches_in_flight = options.batches_in_flight;
+    return queue;
+  }
+  static SimDisk::Options disk_options(std::uint64_t seed) {
+    SimDisk::Options disk;
+    disk.inline_share = seed % 3 == 0 ? 1.0 : seed % 3 == 1 ? 0.5 : 0.0;
+    if (seed % 5 == 0) disk.directory_loss = SimDirectory::Loss::kAnySubset;
+    return disk;
+  }
+
+  void fail(std::string why) {
+    if (result_.failure.empty()) result_.failure = fmt::format("life {}: {}", result_.lives, why);
+  }
+
+  bool begin_life() {
+    machine_.disk.faults().clear();
+    machine_.disk.set_read_only(false);
+    machine_.disk.set_capacity(UINT64_MAX);
+    machine_.disk.set_descriptors_max(SIZE_MAX);
+    const auto report = machine_.start();
+    if (!report) {
+      fail("start: " + report.error().to_string());
+      return false;
+    }
+    result_.torn += report->torn_bytes > 0;
+    check();
+    plan_faults();
+    return result_.failure.empty();
+  }
+
+  void plan_faults() {
+    if (!options_.faults) return;
+    switch (rng_.below(6)) {
+      case 0: machine_.disk.faults().plan({.ops = kMakesDurable, .nth = rng_.below(60) + 1, .os_errno = EIO}); break;
+      case 1: machine_.disk.faults().plan({.ops = kChangesDisk, .nth = rng_.below(60) + 1, .os_errno = ENOSPC}); break;
+      case 2: machine_.disk.set_capacity(machine_.disk.used_bytes() + rng_.below(256U << 10)); break;
+      case 3: machine_.disk.set_descriptors_max(rng_.below(6) + 2); break;
+      case 4: machine_.disk.faults().plan({.ops = only(DiskOp::kZeroFill) | only(DiskOp::kRename), .nth = rng_.below(4) + 1, .os_errno = EROFS, .lasting = true}); break;
+      default: break;
+    }
+  }
+
+  void end_life() {
+    result_.segments = std::max<std::uint64_t>(result_.segments, machine_.engine->metrics().wal_compactions + result_.segments);
+    if (machine_.engine->state() == EngineState::kFailed) ++result_.failed_lives;
+    const auto how = rng_.below(10);
+    if (how == 0 && machine_.engine->state() == EngineState::kRunning) {
+      if (!machine_.stop()) lose_memory();
+      forget_leases();
+      return;
+    }
+    // Let some of what is under way get further, so that every moment is cut at some seed.
+    for (auto steps = rng_.below(12); steps > 0; --steps) machine_.step();
+    if (options_.power_cuts) machine_.power_cut(rng_.next());
+    else machine_.process_kill(rng_.next());
+    lose_memory();
+    forget_leases();
+  }
+
+  void lose_memory() {
+    for (auto& [tag, promise] : promises_) {
+      if (promise.in_memory) promise.may_be_gone = true;
+    }
+  }
+  void forget_leases() { leases_.clear(); }
+
+  // -- Work ------------------------------------------------------------------------------------------------
+
+  Message message_of(std::uint64_t tag) {
+    const auto size = rng_.below(8) == 0 ? rng_.below(3500) : rng_.below(200);
+    Bytes data(size, static_cast<std::byte>(tag));
+    const auto name = std::to_string(tag);
+    switch (rng_.below(4)) {
+      case 0: return Gossip{name, data};
+      case 1: return Telemetry{name, data};
+      case 2: return EntropyShare{name, data, {}};
+      default: return Vote{name, {}, data, {}};
+    }
+  }
+  static std::uint64_t tag_of(const QueuedMessage& queued) {
+    const auto message = queued.message();
+    const auto name = std::visit([](const auto& m) -> std::string {
+      using T = std::decay_t<decltype(m)>;
+      if constexpr (std::is_same_v<T, Gossip>) return m.topic;
+      else if constexpr (std::is_same_v<T, Telemetry>) return m.source;
+      else if constexpr (std::is_same_v<T, EntropyShare>) return m.device_id;
+      else if constexpr (std::is_same_v<T, Vote>) return m.validator;
+      else return "0";
+    }, message);
+    return std::stoull(name);
+  }
+
+  void one_operation() {
+    switch (rng_.below(20)) {
+      case 0: case 1: case 2: case 3: case 4: return submit(Durability::kSync);
+      case 5: case 6: return submit(Durability::kAsync);
+      case 7: return submit_batch();
+      case 8: case 9: case 10: return take();
+      case 11: case 12: return lease();
+      case 13: case 14: return ack();
+      case 15: return nack();
+      case 16: return hold();
+      case 17: return tidy();
+      case 18: return machine_.run_for(milliseconds(rng_.below(3000)));
+      default:
+        if (rng_.below(4) == 0) machine_.world.jump_wall(seconds(static_cast<std::int64_t>(rng_.below(100)) - 50));
+        for (auto steps = rng_.below(10); steps > 0; --steps) machine_.step();
+    }
+  }
+
+  void submitted(std::uint64_t tag, const Result<Submitted>& result, Durability durability) {
+    if (!result) return;
+    auto& promise = promises_[tag];
+    if (promise.id && *promise.id != result->id) fail(fmt::format("tag {} has two ids", tag));
+    note_id(tag, result->id);
+    promise.acknowledged = durability == Durability::kSync;
+    promise.in_memory = durability == Durability::kAsync;
+  }
+
+  void note_id(std::uint64_t tag, MessageId id) {
+    auto& promise = promises_[tag];
+    const auto [it, fresh] = ids_.emplace(id, tag);
+    if (!fresh && it->second != tag) fail(fmt::format("id {} was given to tags {} and {}", id.value(), it->second, tag));
+    promise.id = id;
+  }
+
+  void submit(Durability durability) {
+    const auto tag = next_tag_++;
+    promises_[tag];
+    ++result_.submits;
+    SubmitOptions how;
+    how.durability = durability;
+    how.submitted_by = "torture";
+    const auto extra = rng_.below(10);
+    if (extra == 0) how.idempotency_key = "key " + std::to_string(tag);
+    if (extra == 1) how.not_before = machine_.world.wall() + seconds(rng_.below(10));
+    auto done = [this, tag, durability](Result<Submitted> result) { submitted(tag, result, durability); };
+    machine_.engine->submit({encode(message_of(tag)).value(), how}, done);
+    if (extra == 0 && rng_.below(2) == 0) {
+      machine_.engine->submit({encode(message_of(tag)).value(), how}, [this, tag, durability](Result<Submitted> result) {
+        if (result && result->persisted) submitted(tag, result, durability);
+      });
+    }
+    maybe_wait();
+  }
+
+  void submit_batch() {
+    std::vector<Submission> batch;
+    std::vector<std::uint64_t> tags;
+    for (auto n = rng_.below(12) + 1; n > 0; --n) {
+      SubmitOptions how;
+      how.durability = Durability::kSync;
+      tags.push_back(next_tag_++);
+      promises_[tags.back()];
+      batch.push_back({encode(message_of(tags.back())).value(), how});
+    }
+    groups_.push_back(tags);
+    machine_.engine->submit_batch(std::move(batch), [this, tags](Result<std::vector<Submitted>> result) {
+      if (!result) return;
+      for (std::size_t i = 0; i < tags.size(); ++i) submitted(tags[i], result->at(i), Durability::kSync);
+    });
+    maybe_wait();
+  }
+
+  /// Sometimes the next call comes before the answer to the last.
+  void maybe_wait() {
+    if (rng_.below(3) == 0) return;
+    const auto before = machine_.engine->metrics().wal_durable_seq;
+    machine_.run_until([&] { return machine_.engine->metrics().wal_durable_seq != before; }, 30);
+  }
+
+  // Whoever is asked for next, it is one of these: until the answer comes, each may be gone.
+  void take() {
+    std::vector<std::uint64_t> candidates;
+    if (const auto head = machine_.engine->peek(1); !head.empty()) candidates.push_back(tag_of(head[0]));
+    for (const auto tag : candidates) promises_[tag].may_be_gone = true;
+    machine_.engine->take({KindMask::all(), MonoTime{}}, [this](Result<std::optional<Taken>> taken) {
+      if (taken && *taken) handed_out(std::move(**taken).consume());
+    });
+    maybe_wait();
+  }
+
+  void handed_out(const QueuedMessage& message) {
+    ++result_.hand_outs;
+    const auto tag = tag_of(message);
+    auto& promise = promises_[tag];
+    if (promise.gone) fail(fmt::format("tag {} was handed out twice", tag));
+    note_id(tag, message.id);
+    promise.gone = true;
+  }
+
+  void lease() {
+    const auto max = static_cast<std::uint32_t>(rng_.below(4) + 1);
+    machine_.engine->lease({KindMask::all(), MonoTime{}}, max, seconds(rng_.below(4) + 1), [this](Result<std::vector<Leased>> leased) {
+      if (!leased) return;
+      for (const auto& one : *leased) {
+        ++result_.hand_outs;
+        const auto tag = tag_of(one.message);
+        if (promises_[tag].gone) fail(fmt::format("tag {} was leased after it was over", tag));
+        note_id(tag, one.message.id);
+        if (!lease_ids_.insert(one.lease).second) fail(fmt::format("lease {} was given twice", one.lease.value()));
+        leases_.emplace_back(one.lease, tag);
+      }
+    });
+    maybe_wait();
+  }
+
+  std::optional<std::pair<LeaseId, std::uint64_t>> any_lease() {
+    if (leases_.empty()) return std::nullopt;
+    const auto at = rng_.below(leases_.size());
+    const auto lease = leases_[at];
+    leases_.erase(leases_.begin() + static_cast<std::ptrdiff_t>(at));
+    return lease;
+  }
+
+  void ack() {
+    const auto lease = any_lease();
+    if (!lease) return;
+    promises_[lease->second].may_be_gone = true;
+    machine_.engine->ack({lease->first}, [this, tag = lease->second](Result<LeaseOutcome> outcome) {
+      if (outcome && outcome->done == 1) promises_[tag].gone = true;
+      if (outcome && outcome->done == 0 && !promises_[tag].gone) promises_[tag].may_be_gone = maybe_gone_before_.contains(tag);
+    });
+    maybe_wait();
+  }
+
+  void nack() {
+    const auto lease = any_lease();
+    if (!lease) return;
+    std::optional<Duration> delay;
+    if (rng_.below(2) == 0) delay = milliseconds(rng_.below(2000));
+    machine_.engine->nack({lease->first}, delay, "no", [](Result<LeaseOutcome>) {});
+    maybe_wait();
+  }
+
+  void hold() {
+    const auto lease = any_lease();
+    if (!lease) return;
+    machine_.engine->hold({lease->first}, [](Result<LeaseOutcome>) {});
+    maybe_wait();
+  }
+
+  void tidy() {
+    switch (rng_.below(4)) {
+      case 0: machine_.engine->retry_all_dead(0, [](Result<std::uint64_t>) {}); break;
+      case 1: machine_.engine->compact_wal([](Result<void>) {}); break;
+      case 2: {
+        const auto head = machine_.engine->peek(3);
+        if (head.empty()) return;
+        const auto& last = head.back();
+        const auto tag = tag_of(last);
+        promises_[tag].may_be_gone = true;
+        machine_.engine->remove(last.id, [this, tag](Result<bool> removed) {
+          if (removed && *removed) promises_[tag].gone = true;
+        });
+        break;
+      }
+      default: {
+        const auto mask = rng_.below(3) == 0 ? KindMask::of(Kind::kGossip) : KindMask();
+        machine_.engine->resume(KindMask::all(), [](Result<KindMask>) {});
+        if (!mask.empty()) machine_.engine->pause(mask, [](Result<KindMask>) {});
+      }
+    }
+    maybe_wait();
+  }
+
+  // -- The check -------------------------------------------------------------------------------------------
+
+  std::map<std::uint64_t, MessageId> present() {
+    std::map<std::uint64_t, MessageId> found;
+    const auto add = [&](const QueuedMessage& message) {
+      const auto tag = tag_of(message);
+      if (!found.emplace(tag, message.id).second) fail(fmt::format("tag {} is there twice", tag));
+    };
+    for (const auto& [id, tag] : ids_) {
+      const auto there = machine_.engine->find(id);
+      if (there.message) add(*there.message);
+    }
+    // Messages whose submit was never answered have ids that the ledger does not know.
+    const auto ready = machine_.engine->peek(1000);
+    for (const auto& message : ready) {
+      if (!ids_.contains(message.id)) add(message);
+    }
+    return found;
+  }
+
+  void check() {
+    const auto found = present();
+    for (const auto& [tag, id] : found) {
+      const auto it = promises_.find(tag);
+      if (it == promises_.end()) return fail(fmt::format("tag {} was never submitted", tag));
+      if (it->second.gone) fail(fmt::format("tag {} (id {}) is back, though its end was acknowledged", tag, id.value()));
+      note_id(tag, id);
+      // What is on disk now stays, whoever was told.
+      it->second.acknowledged = true;
+      it->second.in_memory = false;
+      it->second.may_be_gone = false;
+    }
+    for (auto& [tag, promise] : promises_) {
+      if (found.contains(tag) || promise.gone) continue;
+      if (promise.acknowledged && !promise.may_be_gone) fail(fmt::format("tag {} (id {}) is lost", tag, promise.id ? promise.id->value() : 0));
+      promise.gone = true;  // settled: it must not come back
+    }
+    for (const auto& group : groups_) {
+      std::size_t settled = 0;
+      for (const auto tag : group) settled += promises_[tag].id.has_value();
+      if (settled != 0 && settled != group.size()) fail(fmt::format("a batch of {} was kept in part: {}", group.size(), settled));
+    }
+    groups_.clear();
+    check_order();
+  }
+
+  void check_order() {
+    const auto ready = machine_.engine->peek(1000);
+    for (std::size_t i = 1; i < ready.size(); ++i) {
+      const auto& a = ready[i - 1];
+      const auto& b = ready[i];
+      if (a.priority() < b.priority() || (a.priority() == b.priority() && a.id >= b.id)) {
+        return fail(fmt::format("{} comes before {}", a.id.value(), b.id.value()));
+      }
+    }
+  }
+
+  void drain() {
+    if (!begin_life()) return;
+    machine_.disk.faults().clear();
+    machine_.disk.set_capacity(UINT64_MAX);
+    machine_.disk.set_descriptors_max(SIZE_MAX);
+    machine_.answer<KindMask>([&](auto done) { machine_.engine->resume(KindMask::all(), std::move(done)); });
+    machine_.run_for(seconds(200));
+    machine_.answer<std::uint64_t>([&](auto done) { machine_.engine->retry_all_dead(0, std::move(done)); });
+    while (result_.failure.empty()) {
+      auto taken = machine_.take();
+      if (!taken) return fail("drain: " + taken.error().to_string());
+      if (!*taken) break;
+      handed_out(std::move(**taken).consume());
+    }
+    const auto depth = machine_.engine->depth().total();
+    if (depth != 0) fail(fmt::format("{} messages are left after all were taken", depth));
+    for (const auto& [tag, promise] : promises_) {
+      if (promise.acknowledged && !promise.gone) return fail(fmt::format("tag {} was never handed out", tag));
+    }
+  }
+
+  TortureOptions options_;
+  SeededRng rng_;
+  QueueMachine machine_;
+  TortureResult result_;
+  std::map<std::uint64_t, Promise> promises_;
+  std::map<MessageId, std::uint64_t> ids_;
+  std::set<LeaseId> lease_ids_;
+  std::set<std::uint64_t> maybe_gone_before_;
+  std::vector<std::pair<LeaseId, std::uint64_t>> leases_;
+  std::vector<std::vector<std::uint64_t>> groups_;
+  std::uint64_t next_tag_ = 1;
+};
+
+}  // namespace
+
+TortureResult torture(std::uint64_t seed, const TortureOptions& options) { return Torture(seed, options).run(); }
+
+}  // namespace qh::queue

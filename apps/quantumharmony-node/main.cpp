@@ -1,0 +1,68 @@
+// quantumharmony-node - runs validators. docs/configuration.md has its settings, docs/rpc.md what its ports answer.
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "node/command_line.h"
+#include "node/config.h"
+#include "qh/version.h"
+#include "serve/run_node.h"
+
+namespace {
+
+using namespace qh::node;  // NOLINT(google-build-using-namespace)
+
+constexpr int kExitUsage = 2;
+
+int usage_error(const Mistakes& mistakes) {
+  for (const auto& mistake : mistakes) std::fprintf(stderr, "quantumharmony-node: %s\n", mistake.c_str());
+  std::fputs("Try quantumharmony-node --help.\n", stderr);
+  return kExitUsage;
+}
+
+tl::expected<Config, Mistakes> gather(const CommandLine& line) {
+  Mistakes mistakes;
+  std::string config_file;
+  const auto environment = read_environment(environ, config_file, mistakes);
+  if (!line.config_file.empty()) config_file = line.config_file;
+  GivenFile file;
+  if (!config_file.empty()) {
+    auto read = read_config_file(config_file);
+    if (read) {
+      file = std::move(*read);
+    } else {
+      mistakes.insert(mistakes.end(), read.error().begin(), read.error().end());
+    }
+  }
+  if (!mistakes.empty()) return tl::unexpected(std::move(mistakes));
+  return make_config(line.flags, environment, file);
+}
+
+int check(const Config& config) {
+  std::string text = "ok:";
+  for (const auto& validator : config.validators) text += " " + validator.name + " " + std::to_string(validator.port);
+  std::printf("%s, data in %s\n", text.c_str(), config.data_dir.c_str());
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  const auto line = parse_command_line(arguments);
+  if (!line) return usage_error(line.error());
+  if (line->action == Action::kHelp) return std::fputs(line->text.c_str(), stdout) < 0 ? 1 : 0;
+  if (line->action == Action::kVersion) return std::printf("quantumharmony-node %s\n", std::string(qh::kVersion).c_str()) < 0 ? 1 : 0;
+  const auto config = gather(*line);
+  if (!config) return usage_error(config.error());
+  switch (line->action) {
+    case Action::kConfigCheck: return check(*config);
+    case Action::kConfigShow:
+      std::fputs((line->json ? show_config_json(*config) : show_config(*config)).c_str(), stdout);
+      return 0;
+    default: return qh::serve::run_node(*config);
+  }
+}

@@ -1,0 +1,132 @@
+#include "node/command_line.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+#include "base/nearest.h"
+
+namespace qh::node {
+namespace {
+
+constexpr const char* kDescription =
+    "Runs validators, each behind a crash-safe priority queue of its own.\n"
+    "Without arguments: the dev network, alice on port 9944, bob on 9945 and charlie on 9946.";
+
+constexpr const char* kFooter =
+    "Every flag is also a key of the configuration file and an environment variable: docs/configuration.md.\n"
+    "Examples:\n"
+    "  quantumharmony-node                                   three dev validators\n"
+    "  quantumharmony-node --validator --name alice          one validator, on port 9944\n"
+    "  quantumharmony-node --config node.toml config show    what a file makes of it";
+
+std::string group_of(const Setting& setting) {
+  if (is_queue_setting(setting)) return "Queue";
+  constexpr std::array<std::string_view, 6> kWhat{"dev", "validators", "validator", "name", "qssh-queue-port", "queue-mode"};
+  if (std::find(kWhat.begin(), kWhat.end(), setting.name) != kWhat.end()) return "What to run";
+  constexpr std::array<std::string_view, 3> kRest{"data-dir", "log-level", "log-format"};
+  return std::find(kRest.begin(), kRest.end(), setting.name) != kRest.end() ? "Data and log" : "Ports and callers";
+}
+
+class Parser {
+ public:
+  Parser() : app_(kDescription, "quantumharmony-node") {
+    app_.footer(kFooter);
+    app_.get_formatter()->column_width(38);
+    app_.set_help_flag("-h,--help", "this text");
+    app_.add_flag("--version", version_, "the version, and nothing else");
+    app_.add_option("--config", config_file_, "a configuration file (TOML)")->type_name("FILE")->group("Data and log");
+    for (const auto& setting : settings()) add(setting);
+    config_ = app_.add_subcommand("config", "check the configuration, or show it with the origin of each value");
+    config_->require_subcommand(1);
+    check_ = config_->add_subcommand("check", "judge it: exit 0, or 2 with what is wrong");
+    show_ = config_->add_subcommand("show", "print what would be used, and where each value comes from");
+    show_->add_option("--output", output_, "text or json")->type_name("FORMAT")->check(CLI::IsMember({"text", "json"}));
+    for (auto* command : {config_, check_, show_}) command->fallthrough();
+  }
+
+  tl::expected<CommandLine, Mistakes> parse(std::vector<std::string> arguments) {
+    const auto given = arguments;
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+    try {
+      app_.parse(arguments);
+    } catch (const CLI::CallForHelp&) {
+      return CommandLine{.action = Action::kHelp, .text = help(given), .config_file = {}, .flags = {}};
+    } catch (const CLI::ExtrasError&) {
+      return tl::unexpected(unknown());
+    } catch (const CLI::ParseError& error) {
+      return tl::unexpected(Mistakes{error.what()});
+    }
+    CommandLine line;
+    line.config_file = config_file_;
+    line.json = output_ == "json";
+    if (version_) line.action = Action::kVersion;
+    else if (check_->parsed()) line.action = Action::kConfigCheck;
+    else if (show_->parsed()) line.action = Action::kConfigShow;
+    for (const auto& [setting, option] : options_) {
+      if (option->count() != 0) line.flags[std::string(setting->name)] = {option->results(), flag_of(*setting)};
+    }
+    return line;
+  }
+
+ private:
+  void add(const Setting& setting) {
+    CLI::Option* option = nullptr;
+    const auto flag = flag_of(setting);
+    if (setting.form == Form::kFlag) {
+      option = app_.add_flag(flag)->description(std::string(setting.meaning));
+    } else {
+      const auto shown = setting.show(Settings{});
+      auto meaning = std::string(setting.meaning);
+      if (setting.form == Form::kText && !shown.empty()) meaning += " [" + shown + "]";
+      option = app_.add_option(flag)->description(meaning)->type_name(std::string(setting.value_name));
+      if (setting.form == Form::kList) option->type_size(1)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      else option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    }
+    option->group(group_of(setting));
+    options_.emplace_back(&setting, option);
+  }
+
+  std::string help(const std::vector<std::string>& given) const {
+    const auto has = [&](std::string_view word) { return std::find(given.begin(), given.end(), word) != given.end(); };
+    if (!has("config")) return app_.help();
+    return has("show") ? show_->help() : has("check") ? check_->help() : config_->help();
+  }
+
+  Mistakes unknown() const {
+    Mistakes mistakes;
+    for (const auto& extra : app_.remaining(true)) {
+      if (!extra.starts_with("-")) {
+        if (mistakes.empty()) mistakes.push_back(extra + ": unknown command" + command_hint(extra));
+        continue;
+      }
+      const auto name = extra.substr(0, extra.find('='));
+      mistakes.push_back(name + ": unknown flag" + setting_hint(name, flag_of));
+    }
+    return mistakes;
+  }
+
+  static std::string command_hint(std::string_view word) {
+    constexpr std::array<std::string_view, 4> kCommands{"config", "check", "show", "wal"};
+    return nearest_hint(word, kCommands);
+  }
+
+  CLI::App app_;
+  CLI::App* config_ = nullptr;
+  CLI::App* check_ = nullptr;
+  CLI::App* show_ = nullptr;
+  bool version_ = false;
+  std::string config_file_, output_;
+  std::vector<std::pair<const Setting*, CLI::Option*>> options_;
+};
+
+}  // namespace
+
+tl::expected<CommandLine, Mistakes> parse_command_line(const std::vector<std::string>& arguments) {
+  Parser parser;
+  return parser.parse(arguments);
+}
+
+}  // namespace qh::node

@@ -1,0 +1,227 @@
+#include "node/config.h"
+
+#include <arpa/inet.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <set>
+#include <utility>
+
+namespace qh::node {
+namespace {
+
+constexpr std::array<std::string_view, 8> kDevNames{"alice", "bob", "charlie", "dave", "eve", "ferdie", "grace", "heidi"};
+constexpr std::uint64_t kFirstPort = 9944;
+constexpr std::uint64_t kMetricsPort = 9950;  // kept free for the metrics of the node
+
+std::string dev_name(std::size_t index) {
+  return index < kDevNames.size() ? std::string(kDevNames[index]) : "validator-" + std::to_string(index + 1);
+}
+
+std::uint64_t port_after(std::uint64_t port) { return port + 1 == kMetricsPort ? port + 2 : port + 1; }
+
+bool is_validator_name(std::string_view name) {
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  return !name.empty() && name.size() <= 32 && plain(name.front()) && name != "aggregate" &&
+         std::all_of(name.begin(), name.end(), [&](char c) { return plain(c) || c == '-'; });
+}
+
+bool is_loopback(const std::string& address) {
+  in_addr v4{};
+  in6_addr v6{};
+  if (::inet_pton(AF_INET, address.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
+  return ::inet_pton(AF_INET6, address.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+bool is_address(const std::string& address) {
+  in6_addr any{};
+  return ::inet_pton(AF_INET, address.c_str(), &any) == 1 || ::inet_pton(AF_INET6, address.c_str(), &any) == 1;
+}
+
+std::filesystem::path state_directory(std::string& origin) {
+  if (const char* xdg = std::getenv("XDG_STATE_HOME"); xdg != nullptr && xdg[0] == '/') {
+    origin = "XDG_STATE_HOME";
+    return std::filesystem::path(xdg) / "quantumharmony";
+  }
+  const char* home = std::getenv("HOME");
+  if (home == nullptr || home[0] != '/') {
+    const auto* user = ::getpwuid(::getuid());
+    home = user != nullptr ? user->pw_dir : "/";
+  }
+  origin = "default";
+  return std::filesystem::path(home) / ".local/state/quantumharmony";
+}
+
+class Judge {
+ public:
+  explicit Judge(const GivenFile& file) : file_(file) {}
+
+  void take(const GivenSettings& source) {
+    for (const auto& [name, given] : source) config_.given[name] = given;
+  }
+
+  tl::expected<Config, Mistakes> judge() {
+    for (const auto& setting : settings()) {
+      const auto given = config_.given.find(setting.name);
+      if (given == config_.given.end()) continue;
+      if (auto done = setting.set(config_.settings, given->second.values); !done) {
+        mistakes_.push_back(where(setting.name) + ": " + done.error().context);
+      }
+    }
+    if (!mistakes_.empty()) return tl::unexpected(std::move(mistakes_));
+    choose_validators();
+    judge_queue();
+    judge_listeners();
+    if (!mistakes_.empty()) return tl::unexpected(std::move(mistakes_));
+    finish();
+    return std::move(config_);
+  }
+
+ private:
+  bool given(std::string_view name) const { return config_.given.contains(name); }
+  /// "queue.max-depth (node.toml:7)"; a flag or a variable says its name itself.
+  std::string where(std::string_view name) const {
+    const auto found = config_.given.find(name);
+    if (found == config_.given.end()) return std::string(name);
+    const auto& origin = found->second.origin;
+    return origin.starts_with("--") || origin.starts_with("QUANTUMHARMONY_") ? origin : origin + ": " + std::string(name);
+  }
+
+  void choose_validators() {
+    const auto& s = config_.settings;
+    const bool dev_asked = s.dev || (given("validators") && !s.validator);
+    if (s.validator && s.dev) mistakes_.push_back(where("validator") + ": runs one validator, --dev several; choose one");
+    if (s.validator && given("validators")) mistakes_.push_back(where("validators") + ": is for --dev, not for --validator");
+    if (!s.validator && given("name")) mistakes_.push_back(where("name") + ": needs --validator");
+    if (!s.validator && given("qssh-queue-port")) {
+      mistakes_.push_back(where("qssh-queue-port") + ": is the port of --validator --name NAME; --port-offset moves the ports of dev validators");
+    }
+    if (s.validator && s.name.empty()) mistakes_.push_back(where("validator") + ": needs --name NAME");
+    if (!mistakes_.empty()) return;
+
+    if (s.validator) {
+      add(s.name, s.port, where("name"));
+    } else if (!file_.validators.empty() && !dev_asked) {
+      add_from_file();
+    } else {
+      config_.dev = true;
+      config_.dev_by_default = !dev_asked;
+      std::uint64_t port = kFirstPort;
+      for (std::size_t i = 0; i < s.validators; ++i, port = port_after(port)) add(dev_name(i), port, "dev");
+    }
+  }
+
+  void add_from_file() {
+    std::uint64_t next = kFirstPort;
+    for (const auto& validator : file_.validators) {
+      const std::uint64_t port = validator.port != 0 ? validator.port : next;
+      next = port_after(port);
+      add(validator.name, port, validator.origin);
+    }
+  }
+
+  void add(const std::string& name, std::uint64_t port, const std::string& origin) {
+    if (!is_validator_name(name)) {
+      mistakes_.push_back(origin + ": '" + name + "' is no name for a validator: it has at most 32 of a-z, 0-9 and -, begins with "
+                                                  "a letter or digit, and is not aggregate");
+    }
+    port += config_.settings.port_offset;
+    if (port == 0 || port > 65'535) mistakes_.push_back(origin + ": port " + std::to_string(port) + " of " + name + " is over 65535");
+    if (!names_.insert(name).second) mistakes_.push_back(origin + ": there is another validator " + name);
+    if (!ports_.insert(port).second) mistakes_.push_back(origin + ": another validator has port " + std::to_string(port) + " of " + name);
+    ValidatorOptions options;
+    options.name = name;
+    options.port = static_cast<std::uint16_t>(port);
+    config_.validators.push_back(std::move(options));
+  }
+
+  void judge_queue() {
+    const auto checked = config_.settings.queue.check();
+    if (checked) return;
+    const auto name = setting_of_queue_option(checked.error().subject);
+    auto why = checked.error().context;
+    const auto prefix = checked.error().subject + ": ";
+    if (why.starts_with(prefix)) why.erase(0, prefix.size());
+    mistakes_.push_back(where(name) + ": " + why);
+  }
+
+  void judge_listeners() {
+    const auto& s = config_.settings;
+    for (const auto& address : s.listen) {
+      if (!is_address(address)) {
+        mistakes_.push_back(where("listen") + ": '" + address + "' is no IP address");
+      } else if (!is_loopback(address) && !s.allow_remote) {
+        mistakes_.push_back(where("listen") + ": " + address + " can be reached from other machines; --allow-remote allows that");
+      } else if (!is_loopback(address) && s.rpc_token_file.empty()) {
+        mistakes_.push_back(where("listen") + ": " + address + " can be reached from other machines, so callers need tokens: --rpc-token-file FILE");
+      }
+    }
+    if (s.require_token && s.rpc_token_file.empty()) mistakes_.push_back(where("require-token") + ": needs --rpc-token-file FILE");
+  }
+
+  void finish() {
+    auto& s = config_.settings;
+    config_.data_dir = s.data_dir;
+    if (s.data_dir.empty()) config_.data_dir = state_directory(config_.data_dir_origin);
+    else config_.data_dir_origin = config_.given.find("data-dir")->second.origin;
+    config_.data_dir = std::filesystem::absolute(config_.data_dir).lexically_normal();
+    for (auto& validator : config_.validators) {
+      validator.directory = config_.data_dir / validator.name;
+      validator.write_method = s.write_method;
+      validator.queue = s.queue;
+    }
+  }
+
+  const GivenFile& file_;
+  Config config_;
+  Mistakes mistakes_;
+  std::set<std::string, std::less<>> names_;
+  std::set<std::uint64_t> ports_;
+};
+
+std::vector<std::string> split(std::string_view text) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const auto comma = std::min(text.find(','), text.size());
+    if (comma != 0) parts.emplace_back(text.substr(0, comma));
+    text.remove_prefix(std::min(comma + 1, text.size()));
+  }
+  return parts;
+}
+
+}  // namespace
+
+GivenSettings read_environment(const char* const* environment, std::string& config_file, Mistakes& mistakes) {
+  constexpr std::string_view kPrefix = "QUANTUMHARMONY_";
+  GivenSettings found;
+  for (; *environment != nullptr; ++environment) {
+    const std::string_view entry = *environment;
+    if (!entry.starts_with(kPrefix)) continue;
+    const auto name = entry.substr(0, entry.find('='));
+    const auto value = name.size() < entry.size() ? entry.substr(name.size() + 1) : std::string_view();
+    if (name == "QUANTUMHARMONY_CONFIG") {
+      config_file = value;
+      continue;
+    }
+    const auto setting = std::find_if(settings().begin(), settings().end(), [&](const Setting& s) { return variable_of(s) == name; });
+    if (setting == settings().end()) {
+      mistakes.push_back(std::string(name) + ": unknown variable" + setting_hint(name, variable_of));
+      continue;
+    }
+    found[std::string(setting->name)] = {setting->form == Form::kList ? split(value) : std::vector{std::string(value)}, std::string(name)};
+  }
+  return found;
+}
+
+tl::expected<Config, Mistakes> make_config(const GivenSettings& flags, const GivenSettings& environment, const GivenFile& file) {
+  Judge judge(file);
+  judge.take(file.settings);
+  judge.take(environment);
+  judge.take(flags);
+  return judge.judge();
+}
+
+}  // namespace qh::node

@@ -1,0 +1,63 @@
+// node/config.h - what a node is to do: flags over environment over file over defaults.
+//
+// Errors   every mistake that was found, a line each, with where it stands and, for an unknown name, the nearest
+//          known one. They are usage errors: exit 2.
+// Threads  values.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "node/setting.h"
+#include "node/validator.h"
+
+namespace qh::node {
+
+/// A setting that somebody gave.
+struct Given {
+  std::vector<std::string> values;
+  std::string origin;  ///< "--data-dir", "QUANTUMHARMONY_DATA_DIR", "node.toml:7"
+};
+/// By setting name.
+using GivenSettings = std::map<std::string, Given, std::less<>>;
+using Mistakes = std::vector<std::string>;
+
+/// One [[validator]] table of a file.
+struct GivenValidator {
+  std::string name;
+  std::uint16_t port = 0;  ///< 0: the next one
+  std::string origin;
+};
+
+struct GivenFile {
+  GivenSettings settings;
+  std::vector<GivenValidator> validators;
+};
+
+struct Config {
+  Settings settings;
+  GivenSettings given;  ///< what won, by name
+  std::filesystem::path data_dir;
+  std::string data_dir_origin;
+  bool dev = false;            ///< dev validators
+  bool dev_by_default = false; ///< nobody asked for them
+  std::vector<ValidatorOptions> validators;
+};
+
+/// Reads a TOML file. config_file.cpp.
+tl::expected<GivenFile, Mistakes> read_config_file(const std::filesystem::path& file);
+/// The variables that begin with QUANTUMHARMONY_; QUANTUMHARMONY_CONFIG goes to `config_file`.
+GivenSettings read_environment(const char* const* environment, std::string& config_file, Mistakes& mistakes);
+/// Judges all of it together.
+tl::expected<Config, Mistakes> make_config(const GivenSettings& flags, const GivenSettings& environment, const GivenFile& file);
+
+/// A configuration file that says the same, with the origin of each value.
+std::string show_config(const Config& config);
+std::string show_config_json(const Config& config);
+/// docs/configuration.md, all of it; a test compares the file.
+std::string configuration_markdown();
+
+}  // namespace qh::node

@@ -1,0 +1,35 @@
+// node/start_screen.h - what a person sees when the node is up.
+//
+// Threads  pure functions.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "node/node.h"
+
+namespace qh::node {
+
+struct ScreenValidator {
+  std::string name;
+  std::uint16_t port = 0;
+  queue::RecoveryReport recovery;
+};
+
+struct Screen {
+  std::string version;
+  bool dev_by_default = false;
+  std::vector<ScreenValidator> validators;
+  std::filesystem::path data_dir;
+  bool needs_token = false;
+};
+
+enum class Paint : std::uint8_t { kPlain, kColour };
+
+std::string start_screen(const Screen& screen, Paint paint);
+/// "12 messages, 1 dead letter, in 3 ms"; "new" for a queue that was made now.
+std::string recovered_text(const queue::RecoveryReport& report);
+
+}  // namespace qh::node

@@ -1,0 +1,60 @@
+// node/validator.h - one validator: its thread, its loop, its store, its queue, its port.
+//
+// Nothing here is shared with another validator, so one that stalls, floods or dies takes nobody with it.
+//
+// Order     construct, bind(), start(); `started` comes once the queue is recovered and the port open, or with
+//           the reason why not. Then request_stop(), join().
+// Durability  request_stop() refuses new work, lets answers under way go out, writes in-memory messages to the log.
+// Threads   owned by the thread that constructs it. `started` and `stopped` are called on the validator's.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/storage_probe.h"
+#include "base/unique_function.h"
+#include "node/front.h"
+#include "queue/options.h"
+#include "queue/recovery_report.h"
+
+namespace qh::node {
+
+struct ValidatorOptions {
+  std::string name;
+  std::uint16_t port = 0;
+  std::filesystem::path directory;  ///< its own; the queue lives in queue/ below it
+  WriteMethod write_method = WriteMethod::kAuto;
+  queue::Options queue;
+};
+
+struct Started {
+  queue::RecoveryReport recovery;
+  std::string write_method;  ///< how durable writes are done, and what was measured
+};
+
+class Validator {
+ public:
+  Validator(ValidatorOptions options, const FrontFactory& front);
+  /// Joins the thread; request_stop() came before.
+  ~Validator();
+  Validator(const Validator&) = delete;
+  Validator& operator=(const Validator&) = delete;
+
+  const ValidatorOptions& options() const;
+
+  /// Takes the port.
+  Result<void> bind();
+  void start(UniqueFunction<void(Result<Started>)> started, UniqueFunction<void(Result<void>)> stopped);
+  /// From any thread; a second call does nothing.
+  void request_stop();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace qh::node

@@ -1,0 +1,332 @@
+#include "serve/http_session.h"
+
+#include <utility>
+
+#include <boost/asio/write.hpp>
+
+#include "serve/http_reply.h"
+
+namespace qh::serve {
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+std::string_view path_of(std::string_view target) {
+  // RFC 9112 section 3.2.2: a proxy asks with the whole URL.
+  constexpr std::string_view kScheme = "http://";
+  if (!target.starts_with(kScheme)) return target;
+  const auto slash = target.find('/', kScheme.size());
+  return slash == target.npos ? "/" : target.substr(slash);
+}
+
+std::string_view authority_of(std::string_view target) {
+  constexpr std::string_view kScheme = "http://";
+  if (!target.starts_with(kScheme)) return {};
+  target.remove_prefix(kScheme.size());
+  return target.substr(0, target.find('/'));
+}
+
+}  // namespace
+
+HttpSession::HttpSession(asio::ip::tcp::socket socket, bool from_loopback, SessionHost& host)
+    : socket_(std::move(socket)), host_(&host), reader_(host.options.bounds.request), from_loopback_(from_loopback) {}
+
+HttpSession::~HttpSession() = default;
+
+void HttpSession::start(SessionHost::Sessions::iterator self) {
+  self_ = self;
+  error_code ignored;
+  socket_.non_blocking(true, ignored);
+  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+  count_buffer();
+  enter(Phase::kIdle);
+  watch();
+}
+
+void HttpSession::enter(Phase phase) {
+  if (phase_ == phase && phase != Phase::kIdle) return;
+  phase_ = phase;
+  if (phase == Phase::kHandling) {
+    deadline_ = Clock::time_point::max();  // the method's own bounds hold
+    return;
+  }
+  const auto& bounds = host_->options.bounds;
+  Duration within = bounds.idle_within;
+  if (phase == Phase::kHeader) within = bounds.header_within;
+  if (phase == Phase::kBody) within = bounds.body_within;
+  if (phase == Phase::kWriting) within = bounds.write_within;
+  if (phase == Phase::kLinger) within = bounds.linger;
+  deadline_ = Clock::now() + within;
+}
+
+void HttpSession::judge_time(Clock::time_point now) {
+  if (now < deadline_) return;
+  switch (phase_) {
+    case Phase::kHeader: return refuse_line(408, "the header did not come in time");
+    case Phase::kBody: return refuse_line(408, "the body did not come in time");
+    default: return close();
+  }
+}
+
+void HttpSession::count_buffer() {
+  host_->buffered_bytes += reader_.capacity() - counted_bytes_;  // wraps round and back when it shrinks
+  counted_bytes_ = reader_.capacity();
+}
+
+// -- Reading -----------------------------------------------------------------------------------------
+
+void HttpSession::watch() {
+  if (watching_) return;
+  watching_ = true;
+  socket_.async_wait(asio::ip::tcp::socket::wait_read, [self = shared_from_this()](const error_code& error) {
+    self->watching_ = false;
+    if (self->phase_ == Phase::kClosed || self->host_ == nullptr) return;
+    if (error) return self->close();
+    self->on_readable();
+  });
+}
+
+void HttpSession::on_readable() {
+  switch (phase_) {
+    case Phase::kHandling:
+    case Phase::kWriting: return watch_for_the_end();
+    case Phase::kLinger: {
+      char scrap[4096];
+      error_code error;
+      (void)socket_.read_some(asio::buffer(scrap), error);
+      return error && error != asio::error::would_block ? close() : watch();
+    }
+    default:
+      if (read_more()) go();
+  }
+}
+
+/// The peer's end ends the waits of its call. Bytes of a next request are left where they are, and the watch
+/// ends with them: they are read when their turn has come.
+void HttpSession::watch_for_the_end() {
+  char scrap = 0;
+  error_code error;
+  const auto got = socket_.receive(asio::buffer(&scrap, 1), asio::socket_base::message_peek, error);
+  if (error == asio::error::would_block) return watch();
+  if (!error && got != 0) return;
+  // It may have shut down its half only and still read: what it asked for is answered.
+  keep_alive_ = false;
+  if (phase_ == Phase::kHandling) host_->dispatcher->abandon(call_);
+}
+
+/// False: the connection is at its end.
+bool HttpSession::read_more() {
+  const auto room = reader_.room();
+  count_buffer();
+  if (host_->buffered_bytes > host_->options.bounds.buffered_bytes && reader_.in_body()) {
+    refuse_line(503, "too many large requests at once", "Retry-After: 1\r\n");
+    return false;
+  }
+  error_code error;
+  const auto got = socket_.read_some(asio::buffer(room.data(), room.size()), error);
+  if (error == asio::error::would_block) {
+    watch();
+    return false;
+  }
+  if (error || got == 0) {
+    close();
+    return false;
+  }
+  reader_.filled(got);
+  return true;
+}
+
+void HttpSession::go() {
+  while (phase_ == Phase::kIdle || phase_ == Phase::kHeader || phase_ == Phase::kBody) {
+    switch (reader_.advance()) {
+      case RequestReader::Progress::kNeedsMore:
+        if (reader_.in_request()) enter(reader_.in_body() ? Phase::kBody : Phase::kHeader);
+        return watch();
+      case RequestReader::Progress::kHead: judge_head(); break;
+      case RequestReader::Progress::kRequest: handle(); break;
+      case RequestReader::Progress::kRefused: return refuse_line(reader_.refusal().status, reader_.refusal().why);
+    }
+  }
+}
+
+// -- Judging -----------------------------------------------------------------------------------------
+
+/// Each judge answers for itself when it finds something, and says false.
+void HttpSession::judge_head() {
+  const auto& head = reader_.head();
+  keep_alive_ = head.keep_alive && !host_->stopping;
+  http_1_0_ = !head.http_1_1;
+  head_only_ = head.method == "HEAD";
+  origin_.clear();
+  if (!judge_origin(head) || !judge_target(head) || !judge_caller(head)) return;
+  if (!head.expects_continue || !head.has_body || reader_.advance() != RequestReader::Progress::kNeedsMore) return;
+  interim_ = true;
+  out_ += "HTTP/1.1 100 Continue\r\n\r\n";
+  flush();
+}
+
+bool HttpSession::judge_origin(const RequestHead& head) {
+  const auto& access = host_->options.access;
+  const auto host = head.field("Host");
+  const auto authority = authority_of(head.target);
+  // Without a Host it is HTTP/1.0, which no browser speaks.
+  if ((host && !host_allowed(access, *host)) || (!authority.empty() && !host_allowed(access, authority))) {
+    refuse_line(403, "this Host is not allowed here; --allow-host NAME allows it");
+    return false;
+  }
+  const auto origin = head.field("Origin");
+  if (!origin) return true;
+  if (!origin_allowed(access, *origin)) {
+    refuse_line(403, "this Origin is not allowed here; --allow-origin ORIGIN allows it");
+    return false;
+  }
+  origin_ = *origin;
+  return true;
+}
+
+bool HttpSession::judge_target(const RequestHead& head) {
+  if (path_of(head.target) != "/") {
+    refuse_line(404, "JSON-RPC is at /: " + curl_example(host_->settings.port));
+    return false;
+  }
+  if (head.method == "POST") return true;
+  if (head.method == "OPTIONS" && !origin_.empty() && head.field("Access-Control-Request-Method") && !head.has_body) {
+    const bool private_network = head.field("Access-Control-Request-Private-Network").has_value();
+    write_preflight(private_network, {.keep_alive = keep_alive_, .origin = origin_}, out_);
+    skip_bodiless_request();
+    flush();
+    return false;
+  }
+  refuse_line(405, "JSON-RPC is sent with POST: " + curl_example(host_->settings.port), "Allow: POST\r\n");
+  return false;
+}
+
+bool HttpSession::judge_caller(const RequestHead& head) {
+  auto caller = identify(host_->options.access, head.field("Authorization"), from_loopback_, host_->settings.validator);
+  if (caller) {
+    caller_ = std::move(*caller);
+    return true;
+  }
+  const bool given = head.field("Authorization").has_value();
+  const auto why = given ? "this token is not in the node's token file" : "a token is needed: Authorization: Bearer TOKEN";
+  refuse(401, rpc::error_reply(rpc::Code::kUnauthorized, why) + "\n", "application/json", "WWW-Authenticate: Bearer\r\n");
+  return false;
+}
+
+// -- Answering ---------------------------------------------------------------------------------------
+
+void HttpSession::handle() {
+  enter(Phase::kHandling);
+  inside_handle_ = true;
+  call_ = host_->dispatcher->handle(reader_.body(), caller_,
+                                    [self = shared_from_this()](std::string json) { self->on_reply(std::move(json)); });
+  inside_handle_ = false;
+  if (phase_ == Phase::kHandling) watch();
+}
+
+void HttpSession::on_reply(std::string json) {
+  if (phase_ != Phase::kHandling || host_ == nullptr) return;
+  call_ = 0;
+  reader_.next();
+  count_buffer();
+  keep_alive_ = keep_alive_ && !host_->stopping;
+  if (!json.empty()) json += '\n';  // for terminals; JSON does not mind
+  write_reply(json.empty() ? 204 : 200, json, {.keep_alive = keep_alive_, .http_1_0 = http_1_0_, .origin = origin_}, out_);
+  flush();
+  // From inside handle() go() is below us on the stack and goes on.
+  if (!inside_handle_ && phase_ == Phase::kIdle) go();
+}
+
+void HttpSession::refuse(int status, std::string_view body, std::string_view type, std::string_view extra) {
+  // Where the rest of a body stands in for a next request, nothing behind it can be believed.
+  const bool clean = reader_.in_body() && !reader_.head().has_body;
+  keep_alive_ = keep_alive_ && clean;
+  interim_ = false;
+  write_reply(status, body,
+              {.keep_alive = keep_alive_, .http_1_0 = http_1_0_, .head_only = head_only_, .origin = origin_, .extra = extra, .type = type},
+              out_);
+  if (clean) skip_bodiless_request();
+  flush();
+}
+
+void HttpSession::skip_bodiless_request() {
+  (void)reader_.advance();
+  reader_.next();
+}
+
+void HttpSession::refuse_line(int status, const std::string& why, std::string_view extra) {
+  if (status == 413) {
+    const auto limit = host_->options.bounds.request.body_bytes;
+    return refuse(status, rpc::error_reply(rpc::Code::kTooLarge, why, limit) + "\n", "application/json", extra);
+  }
+  refuse(status, why + "\n", "text/plain; charset=utf-8", extra);
+}
+
+void HttpSession::refuse_crowd() {
+  error_code ignored;
+  socket_.non_blocking(true, ignored);
+  write_reply(503, "too many connections\n", {.keep_alive = false, .extra = "Retry-After: 1\r\n", .type = "text/plain; charset=utf-8"}, out_);
+  (void)socket_.write_some(asio::buffer(out_), ignored);
+  char scrap[4096];
+  (void)socket_.read_some(asio::buffer(scrap), ignored);  // unread bytes would turn our close into a reset
+  socket_.close(ignored);
+  phase_ = Phase::kClosed;
+}
+
+/// Most answers fit into the socket's buffer, and then no handler is queued for them.
+void HttpSession::flush() {
+  error_code error;
+  const auto sent = socket_.write_some(asio::buffer(out_.data() + sent_, out_.size() - sent_), error);
+  if (error && error != asio::error::would_block) return close();
+  sent_ += sent;
+  if (sent_ == out_.size()) return on_flushed();
+  enter(Phase::kWriting);
+  asio::async_write(socket_, asio::buffer(out_.data() + sent_, out_.size() - sent_),
+                    [self = shared_from_this()](const error_code& failed, std::size_t) {
+                      if (self->phase_ != Phase::kWriting || self->host_ == nullptr) return;
+                      if (failed) return self->close();
+                      self->on_flushed();
+                      if (self->phase_ == Phase::kIdle || self->phase_ == Phase::kBody) self->go();
+                    });
+}
+
+void HttpSession::on_flushed() {
+  constexpr std::size_t kKeptBytes = 64U << 10;
+  sent_ = 0;
+  if (out_.capacity() > kKeptBytes) out_ = {};
+  out_.clear();
+  if (std::exchange(interim_, false)) return enter(Phase::kBody);
+  if (!keep_alive_) return linger();
+  phase_ = Phase::kHandling;  // so that idle time is counted anew
+  enter(Phase::kIdle);
+}
+
+/// The peer reads our answer before it sees the end, also while it still sends.
+void HttpSession::linger() {
+  error_code error;
+  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, error);
+  if (error) return close();
+  enter(Phase::kLinger);
+  watch();
+}
+
+void HttpSession::stop() {
+  keep_alive_ = false;
+  if (phase_ == Phase::kIdle || phase_ == Phase::kHeader || phase_ == Phase::kBody || phase_ == Phase::kLinger) close();
+}
+
+void HttpSession::close() {
+  if (phase_ == Phase::kClosed) return;
+  const auto was = std::exchange(phase_, Phase::kClosed);
+  error_code ignored;
+  socket_.close(ignored);
+  if (host_ == nullptr) return;
+  const auto keep = shared_from_this();
+  if (was == Phase::kHandling && call_ != 0) host_->dispatcher->abandon(call_);
+  host_->buffered_bytes -= counted_bytes_;
+  host_->sessions.erase(self_);
+  if (host_->session_ended) host_->session_ended();
+}
+
+}  // namespace qh::serve

@@ -1,0 +1,101 @@
+// serve/http_session.h - one connection of the JSON-RPC port. Private to serve/.
+//
+// A session waits for the socket to be readable, reads what is there, and goes as far as that comes. While a
+// call is under way it watches the socket for its end only, so that a client which goes away ends its waits.
+//
+// Threads   the validator's loop.
+// Lifetime  kept by what it waits for; `host` is nullptr once the front is gone.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <string>
+
+#include <boost/asio/ip/tcp.hpp>
+
+#include "rpc/dispatcher.h"
+#include "serve/http_request.h"
+#include "serve/rpc_front.h"
+
+namespace qh::serve {
+
+class HttpSession;
+
+/// What a session needs of its front.
+struct SessionHost {
+  using Sessions = std::list<std::shared_ptr<HttpSession>>;
+
+  const RpcFrontOptions& options;
+  const node::FrontSettings& settings;
+  rpc::Dispatcher* dispatcher = nullptr;
+  bool stopping = false;
+  std::size_t buffered_bytes = 0;
+  Sessions sessions = {};
+  UniqueFunction<void()> session_ended = {};
+};
+
+class HttpSession : public std::enable_shared_from_this<HttpSession> {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  HttpSession(boost::asio::ip::tcp::socket socket, bool from_loopback, SessionHost& host);
+  ~HttpSession();
+
+  void start(SessionHost::Sessions::iterator self);
+  /// Answers that it is too much, and ends.
+  void refuse_crowd();
+  /// Ends what has gone on for too long.
+  void judge_time(Clock::time_point now);
+  /// Ends at once when nothing is under way, else behind its answer.
+  void stop();
+  /// Ends now.
+  void close();
+  void forget_host() { host_ = nullptr; }
+
+ private:
+  enum class Phase : std::uint8_t { kIdle, kHeader, kBody, kHandling, kWriting, kLinger, kClosed };
+
+  void enter(Phase phase);
+  void watch();
+  void on_readable();
+  void watch_for_the_end();
+  void go();
+  bool read_more();
+  void judge_head();
+  bool judge_target(const RequestHead& head);
+  bool judge_origin(const RequestHead& head);
+  bool judge_caller(const RequestHead& head);
+  void handle();
+  void on_reply(std::string json);
+  void refuse(int status, std::string_view body, std::string_view type, std::string_view extra = {});
+  void refuse_line(int status, const std::string& why, std::string_view extra = {});
+  void skip_bodiless_request();
+  void flush();
+  void on_flushed();
+  void linger();
+  void count_buffer();
+
+  boost::asio::ip::tcp::socket socket_;
+  SessionHost* host_;
+  SessionHost::Sessions::iterator self_;
+  RequestReader reader_;
+  rpc::Caller caller_;
+  std::string origin_;  ///< of the request at hand, allowed
+  std::string out_;
+  std::size_t sent_ = 0;
+  std::size_t counted_bytes_ = 0;
+  rpc::Dispatcher::CallId call_ = 0;
+  Clock::time_point deadline_ = Clock::time_point::max();
+  Phase phase_ = Phase::kIdle;
+  bool from_loopback_;
+  bool watching_ = false;
+  bool inside_handle_ = false;
+  bool keep_alive_ = true;
+  bool head_only_ = false;
+  bool http_1_0_ = false;
+  bool interim_ = false;  ///< what is being sent is 100 Continue
+};
+
+}  // namespace qh::serve

@@ -1,0 +1,14 @@
+// serve/run_node.h - runs a node until it is told to stop.
+//
+// Signals  SIGTERM, SIGINT and SIGHUP stop it gracefully; a second one ends the process at once (128 + its
+//          number). SIGPIPE is ignored. Call it before any other thread exists: it blocks these signals.
+// Exit     0 stopped; 1 failed; 2 usage (a token file that cannot be read); 5 the graceful stop took too long.
+#pragma once
+
+#include "node/config.h"
+
+namespace qh::serve {
+
+int run_node(const node::Config& config);
+
+}  // namespace qh::serve

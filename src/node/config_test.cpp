@@ -1,0 +1,253 @@
+#include "node/config.h"
+
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+#include <gtest/gtest.h>
+
+#include "node/command_line.h"
+
+namespace qh::node {
+namespace {
+
+using Words = std::vector<std::string>;
+
+/// What a command line makes, with a file and an environment below it.
+tl::expected<Config, Mistakes> configure(const Words& arguments, const GivenFile& file = {}, const GivenSettings& environment = {}) {
+  const auto line = parse_command_line(arguments);
+  if (!line) return tl::unexpected(line.error());
+  return make_config(line->flags, environment, file);
+}
+
+std::string first_mistake(const Words& arguments, const GivenFile& file = {}) {
+  const auto config = configure(arguments, file);
+  return config ? "" : config.error().front();
+}
+
+TEST(Config, WithoutAnythingItIsTheDevNetwork) {
+  const auto config = configure({});
+  ASSERT_TRUE(config);
+  EXPECT_TRUE(config->dev_by_default);
+  ASSERT_EQ(config->validators.size(), 3U);
+  EXPECT_EQ(config->validators[0].name, "alice");
+  EXPECT_EQ(config->validators[0].port, 9944);
+  EXPECT_EQ(config->validators[2].name, "charlie");
+  EXPECT_EQ(config->validators[2].port, 9946);
+  EXPECT_EQ(config->validators[1].directory, config->data_dir / "bob");
+  EXPECT_FALSE(configure({"--dev"})->dev_by_default);
+}
+
+TEST(Config, DevPortsPassOverTheMetricsPort) {
+  const auto config = configure({"--validators", "9", "--port-offset", "100"});
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->validators[5].name, "ferdie");
+  EXPECT_EQ(config->validators[5].port, 10049);
+  EXPECT_EQ(config->validators[6].port, 10051);
+  EXPECT_EQ(config->validators[8].name, "validator-9");
+}
+
+TEST(Config, OneValidatorByName) {
+  const auto config = configure({"--validator", "--name", "bob-2", "--qssh-queue-port", "9000", "--queue-max-depth=7", "--data-dir", "/d"});
+  ASSERT_TRUE(config);
+  ASSERT_EQ(config->validators.size(), 1U);
+  EXPECT_EQ(config->validators[0].name, "bob-2");
+  EXPECT_EQ(config->validators[0].port, 9000);
+  EXPECT_EQ(config->validators[0].queue.max_depth, 7U);
+  EXPECT_EQ(config->validators[0].directory, "/d/bob-2");
+}
+
+TEST(Config, MistakesNameTheFlagAndTheRemedy) {
+  const std::pair<Words, const char*> mistakes[] = {
+      {{"--prot-offset", "1"}, "--prot-offset: unknown flag (did you mean --port-offset?)"},
+      {{"--metrics-port", "9950"}, "--metrics-port: unknown flag"},
+      {{"--web-port", "1"}, "--web-port: unknown flag"},
+      {{"confg", "show"}, "confg: unknown command (did you mean config?)"},
+      {{"--validator"}, "needs --name NAME"},
+      {{"--name", "x"}, "needs --validator"},
+      {{"--qssh-queue-port", "9000"}, "--port-offset"},
+      {{"--validator", "--name", "x", "--dev"}, "choose one"},
+      {{"--validator", "--name", "Alice"}, "'Alice' is no name for a validator"},
+      {{"--validator", "--name", "aggregate"}, "is not aggregate"},
+      {{"--validator", "--name", "../x"}, "is no name for a validator"},
+      {{"--validator", "--name", "-x"}, "no name for a validator"},
+      {{"--validators", "0"}, "--validators: expected a number from 1 to 100"},
+      {{"--validators", "x"}, "got 'x'"},
+      {{"--queue-mode", "validator"}, "does not have yet"},
+      {{"--queue-mode", "mannual"}, "expected manual"},
+      {{"--port-offset", "60000"}, "is over 65535"},
+      {{"--listen", "0.0.0.0"}, "--allow-remote allows that"},
+      {{"--listen", "0.0.0.0", "--allow-remote"}, "need tokens: --rpc-token-file FILE"},
+      {{"--listen", "localhost"}, "is no IP address"},
+      {{"--require-token"}, "needs --rpc-token-file FILE"},
+      {{"--log-level", "inof"}, "(did you mean info?)"},
+      {{"--queue-lease-default", "30"}, "expected a time with its unit"},
+      {{"--queue-max-bytes", "1MB"}, "expected a size in bytes"},
+      {{"--queue-max-message-bytes", "5GiB"}, "expected less than 4GiB"},
+      {{"--queue-max-deliveries", "0"}, "--queue-max-deliveries: must be 1 to 1000"},
+      {{"--queue-rate-limit", "-1"}, "--queue-rate-limit: must be 0 or more"},
+      {{"--port-offset"}, "--port-offset"},
+  };
+  for (const auto& [arguments, text] : mistakes) {
+    EXPECT_NE(first_mistake(arguments).find(text), std::string::npos) << arguments.front() << ": " << first_mistake(arguments);
+  }
+}
+
+class ConfigFile : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string path = (std::filesystem::temp_directory_path() / "qh-config-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(path.data()), nullptr);
+    directory_ = path;
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  tl::expected<GivenFile, Mistakes> read(std::string_view text) {
+    const auto file = directory_ / "node.toml";
+    std::ofstream(file) << text;
+    return read_config_file(file);
+  }
+
+  std::filesystem::path directory_;
+};
+
+TEST_F(ConfigFile, FlagsWinOverTheEnvironmentOverTheFile) {
+  const auto file = read("data-dir = \"/file\"\nport-offset = 1\nlog-level = \"warn\"\n[queue]\nmax-depth = 5\nlease-default = \"1min\"\n");
+  ASSERT_TRUE(file);
+  const char* const environment[] = {"PATH=/bin", "QUANTUMHARMONY_PORT_OFFSET=2", "QUANTUMHARMONY_QUEUE_MAX_DEPTH=6",
+                                     "QUANTUMHARMONY_ALLOW_HOST=a.example,b.example", "QUANTUMHARMONY_CONFIG=/c.toml", nullptr};
+  std::string config_file;
+  Mistakes mistakes;
+  const auto variables = read_environment(environment, config_file, mistakes);
+  EXPECT_TRUE(mistakes.empty());
+  EXPECT_EQ(config_file, "/c.toml");
+  const auto config = configure({"--port-offset", "3"}, *file, variables);
+  ASSERT_TRUE(config) << config.error().front();
+  EXPECT_EQ(config->settings.port_offset, 3U);
+  EXPECT_EQ(config->settings.queue.max_depth, 6U);
+  EXPECT_EQ(config->settings.queue.lease_default, std::chrono::minutes(1));
+  EXPECT_EQ(config->data_dir, "/file");
+  EXPECT_EQ(config->settings.allow_host, (Words{"a.example", "b.example"}));
+  const auto shown = show_config(*config);
+  EXPECT_NE(shown.find("# --port-offset\n"), std::string::npos) << shown;
+  EXPECT_NE(shown.find("# QUANTUMHARMONY_QUEUE_MAX_DEPTH\n"), std::string::npos) << shown;
+  EXPECT_NE(shown.find("node.toml:3\n"), std::string::npos) << shown;
+  EXPECT_NE(shown.find("\nmax-bytes = \"1GiB\""), std::string::npos) << shown;
+}
+
+TEST_F(ConfigFile, WhatIsShownReadsBackTheSame) {
+  const auto config = configure({"--queue-fairness", "3", "--allow-origin", "https://a.example", "--data-dir", "/d", "--queue-rate-limit", "0.5"});
+  ASSERT_TRUE(config);
+  const auto file = read(show_config(*config));
+  ASSERT_TRUE(file) << file.error().front();
+  const auto again = configure({}, *file);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->settings.queue.fairness, 3U);
+  EXPECT_EQ(again->settings.queue.queue_rate_limit, 0.5);
+  EXPECT_EQ(again->settings.allow_origin, Words{"https://a.example"});
+  EXPECT_EQ(again->data_dir, "/d");
+}
+
+TEST_F(ConfigFile, ValidatorsAreTables) {
+  const auto file = read("[[validator]]\nname = \"zoe\"\nqssh-queue-port = 9948\n[[validator]]\nname = \"yan\"\n[[validator]]\nname = \"xi\"\n");
+  ASSERT_TRUE(file);
+  const auto config = configure({}, *file);
+  ASSERT_TRUE(config);
+  EXPECT_FALSE(config->dev);
+  ASSERT_EQ(config->validators.size(), 3U);
+  EXPECT_EQ(config->validators[1].port, 9949);
+  EXPECT_EQ(config->validators[2].port, 9951);
+  EXPECT_EQ(configure({"--dev"}, *file)->validators[0].name, "alice");
+  EXPECT_EQ(configure({"--validator", "--name", "w"}, *file)->validators[0].name, "w");
+  const auto twice = read("[[validator]]\nname = \"zoe\"\n[[validator]]\nname = \"zoe\"\n");
+  EXPECT_NE(first_mistake({}, *twice).find("there is another validator zoe"), std::string::npos);
+}
+
+TEST_F(ConfigFile, MistakesHaveTheirLine) {
+  const std::pair<const char*, const char*> mistakes[] = {
+      {"\ndata_dir = \"/x\"\n", ":2: unknown key data_dir (did you mean data-dir?)"},
+      {"[queue]\nmax-dpeth = 1\n", ":2: unknown key max-dpeth in [queue] (did you mean max-depth?)"},
+      {"[queue]\ndata-dir = \"x\"\n", "unknown key data-dir in [queue]"},
+      {"max-depth = 1\n", ":1: unknown key max-depth"},
+      {"queue = 7\n", "queue is a table"},
+      {"validator = true\n", "validators are tables"},
+      {"name = \"x\"\n", "is no key of the file"},
+      {"[[validator]]\nport = 1\nname = \"x\"\n", ":2: unknown key port in [[validator]]"},
+      {"[[validator]]\nqssh-queue-port = 0\nname = \"x\"\n", "is a port from 1 to 65535"},
+      {"[[validator]]\n", "has no name"},
+      {"data-dir = [\"a\"]\n", "expected one value"},
+      {"data-dir = \n", ":1: "},
+      {"listen = [[1]]\n", "expected text"},
+  };
+  for (const auto& [text, expected] : mistakes) {
+    const auto file = read(text);
+    ASSERT_FALSE(file) << text;
+    EXPECT_NE(file.error().front().find(expected), std::string::npos) << file.error().front();
+  }
+  EXPECT_FALSE(read_config_file(directory_ / "none.toml"));
+  const auto late = read("[queue]\nmax-deliveries = 0\n");
+  EXPECT_NE(first_mistake({}, *late).find("node.toml:2: queue.max-deliveries: must be 1 to 1000"), std::string::npos) << first_mistake({}, *late);
+}
+
+TEST(Config, UnknownVariablesAreRefused) {
+  const char* const environment[] = {"QUANTUMHARMONY_DATADIR=/x", nullptr};
+  std::string config_file;
+  Mistakes mistakes;
+  (void)read_environment(environment, config_file, mistakes);
+  ASSERT_EQ(mistakes.size(), 1U);
+  EXPECT_EQ(mistakes[0], "QUANTUMHARMONY_DATADIR: unknown variable (did you mean QUANTUMHARMONY_DATA_DIR?)");
+}
+
+TEST(Config, EverySettingShowsWhatItTakes) {
+  for (const auto& setting : settings()) {
+    SCOPED_TRACE(setting.name);
+    Settings taken;
+    const auto shown = setting.show(taken);
+    if (!shown.empty()) {
+      EXPECT_TRUE(setting.set(taken, {shown})) << shown;
+    }
+    EXPECT_EQ(setting.show(taken), shown);
+    EXPECT_FALSE(setting.meaning.empty());
+  }
+}
+
+TEST(Config, EveryOptionOfTheQueueThatCanBeWrongHasItsSetting) {
+  for (const char* option : {"max_depth", "max_bytes", "max_message_bytes", "max_deliveries", "max_batch_messages", "queue_rate_limit",
+                             "submitter_rate_limit", "lease_default", "segment_bytes_min", "batches_in_flight"}) {
+    EXPECT_NE(find_setting(setting_of_queue_option(option)), nullptr) << option;
+  }
+}
+
+TEST(Config, UnitsReadBackTheSame) {
+  for (const char* text : {"1ns", "1500us", "500ms", "30s", "10min", "1h", "30d", "0s"}) {
+    const auto value = parse_duration(text);
+    ASSERT_TRUE(value) << text;
+    EXPECT_EQ(parse_duration(duration_text(*value)), *value) << text;
+  }
+  for (const char* text : {"", "s", "-1s", "1", "1.5s", "1 week", "9999999999999d"}) EXPECT_FALSE(parse_duration(text)) << text;
+  EXPECT_EQ(*parse_bytes("64 MiB"), 64U << 20);
+  EXPECT_EQ(bytes_text(65537), "65537");
+  EXPECT_EQ(bytes_text(256U << 10), "256KiB");
+}
+
+TEST(Config, HelpAndVersionAreActions) {
+  EXPECT_EQ(parse_command_line({"--version"})->action, Action::kVersion);
+  const auto help = parse_command_line({"--help"});
+  EXPECT_EQ(help->action, Action::kHelp);
+  for (const auto& setting : settings()) EXPECT_NE(help->text.find(flag_of(setting)), std::string::npos) << setting.name;
+  EXPECT_EQ(parse_command_line({"config", "check"})->action, Action::kConfigCheck);
+  EXPECT_TRUE(parse_command_line({"config", "show", "--output", "json"})->json);
+  EXPECT_EQ(parse_command_line({"config", "show", "--data-dir", "/x"})->flags.at("data-dir").values, Words{"/x"});
+  EXPECT_FALSE(parse_command_line({"config"}));
+}
+
+TEST(Config, TheDocumentIsTheTable) {
+  constexpr const char* kPath = "docs/configuration.md";
+  if (std::getenv("QH_WRITE_DOCS") != nullptr) std::ofstream(kPath) << configuration_markdown();
+  std::ifstream file(kPath);
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  EXPECT_TRUE(text == configuration_markdown()) << kPath << " is stale; its first lines say how it is made";
+}
+
+}  // namespace
+}  // namespace qh::node

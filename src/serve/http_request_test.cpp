@@ -1,0 +1,177 @@
+#include "serve/http_request.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+namespace qh::serve {
+namespace {
+
+using Progress = RequestReader::Progress;
+
+/// Feeds `text` in pieces and answers how the first request ends.
+struct Reading {
+  explicit Reading(std::string_view text, std::size_t piece = SIZE_MAX, HttpLimits limits = {}) : reader(limits), left(text) {
+    while (progress == Progress::kNeedsMore || progress == Progress::kHead) {
+      progress = reader.advance();
+      if (progress != Progress::kNeedsMore) continue;
+      if (left.empty()) return;
+      feed(piece);
+    }
+  }
+  void feed(std::size_t piece) {
+    const auto room = reader.room();
+    const auto bytes = std::min({piece, left.size(), room.size()});
+    std::memcpy(room.data(), left.data(), bytes);
+    reader.filled(bytes);
+    left.remove_prefix(bytes);
+  }
+
+  RequestReader reader;
+  std::string_view left;
+  Progress progress = Progress::kNeedsMore;
+};
+
+const std::string kStart = "POST / HTTP/1.1\r\nHost: localhost\r\n";
+
+TEST(HttpRequest, ReadsALengthAndChunks) {
+  const Reading plain(kStart + "Content-Length: 3\r\n\r\nabcPOST");
+  ASSERT_EQ(plain.progress, Progress::kRequest);
+  EXPECT_EQ(plain.reader.body(), "abc");
+  EXPECT_EQ(plain.reader.head().method, "POST");
+  EXPECT_EQ(plain.reader.head().field("hOST"), "localhost");
+  EXPECT_TRUE(plain.reader.head().keep_alive);
+
+  const Reading chunked(kStart + "Transfer-Encoding: Chunked\r\n\r\n3;x=y\r\nabc\r\n0A\r\n0123456789\r\n0\r\nX-Trailer: 1\r\n\r\n");
+  ASSERT_EQ(chunked.progress, Progress::kRequest);
+  EXPECT_EQ(chunked.reader.body(), "abc0123456789");
+
+  const Reading none("GET / HTTP/1.0\r\n\r\n");
+  ASSERT_EQ(none.progress, Progress::kRequest);
+  EXPECT_FALSE(none.reader.head().keep_alive);
+  EXPECT_EQ(none.reader.body(), "");
+}
+
+TEST(HttpRequest, OneAfterTheOther) {
+  const auto one = kStart + "Content-Length: 1\r\n\r\n";
+  Reading reading(one + "1" + one + "2\r\n" + one + "3");
+  for (const char* body : {"1", "2", "3"}) {
+    while (reading.progress == Progress::kHead || reading.progress == Progress::kNeedsMore) reading.progress = reading.reader.advance();
+    ASSERT_EQ(reading.progress, Progress::kRequest);
+    EXPECT_EQ(reading.reader.body(), body);
+    reading.reader.next();
+    reading.progress = reading.reader.advance();
+  }
+  EXPECT_EQ(reading.progress, Progress::kNeedsMore);
+  EXPECT_FALSE(reading.reader.in_request());
+}
+
+struct Attack {
+  const char* name;
+  std::string text;
+  int status;
+};
+
+const Attack kAttacks[] = {
+    {"both lengths", kStart + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+    {"both lengths, the other way", kStart + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400},
+    {"two lengths that differ", kStart + "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400},
+    {"two lengths that agree", kStart + "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400},
+    {"a list of lengths", kStart + "Content-Length: 3, 3\r\n\r\nabc", 400},
+    {"a signed length", kStart + "Content-Length: +3\r\n\r\nabc", 400},
+    {"a negative length", kStart + "Content-Length: -3\r\n\r\nabc", 400},
+    {"a length in hex", kStart + "Content-Length: 0x3\r\n\r\nabc", 400},
+    {"an empty length", kStart + "Content-Length: \r\n\r\n", 400},
+    {"a length that wraps round", kStart + "Content-Length: 18446744073709551617\r\n\r\n", 413},
+    {"a length over the limit", kStart + "Content-Length: 8388609\r\n\r\n", 413},
+    {"two codings", kStart + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+    {"a coding before chunked", kStart + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501},
+    {"a hidden coding", kStart + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501},
+    {"chunked in HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+    {"a space before the colon", kStart + "Content-Length : 3\r\n\r\nabc", 400},
+    {"a tab before the colon", kStart + "Transfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n", 400},
+    {"a folded line", kStart + "X: a\r\n b\r\n\r\n", 400},
+    {"a fold in front", "POST / HTTP/1.1\r\n Host: localhost\r\n\r\n", 400},
+    {"a bare LF behind a line", "POST / HTTP/1.1\nHost: localhost\n\n", 400},
+    {"a bare LF inside", kStart + "X: a\nContent-Length: 3\r\n\r\nabc", 400},
+    {"a bare CR inside", kStart + "X: a\rContent-Length: 3\r\n\r\nabc", 400},
+    {"a NUL inside", kStart + std::string("X: a\0b\r\n\r\n", 10), 400},
+    {"a line without a colon", kStart + "Content-Length 3\r\n\r\nabc", 400},
+    {"a field without a name", kStart + ": 3\r\n\r\n", 400},
+    {"no Host", "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 400},
+    {"two Hosts", kStart + "Host: evil.example\r\n\r\n", 400},
+    {"two Origins", kStart + "Origin: null\r\nOrigin: https://a.example\r\n\r\n", 400},
+    {"no target", "POST  HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
+    {"a space in the target", "POST /a b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
+    {"two spaces", "POST  / HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
+    {"no version", "POST /\r\nHost: localhost\r\n\r\n", 400},
+    {"HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
+    {"HTTP/1.10", "POST / HTTP/1.10\r\nHost: localhost\r\n\r\n", 505},
+    {"a method in small print", "po(st / HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
+    {"an expectation", kStart + "Expect: money\r\n\r\n", 417},
+    {"a long header", kStart + "X: " + std::string(17'000, 'a') + "\r\n\r\n", 431},
+    {"a header without an end", std::string(17'000, 'a'), 431},
+    {"many fields", kStart + [] { std::string many; for (int i = 0; i < 120; ++i) many += "X: 1\r\n"; return many; }() + "\r\n", 431},
+    {"a chunk without a size", kStart + "Transfer-Encoding: chunked\r\n\r\n\r\nabc\r\n0\r\n\r\n", 400},
+    {"a chunk of negative size", kStart + "Transfer-Encoding: chunked\r\n\r\n-1\r\na\r\n0\r\n\r\n", 400},
+    {"a chunk size with a prefix", kStart + "Transfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n", 400},
+    {"a chunk size with a space", kStart + "Transfer-Encoding: chunked\r\n\r\n3 \r\nabc\r\n0\r\n\r\n", 400},
+    {"a chunk that is longer than it said", kStart + "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", 400},
+    {"a chunk line that ends in LF", kStart + "Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", 400},
+    {"a long chunk extension", kStart + "Transfer-Encoding: chunked\r\n\r\n3;" + std::string(300, 'x') + "\r\nabc\r\n0\r\n\r\n", 400},
+    {"a chunk size that wraps round", kStart + "Transfer-Encoding: chunked\r\n\r\n10000000000000003\r\nabc\r\n0\r\n\r\n", 413},
+    {"chunks over the limit", kStart + "Transfer-Encoding: chunked\r\n\r\n800001\r\n", 413},
+    {"trailers without an end", kStart + "Transfer-Encoding: chunked\r\n\r\n0\r\n" + [] { std::string many; for (int i = 0; i < 4000; ++i) many += "X: 1\r\n"; return many; }(), 431},
+};
+
+TEST(HttpRequest, RefusesWhatCouldBeReadInTwoWays) {
+  for (const auto& attack : kAttacks) {
+    for (const std::size_t piece : {SIZE_MAX, std::size_t{1}, std::size_t{7}}) {
+      Reading reading(attack.text, piece);
+      EXPECT_EQ(reading.progress, Progress::kRefused) << attack.name << " in pieces of " << piece;
+      EXPECT_EQ(reading.reader.refusal().status, attack.status) << attack.name << ": " << reading.reader.refusal().why;
+      EXPECT_EQ(reading.reader.advance(), Progress::kRefused) << attack.name << ": for ever";
+    }
+  }
+}
+
+TEST(HttpRequest, ManySmallChunksTakeNoMoreRoomThanOneLarge) {
+  std::string text = kStart + "Transfer-Encoding: chunked\r\n\r\n";
+  constexpr std::size_t kBytes = 100'000;
+  for (std::size_t i = 0; i < kBytes; ++i) text += "1;abcdefghij\r\nx\r\n";
+  const Reading reading(text + "0\r\n\r\n", 1000);
+  ASSERT_EQ(reading.progress, Progress::kRequest);
+  EXPECT_EQ(reading.reader.body(), std::string(kBytes, 'x'));
+  EXPECT_LE(reading.reader.capacity(), 262'144U);
+}
+
+TEST(HttpRequest, LargeBuffersAreGivenBack) {
+  Reading reading(kStart + "Content-Length: 1000000\r\n\r\n" + std::string(1'000'000, 'x'));
+  ASSERT_EQ(reading.progress, Progress::kRequest);
+  EXPECT_EQ(reading.reader.body().size(), 1'000'000U);
+  EXPECT_EQ(reading.reader.head().target, "/");
+  reading.reader.next();
+  EXPECT_LE(reading.reader.capacity(), 65'536U);
+}
+
+RC_GTEST_PROP(HttpRequest, PiecesDoNotMatter, (const std::vector<std::string>& chunks)) {
+  std::string text = kStart + "Transfer-Encoding: chunked\r\n\r\n";
+  std::string body;
+  for (const auto& chunk : chunks) {
+    if (chunk.empty()) continue;
+    char size[20];
+    std::snprintf(size, sizeof size, "%zX\r\n", chunk.size());
+    text += size + chunk + "\r\n";
+    body += chunk;
+  }
+  text += "0\r\n\r\n";
+  const Reading reading(text, static_cast<std::size_t>(*rc::gen::inRange(1, 40)));
+  RC_ASSERT(reading.progress == Progress::kRequest);
+  RC_ASSERT(reading.reader.body() == body);
+}
+
+}  // namespace
+}  // namespace qh::serve

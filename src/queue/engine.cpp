@@ -206,6 +206,7 @@ std::vector<QueuedMessage> Engine::peek(std::size_t count, KindMask mask, std::o
   return impl_->peek(count, mask, after);
 }
 Found Engine::find(MessageId id) const { return impl_->find(id); }
+void Engine::each(UniqueFunction<void(const Found& found)> visit) const { impl_->each(std::move(visit)); }
 void Engine::remove(MessageId id, Done<bool> done) { impl_->remove(id, std::move(done)); }
 void Engine::purge(KindMask mask, Duration older_than, Done<std::uint64_t> done) { impl_->purge(mask, older_than, std::move(done)); }
 void Engine::pause(KindMask mask, Done<KindMask> done) { impl_->set_paused(paused() | mask, std::move(done)); }

@@ -164,6 +164,8 @@ class Engine {
   std::vector<QueuedMessage> peek(std::size_t count, KindMask kinds = KindMask::all(),
                                   std::optional<std::pair<Priority, MessageId>> after = {}) const;
   Found find(MessageId id) const;
+  /// Every message that is in the queue, dead letters included, by id. For exports and checks.
+  void each(UniqueFunction<void(const Found& found)> visit) const;
   /// False if there is none; kBusy while leased.
   void remove(MessageId id, Done<bool> done);
   /// Ready and delayed messages of these kinds, made before now - older_than. Answers how many.

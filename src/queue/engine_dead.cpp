@@ -275,6 +275,15 @@ std::vector<QueuedMessage> Engine::Impl::peek(std::size_t count, KindMask mask, 
   return found;
 }
 
+void Engine::Impl::each(UniqueFunction<void(const Found& found)> visit) const {
+  std::vector<MessageId> ids;
+  store_.each([&](const Entry& entry) {
+    if (entry.state != EntryState::kPending) ids.push_back(entry.id);
+  });
+  std::sort(ids.begin(), ids.end());
+  for (const auto id : ids) visit(find(id));
+}
+
 Found Engine::Impl::find(MessageId id) const {
   Found found;
   const Entry* entry = store_.find(id);

@@ -54,6 +54,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
 
   std::vector<QueuedMessage> peek(std::size_t count, KindMask kinds, std::optional<std::pair<Priority, MessageId>> after) const;
   Found find(MessageId id) const;
+  void each(UniqueFunction<void(const Found& found)> visit) const;
   void remove(MessageId id, Done<bool> done);
   void purge(KindMask kinds, Duration older_than, Done<std::uint64_t> done);
   void set_paused(KindMask paused, Done<KindMask> done);

@@ -34,6 +34,7 @@ Task<Result<void>> Recovery::set_torn_aside() {
 Task<Result<void>> Recovery::sort_other_files() {
   for (const auto& name : leftovers_) static_cast<void>(co_await io::remove(storage_, name));
   std::uint64_t next = last_index_ + 1;
+  const AlignedBuffer zeros(kBlockBytes);
   for (const auto& [index, segment] : segments_) {
     if (std::any_of(out_.segments.begin(), out_.segments.end(), [&, i = index](const auto& s) { return s.index == i; })) continue;
     const bool ours = segment.damage.empty() && (!segment.header || segment.header->queue_id == out_.start.queue_id);
@@ -46,10 +47,18 @@ Task<Result<void>> Recovery::sort_other_files() {
     } else if (index == next && segment.bytes >= options_.segment_bytes_min && segment.bytes % kBlockBytes == 0) {
       auto file = co_await io::open(storage_, name, Storage::OpenMode::kReadWrite);
       if (!file) co_return fail(std::move(file.error()));
+      // It may have been cut off before its size was synced, or after that failed: its last block, written
+      // durably, makes the size so.
+      auto sized = co_await io::write(storage_, *file, segment.bytes - kBlockBytes, zeros.view(), Storage::Durability::kDurable);
+      if (!sized) co_return sized;
       out_.prepared.push_back({index, segment.bytes, *file});
       ++next;
-    } else {
+    } else if (index < last_index_) {
       out_.retired.push_back({index, segment.bytes});
+    } else {
+      // Prepared, but of no use: a gap or an odd size. Its number will be given again, so it must not wait.
+      auto removed = co_await io::remove(storage_, name);
+      if (!removed) co_return removed;
     }
   }
   co_return Result<void>();

@@ -1,5 +1,6 @@
 #include "torture.h"
 
+#include <cstdlib>
 #include <map>
 #include <optional>
 #include <set>
@@ -52,6 +53,16 @@ class Torture {
     disk.inline_share = seed % 3 == 0 ? 1.0 : seed % 3 == 1 ? 0.5 : 0.0;
     if (seed % 5 == 0) disk.directory_loss = SimDirectory::Loss::kAnySubset;
     return disk;
+  }
+
+  /// QH_WATCH_TAG=n says what happens to one message.
+  void watch(std::uint64_t tag, std::string_view what) {
+    static const char* watched = std::getenv("QH_WATCH_TAG");
+    if (watched != nullptr && std::strtoull(watched, nullptr, 10) == tag) {
+      std::fprintf(stderr, "life %llu, %.6f s: tag %llu: %.*s\n", static_cast<unsigned long long>(result_.lives),
+                   static_cast<double>(machine_.world.mono().ns) * 1e-9, static_cast<unsigned long long>(tag),
+                   static_cast<int>(what.size()), what.data());
+    }
   }
 
   void fail(std::string why) {
@@ -159,6 +170,7 @@ class Torture {
     auto& promise = promises_[tag];
     if (promise.id && *promise.id != result->id) fail(fmt::format("tag {} has two ids", tag));
     note_id(tag, result->id);
+    watch(tag, durability == Durability::kSync ? "submitted, durable" : "submitted, in memory");
     promise.acknowledged = durability == Durability::kSync;
     promise.in_memory = durability == Durability::kAsync;
   }
@@ -230,6 +242,7 @@ class Torture {
     ++result_.hand_outs;
     const auto tag = tag_of(message);
     auto& promise = promises_[tag];
+    watch(tag, "taken");
     if (promise.gone) fail(fmt::format("tag {} was handed out twice", tag));
     note_id(tag, message.id);
     promise.gone = true;
@@ -245,6 +258,7 @@ class Torture {
         if (promises_[tag].gone) fail(fmt::format("tag {} was leased after it was over", tag));
         note_id(tag, one.message.id);
         if (!lease_ids_.insert(one.lease).second) fail(fmt::format("lease {} was given twice", one.lease.value()));
+        watch(tag, "leased");
         leases_.emplace_back(one.lease, tag);
       }
     });
@@ -264,8 +278,8 @@ class Torture {
     if (!lease) return;
     promises_[lease->second].may_be_gone = true;
     machine_.engine->ack({lease->first}, [this, tag = lease->second](Result<LeaseOutcome> outcome) {
+      watch(tag, "ack answered");
       if (outcome && outcome->done == 1) promises_[tag].gone = true;
-      if (outcome && outcome->done == 0 && !promises_[tag].gone) promises_[tag].may_be_gone = maybe_gone_before_.contains(tag);
     });
     maybe_wait();
   }
@@ -295,6 +309,7 @@ class Torture {
         if (head.empty()) return;
         const auto& last = head.back();
         const auto tag = tag_of(last);
+        watch(tag, "remove asked");
         promises_[tag].may_be_gone = true;
         machine_.engine->remove(last.id, [this, tag](Result<bool> removed) {
           if (removed && *removed) promises_[tag].gone = true;
@@ -314,19 +329,10 @@ class Torture {
 
   std::map<std::uint64_t, MessageId> present() {
     std::map<std::uint64_t, MessageId> found;
-    const auto add = [&](const QueuedMessage& message) {
-      const auto tag = tag_of(message);
-      if (!found.emplace(tag, message.id).second) fail(fmt::format("tag {} is there twice", tag));
-    };
-    for (const auto& [id, tag] : ids_) {
-      const auto there = machine_.engine->find(id);
-      if (there.message) add(*there.message);
-    }
-    // Messages whose submit was never answered have ids that the ledger does not know.
-    const auto ready = machine_.engine->peek(1000);
-    for (const auto& message : ready) {
-      if (!ids_.contains(message.id)) add(message);
-    }
+    machine_.engine->each([&](const Found& there) {
+      const auto tag = tag_of(*there.message);
+      if (!found.emplace(tag, there.message->id).second) fail(fmt::format("tag {} is there twice", tag));
+    });
     return found;
   }
 
@@ -337,6 +343,7 @@ class Torture {
       if (it == promises_.end()) return fail(fmt::format("tag {} was never submitted", tag));
       if (it->second.gone) fail(fmt::format("tag {} (id {}) is back, though its end was acknowledged", tag, id.value()));
       note_id(tag, id);
+      watch(tag, "present after the start");
       // What is on disk now stays, whoever was told.
       it->second.acknowledged = true;
       it->second.in_memory = false;
@@ -395,7 +402,6 @@ class Torture {
   std::map<std::uint64_t, Promise> promises_;
   std::map<MessageId, std::uint64_t> ids_;
   std::set<LeaseId> lease_ids_;
-  std::set<std::uint64_t> maybe_gone_before_;
   std::vector<std::pair<LeaseId, std::uint64_t>> leases_;
   std::vector<std::vector<std::uint64_t>> groups_;
   std::uint64_t next_tag_ = 1;

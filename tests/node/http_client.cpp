@@ -1,0 +1,117 @@
+#include "http_client.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <utility>
+
+#include <boost/json/parse.hpp>
+#include <gtest/gtest.h>
+
+#include "node_process.h"
+
+namespace qh::test {
+
+boost::json::value HttpReply::json() const {
+  boost::system::error_code error;
+  auto value = boost::json::parse(body, error);
+  EXPECT_FALSE(error) << body;
+  return value;
+}
+
+HttpClient::HttpClient(std::uint16_t port, const char* address) {
+  sockaddr_in v4{};
+  sockaddr_in6 v6{};
+  const bool is_v6 = std::string_view(address).find(':') != std::string_view::npos;
+  v4.sin_family = AF_INET;
+  v4.sin_port = htons(port);
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(port);
+  if (is_v6) ::inet_pton(AF_INET6, address, &v6.sin6_addr);
+  else ::inet_pton(AF_INET, address, &v4.sin_addr);
+  fd_ = ::socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const auto* to = is_v6 ? reinterpret_cast<const sockaddr*>(&v6) : reinterpret_cast<const sockaddr*>(&v4);
+  if (::connect(fd_, to, is_v6 ? sizeof v6 : sizeof v4) != 0) {
+    ::close(fd_);
+    fd_ = -1;
+  }
+}
+
+HttpClient::~HttpClient() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+HttpClient::HttpClient(HttpClient&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), received_(std::move(other.received_)) {}
+
+bool HttpClient::send(std::string_view bytes) const {
+  while (!bytes.empty()) {
+    const auto sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent <= 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(sent));
+  }
+  return true;
+}
+
+void HttpClient::end_sending() const { ::shutdown(fd_, SHUT_WR); }
+
+bool HttpClient::fill() {
+  pollfd wait{fd_, POLLIN, 0};
+  const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(kPatience).count();
+  if (::poll(&wait, 1, static_cast<int>(patience)) <= 0) return false;
+  std::array<char, 65536> bytes;
+  const auto got = ::recv(fd_, bytes.data(), bytes.size(), 0);
+  if (got <= 0) return false;
+  received_.append(bytes.data(), static_cast<std::size_t>(got));
+  return true;
+}
+
+std::optional<HttpReply> HttpClient::reply(bool head_only) {
+  std::size_t end = 0;
+  while ((end = received_.find("\r\n\r\n")) == received_.npos) {
+    if (!fill()) return std::nullopt;
+  }
+  HttpReply reply;
+  reply.head = received_.substr(0, end + 2);
+  received_.erase(0, end + 4);
+  reply.status = std::atoi(reply.head.c_str() + reply.head.find(' '));
+  const auto length = reply.head.find("Content-Length: ");
+  if (length == reply.head.npos || head_only) return reply;
+  const auto bytes = static_cast<std::size_t>(std::atoll(reply.head.c_str() + length + 16));
+  while (received_.size() < bytes) {
+    if (!fill()) return std::nullopt;
+  }
+  reply.body = received_.substr(0, bytes);
+  received_.erase(0, bytes);
+  return reply;
+}
+
+bool HttpClient::ended() {
+  if (!received_.empty()) return false;
+  pollfd wait{fd_, POLLIN, 0};
+  const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(kPatience).count();
+  if (::poll(&wait, 1, static_cast<int>(patience)) <= 0) return false;
+  char byte = 0;
+  return ::recv(fd_, &byte, 1, 0) <= 0;
+}
+
+boost::json::value HttpClient::call(std::string_view body, std::string_view headers) {
+  EXPECT_TRUE(send(post(body, headers)));
+  const auto answer = reply();
+  EXPECT_TRUE(answer) << "no answer to " << body;
+  return answer ? answer->json() : boost::json::value();
+}
+
+std::string post(std::string_view body, std::string_view headers) {
+  return "POST / HTTP/1.1\r\nHost: localhost\r\n" + std::string(headers) + "Content-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + std::string(body);
+}
+
+std::string rpc(std::string_view method, std::string_view params) {
+  return R"({"jsonrpc":"2.0","method":")" + std::string(method) + R"(","params":)" + std::string(params) + R"(,"id":1})";
+}
+
+}  // namespace qh::test

@@ -1,0 +1,169 @@
+// Starting, stopping, and what is said when it does not work.
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "http_client.h"
+#include "node_process.h"
+
+namespace qh::test {
+namespace {
+
+/// Runs to its end.
+struct Ended {
+  explicit Ended(std::vector<std::string> arguments, const NodeProcess::Options& options = {}) : process(std::move(arguments), options), code(process.wait()) {}
+  NodeProcess process;
+  int code;
+};
+
+bool contains(const std::string& text, std::string_view part) { return text.find(part) != text.npos; }
+
+TEST(Start, VersionAndHelp) {
+  const Ended version({"--version"});
+  EXPECT_EQ(version.code, 0);
+  EXPECT_TRUE(version.process.out().starts_with("quantumharmony-node ")) << version.process.out();
+  const Ended help({"--help"});
+  EXPECT_EQ(help.code, 0);
+  for (const char* flag : {"--dev", "--validators", "--validator", "--name", "--qssh-queue-port", "--port-offset", "--data-dir"}) {
+    EXPECT_TRUE(contains(help.process.out(), flag)) << flag;
+  }
+}
+
+TEST(Start, UsageErrorsEndWithTwo) {
+  const Ended unknown({"--prot-offset", "1"});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_TRUE(contains(unknown.process.err(), "did you mean --port-offset?")) << unknown.process.err();
+  EXPECT_EQ(Ended({"--metrics-port", "9950"}).code, 2);
+  EXPECT_EQ(Ended({"--queue-mode", "validator"}).code, 2);
+  EXPECT_EQ(Ended({"--rpc-token-file", "/nonexistent/tokens", "--data-dir", "/nonexistent"}).code, 2);
+}
+
+TEST(Start, ConfigIsCheckedAndShownWithItsOrigins) {
+  TempDir directory;
+  const auto file = directory.path() / "node.toml";
+  std::ofstream(file) << "data-dir = \"/srv/qh\"\n[queue]\nmax-depth = 10\n";
+  const NodeProcess::Options options{.environment = {{"QUANTUMHARMONY_PORT_OFFSET", "5"}, {"QUANTUMHARMONY_CONFIG", file.string()}}};
+  const Ended check({"config", "check"}, options);
+  EXPECT_EQ(check.code, 0);
+  EXPECT_EQ(check.process.out(), "ok: alice 9949 bob 9950 charlie 9951, data in /srv/qh\n");
+  const Ended show({"config", "show", "--queue-fairness", "2"}, options);
+  EXPECT_EQ(show.code, 0);
+  EXPECT_TRUE(contains(show.process.out(), "# QUANTUMHARMONY_PORT_OFFSET\n")) << show.process.out();
+  EXPECT_TRUE(contains(show.process.out(), "# " + file.string() + ":3\n"));
+  EXPECT_TRUE(contains(show.process.out(), "# --queue-fairness\n"));
+  std::ofstream(file) << "data_dir = \"/srv/qh\"\n";
+  const Ended wrong({"config", "check"}, options);
+  EXPECT_EQ(wrong.code, 2);
+  EXPECT_TRUE(contains(wrong.process.err(), ":1: unknown key data_dir (did you mean data-dir?)")) << wrong.process.err();
+}
+
+TEST(Start, APortInUseIsToldWithItsHolderAndTheRemedy) {
+  DevNode node;
+  TempDir elsewhere;
+  const Ended second({"--dev", "--data-dir", elsewhere.path().string(), "--port-offset", std::to_string(node.port() - 9944)});
+  EXPECT_EQ(second.code, 1);
+  const auto& err = second.process.err();
+  EXPECT_TRUE(contains(err, "alice: cannot listen on 127.0.0.1:" + std::to_string(node.port()))) << err;
+  EXPECT_TRUE(contains(err, "pid " + std::to_string(node.process().pid()) + " (quantumharmony-")) << err;
+  EXPECT_TRUE(contains(err, "--port-offset")) << err;
+  EXPECT_TRUE(contains(err, "charlie")) << "all of them are told";
+  EXPECT_FALSE(std::filesystem::exists(elsewhere.path() / "alice")) << "no data was touched";
+}
+
+TEST(Start, ASecondProcessOnTheSameDataIsRefusedWithThePid) {
+  TempDir data;
+  DevNode node({}, data.path());
+  const Ended second({"--dev", "--data-dir", data.path().string(), "--port-offset", std::to_string(free_port_offset())});
+  EXPECT_EQ(second.code, 1);
+  EXPECT_TRUE(contains(second.process.err(), "is in use by pid " + std::to_string(node.process().pid()))) << second.process.err();
+  EXPECT_TRUE(contains(second.process.err(), "--data-dir")) << second.process.err();
+  EXPECT_EQ(node.process().stop(), 0);
+}
+
+TEST(Start, DataThatCannotBeMadeIsNamed) {
+  const Ended ended({"--dev", "--data-dir", "/proc/nowhere", "--port-offset", std::to_string(free_port_offset())});
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_TRUE(contains(ended.process.err(), "/proc/nowhere/alice/queue")) << ended.process.err();
+}
+
+TEST(Start, OneValidatorByNameAndPort) {
+  TempDir data;
+  const auto port = static_cast<std::uint16_t>(9944 + free_port_offset(1));
+  NodeProcess node({"--validator", "--name", "zoe", "--qssh-queue-port", std::to_string(port), "--data-dir", data.path().string(), "--log-format", "json"});
+  ASSERT_TRUE(node.says("ready on port")) << node.err();
+  EXPECT_TRUE(contains(node.err(), R"("level":"info","validator":"zoe","message":"ready on port )")) << node.err();
+  EXPECT_EQ(HttpClient(port).call(rpc("qssh_getValidatorName")).at("result"), "zoe");
+  EXPECT_EQ(node.out(), "") << "facts go to stdout on a terminal only";
+  EXPECT_EQ(node.stop(), 0);
+}
+
+TEST(Start, OnATerminalThereIsAScreen) {
+  TempDir data;
+  const auto offset = free_port_offset();
+  NodeProcess node({"--data-dir", data.path().string(), "--port-offset", std::to_string(offset)},
+                   {.environment = {{"NO_COLOR", "1"}}, .terminal = true});
+  ASSERT_TRUE(node.says("Ctrl-C stops"));
+  EXPECT_TRUE(contains(node.out(), "charlie    http://localhost:" + std::to_string(9946 + offset))) << node.out();
+  EXPECT_TRUE(contains(node.out(), data.path().string()));
+  EXPECT_FALSE(contains(node.out(), "\x1b")) << "NO_COLOR";
+  EXPECT_EQ(node.err(), "");
+  EXPECT_EQ(node.stop(), 0);
+}
+
+TEST(Stop, InterruptAndHangupAreGraceful) {
+  for (const int signal : {SIGINT, SIGHUP}) {
+    DevNode node;
+    node.process().send_signal(signal);
+    EXPECT_EQ(node.process().wait(), 0) << node.process().err();
+  }
+}
+
+TEST(Stop, ASecondSignalEndsAtOnce) {
+  DevNode node;
+  HttpClient client(node.port());
+  // An answer that nobody reads keeps the first stop busy for a while.
+  const auto submit = rpc("qssh_submitMessage", R"({"Gossip":{"topic":"t","data":"0x)" + std::string(2'000'000, '0') + R"("}})");
+  for (int i = 0; i < 8; ++i) (void)client.call(submit);
+  ASSERT_TRUE(client.send(post(rpc("qssh_peek"))));
+  HttpClient other(node.port());
+  EXPECT_EQ(other.call(rpc("qssh_getQueueDepth")).at("result"), 8);  // the peek came first
+  node.process().send_signal(SIGTERM);
+  ASSERT_TRUE(node.process().says("stopping"));
+  node.process().send_signal(SIGINT);
+  EXPECT_EQ(node.process().wait(), 130);
+}
+
+TEST(Stop, SystemdIsTold) {
+  // A name that is in no directory, as systemd uses in containers.
+  const std::string name = "qh-notify-" + std::to_string(::getpid());
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  name.copy(address.sun_path + 1, name.size());
+  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size())), 0);
+  const timeval patience{.tv_sec = kPatience.count(), .tv_usec = 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  const auto heard = [&] {
+    std::string text(200, '\0');
+    const auto got = ::recv(fd, text.data(), text.size(), 0);
+    text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+    return text;
+  };
+  TempDir data;
+  NodeProcess node({"--dev", "--data-dir", data.path().string(), "--port-offset", std::to_string(free_port_offset())},
+                   {.environment = {{"NOTIFY_SOCKET", "@" + name}}});
+  EXPECT_TRUE(heard().starts_with("READY=1"));
+  node.send_signal(SIGTERM);
+  EXPECT_EQ(heard(), "STOPPING=1");
+  EXPECT_EQ(node.wait(), 0);
+  ::close(fd);
+}
+
+}  // namespace
+}  // namespace qh::test

@@ -102,8 +102,7 @@ Entry& Engine::Impl::make_entry(Submission& submission, const Admitted& admitted
 
 /// Lets the hand-out see a message whose submit is as durable as it asked for.
 void Engine::Impl::settle_new(Entry& entry) {
-  const auto now = clock_.wall();
-  if (entry.not_before_ms > now.ms()) store_.delay_until(entry, WallTime::from_ms(entry.not_before_ms));
+  if (entry.not_before_ms != 0 && entry.not_before_ms > clock_.wall().ms()) store_.delay_until(entry, WallTime::from_ms(entry.not_before_ms));
   else store_.make_ready(entry);
 }
 

@@ -27,11 +27,21 @@ Task<Result<Recovered>> Recovery::run() {
   auto done = co_await look();
   if (!done) co_return fail(std::move(done.error()));
   const bool any = std::any_of(segments_.begin(), segments_.end(), [](const auto& s) { return s.second.header || !s.second.damage.empty(); });
-  if (!identity_ && !any && writes()) {
+  if (!identity_ && !any && mode_ == RecoveryMode::kOpen) {
     done = co_await create();
+  } else if (!has_identity_ && segments_.empty()) {
+    done = fail(Errc::kNotFound, "there is no queue in this directory: neither an identity nor a segment");
+  } else if (salvages()) {
+    done = co_await salvage_log();
+    if (done && writes()) done = co_await make_ready_salvaged();
   } else {
     done = co_await read_log();
     if (done && writes()) done = co_await make_ready();
+    if (done && !writes() && !end_.fault.empty()) {
+      out_.report.torn_bytes = end_.fault_end - end_.offset;
+      note(fmt::format("{}: a torn tail at offset {} ({}): {} bytes that were never acknowledged; the next start sets them aside",
+                       segment_name(last_index_), end_.offset, end_.fault, out_.report.torn_bytes));
+    }
   }
   if (!done) co_return fail(std::move(done.error()));
   out_.report.took = clock_.mono() - started;
@@ -51,6 +61,7 @@ Task<Result<void>> Recovery::look() {
   if (!entries) co_return fail(std::move(entries.error()));
   std::optional<std::uint64_t> identity_bytes;
   for (const auto& entry : *entries) {
+    all_names_.push_back(entry.name);
     if (const auto index = segment_index(entry.name)) {
       segments_[*index].bytes = entry.bytes;
     } else if (entry.name == kIdentityName) {
@@ -67,18 +78,20 @@ Task<Result<void>> Recovery::look() {
 }
 
 Task<Result<void>> Recovery::read_identity(std::uint64_t bytes) {
+  has_identity_ = true;
   AlignedBuffer block(kBlockBytes);
   auto file = co_await io::open(storage_, std::string(kIdentityName), Storage::OpenMode::kRead);
   if (!file) co_return fail(std::move(file.error()));
-  const auto got = co_await io::read(storage_, *file, 0, block.span(), Storage::ReadPath::kCached);
+  auto got = co_await io::read(storage_, *file, 0, block.span(), Storage::ReadPath::kCached);
   storage_.close(*file);
-  if (!got) co_return fail(got.error());
+  if (!got && !salvages()) co_return fail(got.error());
+  if (!got) got = 0;
   auto identity = decode_identity(block.view().first(std::min<std::uint64_t>(bytes, *got)));
   if (identity) {
     identity_ = *identity;
     co_return Result<void>();
   }
-  if (salvages()) {
+  if (salvages() && identity.error().code != Errc::kNewerVersion) {
     note("identity: " + identity.error().context + "; made anew from the segments");
     co_return Result<void>();
   }
@@ -92,7 +105,11 @@ Task<Result<void>> Recovery::read_headers() {
     if (!file) co_return fail(std::move(file.error()));
     const auto got = co_await io::read(storage_, *file, 0, block.span(), Storage::ReadPath::kDevice);
     storage_.close(*file);
-    if (!got) co_return fail(got.error());
+    if (!got && !salvages()) co_return fail(got.error());
+    if (!got) {
+      segment.damage = "its header cannot be read: " + got.error().to_string();
+      continue;
+    }
     auto header = decode_header(block.view().first(*got));
     if (header) {
       segment.header = std::move(*header);
@@ -188,7 +205,7 @@ Task<Result<std::uint64_t>> Recovery::first_segment() {
     }
     co_return damage(segment_name(1), "the queue has an identity but no segment is left: all its messages are lost");
   }
-  if (!identity_ && !salvages()) {
+  if (!identity_) {
     co_return damage(std::string(kIdentityName), "missing, though there are segments; run wal repair to make it anew");
   }
   const auto present = static_cast<std::uint64_t>(std::distance(segments_.lower_bound(head), segments_.upper_bound(newest)));
@@ -221,6 +238,11 @@ Task<Result<void>> Recovery::load(std::uint64_t index, Storage::ReadPath path) {
   auto file = co_await io::open(storage_, segment_name(index), Storage::OpenMode::kRead);
   if (!file) co_return fail(std::move(file.error()));
   const auto got = co_await io::read(storage_, *file, 0, buffer_.span().first(bytes), path);
+  if (!got && salvages()) {
+    auto read = co_await read_by_block(*file, bytes);
+    storage_.close(*file);
+    co_return read;
+  }
   storage_.close(*file);
   // A read error is never the end of a log.
   if (!got) co_return fail(Error(got.error()).in("recover").about(segment_name(index)));
@@ -252,18 +274,6 @@ Result<void> Recovery::check_place(std::uint64_t index) const {
   return {};
 }
 
-// Salvage: says what cannot be read, and whether to go on.
-bool Recovery::lose(std::uint64_t index, std::uint64_t offset, std::uint64_t to_seq, std::string why) {
-  if (!salvages()) return false;
-  const auto name = segment_name(index);
-  out_.lost.push_back({name, offset, next_seq_, to_seq, std::move(why)});
-  if (segments_.contains(index) && std::find(out_.damaged_files.begin(), out_.damaged_files.end(), name) == out_.damaged_files.end()) {
-    out_.damaged_files.push_back(name);
-  }
-  replay_.on_gap(next_seq_, to_seq);
-  return true;
-}
-
 /// True: the log goes on in the next segment.
 Task<Result<bool>> Recovery::read_segment(std::uint64_t index) {
   const auto& segment = segments_.at(index);
@@ -280,11 +290,17 @@ Task<Result<bool>> Recovery::read_segment(std::uint64_t index) {
   replay_.on_segment(out_.segments.back());
   last_index_ = index;
   last_life_ = header.life;
-  replay_.on_state(header.state);
+  if (!segment.adopted) replay_.on_state(header.state);
   RecordVisitor visit = [&](const RecordView& record, std::uint64_t offset) {
     if (!is_logical(record.type) || !replayed_) return;
     replayed_ = replay_.on_record(record, ordinal);
-    if (!replayed_) replayed_ = damage(segment_name(index), fmt::format("offset {}: {}", offset, replayed_.error().context));
+    if (replayed_) return;
+    if (salvages()) {
+      out_.lost.push_back({segment_name(index), offset, record.seq, record.seq, std::exchange(replayed_, {}).error().context});
+      damaged(index);
+      return;
+    }
+    replayed_ = damage(segment_name(index), fmt::format("offset {}: {}", offset, replayed_.error().context));
   };
   const auto file = view_.first(std::min<std::uint64_t>(view_.size(), header.bytes));
   end_ = scan_segment(file, header.life, kBlockBytes, next_seq_, visit);
@@ -304,51 +320,33 @@ Task<Result<void>> Recovery::read_log() {
   auto first = co_await first_segment();
   if (!first) co_return fail(std::move(first.error()));
   for (auto index = *first;; ++index) {
-    if (auto placed = check_place(index); !placed) {
-      // With salvage the log goes on wherever a later segment is found.
-      const auto next = std::find_if(segments_.upper_bound(index), segments_.end(), [](const auto& s) { return s.second.in_log(s.first); });
-      const bool usable = segments_.contains(index) && segments_.at(index).in_log(index);
-      if (!salvages()) co_return placed;
-      if (!usable) {
-        if (next == segments_.end()) {
-          lose(index, 0, 0, placed.error().context);
-          break;
-        }
-        lose(index, 0, next->second.header->first_seq - 1, placed.error().context);
-        index = next->first - 1;
-        continue;
-      }
-      lose(index, 0, segments_.at(index).header->first_seq - 1, placed.error().context);
-    }
+    if (auto placed = check_place(index); !placed) co_return placed;
     auto goes_on = co_await read_segment(index);
     if (!goes_on) co_return fail(std::move(goes_on.error()));
-    if (*goes_on) continue;
-    const auto follower = segments_.find(index + 1);
-    if (!salvages() || follower == segments_.end() || !follower->second.in_log(index + 1)) break;
+    if (!*goes_on) break;
   }
-  if (last_index_ == 0) co_return damage(segment_name(*first), "no segment of this log can be read");
-  auto done = co_await look_at_follower(last_index_);
+  auto done = co_await look_at_followers(last_index_);
   if (done) done = co_await read_mark();
   if (done) done = check_durable();
   out_.report.segments = out_.segments.size();
   co_return done;
 }
 
-// A segment that no seal names: if it holds batches, the seal was there once.
-Task<Result<void>> Recovery::look_at_follower(std::uint64_t last) {
-  const auto it = segments_.find(last + 1);
-  if (end_.seal || it == segments_.end() || !it->second.in_log(last + 1) || salvages()) co_return Result<void>();
-  const auto& header = *it->second.header;
-  if (identity_ && header.queue_id != identity_->queue_id) co_return Result<void>();
-  durable_seq_ = std::max(durable_seq_, header.durable_seq);
-  auto loaded = co_await load(last + 1, Storage::ReadPath::kDevice);
-  if (!loaded) co_return loaded;
-  RecordVisitor nothing = [](const RecordView&, std::uint64_t) {};
-  const auto end = scan_segment(view_, header.life, kBlockBytes, header.first_seq, nothing);
-  durable_seq_ = std::max(durable_seq_, end.durable_seq);
-  if (end.batches > 0 || end.resume_offset) {
-    co_return damage(segment_name(last), fmt::format("offset {}: the seal that names {} does not check, though that segment has records; they and what stood here are lost",
-                                                     end_.offset, segment_name(last + 1)));
+// Segments that no seal names: if one holds batches, a seal was there once, or a repair was cut off.
+Task<Result<void>> Recovery::look_at_followers(std::uint64_t last) {
+  for (auto it = segments_.upper_bound(last); it != segments_.end(); ++it) {
+    const auto& [index, segment] = *it;
+    if (!segment.in_log(index) || (identity_ && segment.header->queue_id != identity_->queue_id)) continue;
+    durable_seq_ = std::max(durable_seq_, segment.header->durable_seq);
+    auto loaded = co_await load(index, Storage::ReadPath::kDevice);
+    if (!loaded) co_return loaded;
+    RecordVisitor nothing = [](const RecordView&, std::uint64_t) {};
+    const auto end = scan_segment(view_, segment.header->life, kBlockBytes, segment.header->first_seq, nothing);
+    durable_seq_ = std::max(durable_seq_, end.durable_seq);
+    if (end.batches > 0 || end.resume_offset) {
+      co_return damage(segment_name(last), fmt::format("offset {}: the seal that names the next segment does not check, though {} has records; they and what stood here are lost",
+                                                       end_.offset, segment_name(index)));
+    }
   }
   co_return Result<void>();
 }
@@ -361,9 +359,10 @@ Task<Result<void>> Recovery::read_mark() {
   AlignedBuffer blocks(2 * kBlockBytes);
   auto file = co_await io::open(storage_, std::string(kMarkName), Storage::OpenMode::kRead);
   if (!file) co_return fail(std::move(file.error()));
-  const auto got = co_await io::read(storage_, *file, 0, blocks.span(), Storage::ReadPath::kDevice);
+  auto got = co_await io::read(storage_, *file, 0, blocks.span(), Storage::ReadPath::kDevice);
   storage_.close(*file);
-  if (!got) co_return fail(got.error());
+  if (!got && !salvages()) co_return fail(got.error());
+  if (!got) got = 0;
   if (*got < 2 * kBlockBytes) note("mark: cut short; made anew (no message is lost by that)");
   for (std::size_t i = 0; i < 2; ++i) {
     const auto block = blocks.view().subspan(i * kBlockBytes, kBlockBytes);
@@ -376,12 +375,13 @@ Task<Result<void>> Recovery::read_mark() {
     }
     out_.start.mark_turn = std::max(out_.start.mark_turn, mark->turn);
     durable_seq_ = std::max(durable_seq_, mark->durable_seq);
+    marked_segment_ = std::max(marked_segment_, mark->segment);
   }
   co_return Result<void>();
 }
 
 Result<void> Recovery::check_durable() const {
-  if (durable_seq_ <= next_seq_ || salvages()) return {};
+  if (durable_seq_ <= next_seq_) return {};
   const auto why = end_.fault.empty() ? std::string("the log ends here") : end_.fault;
   return damage(segment_name(last_index_),
                 fmt::format("offset {}: {}, though records up to {} were known to be durable: records {} to {} are lost. "

@@ -60,7 +60,8 @@ struct Recovered {
 enum class RecoveryMode : std::uint8_t {
   kOpen,      ///< make ready for writing; create the queue if there is none
   kReadOnly,  ///< look, change nothing; safe beside a running queue
-  kSalvage,   ///< as kOpen, but read on behind damage
+  kSurvey,    ///< as kReadOnly, but read on behind damage
+  kSalvage,   ///< read on behind damage, and go on in a new segment; nothing is written to those that are there
 };
 
 class Recovery {
@@ -73,6 +74,7 @@ class Recovery {
     std::uint64_t bytes = 0;
     std::optional<SegmentHeader> header;  ///< empty: zeros, a prepared segment
     std::string damage;                   ///< why the header is none
+    bool adopted = false;                 ///< salvage: the header is lost, its records tell the life
     bool in_log(std::uint64_t index) const { return header && header->index == index; }
   };
   using Segments = std::map<std::uint64_t, SegmentFile>;
@@ -88,17 +90,31 @@ class Recovery {
   Task<Result<void>> load(std::uint64_t index, Storage::ReadPath path);
   Task<Result<bool>> read_segment(std::uint64_t index);
   Result<void> check_place(std::uint64_t index) const;
-  Task<Result<void>> look_at_follower(std::uint64_t last);
+  Task<Result<void>> look_at_followers(std::uint64_t last);
   Task<Result<void>> read_mark();
   Result<void> check_durable() const;
   Task<Result<void>> set_torn_aside();
   Task<Result<void>> make_ready();
+  Task<Result<void>> make_identity_and_mark();
   Task<Result<void>> sort_other_files();
+  Task<Result<void>> put_aside(std::string name, std::string_view suffix);
+
+  // log_salvage.cpp
+  Task<Result<void>> salvage_log();
+  Task<Result<bool>> usable(std::uint64_t index);
+  bool is_ours(const SegmentHeader& header) const;
+  void salvage_end();
+  Task<Result<void>> make_ready_salvaged();
+  Task<Result<void>> sort_salvaged_files();
+  Task<Result<void>> read_by_block(FileId file, std::uint64_t bytes);
   bool lose(std::uint64_t index, std::uint64_t offset, std::uint64_t to_seq, std::string why);
+  void damaged(std::uint64_t index);
+  bool is_damaged(std::uint64_t index) const;
+
   tl::unexpected<Error> damage(std::string file, std::string what) const;
   void note(std::string line) { out_.report.notes.push_back(std::move(line)); }
-  bool writes() const { return mode_ != RecoveryMode::kReadOnly; }
-  bool salvages() const { return mode_ == RecoveryMode::kSalvage; }
+  bool writes() const { return mode_ == RecoveryMode::kOpen || mode_ == RecoveryMode::kSalvage; }
+  bool salvages() const { return mode_ == RecoveryMode::kSurvey || mode_ == RecoveryMode::kSalvage; }
 
   Storage& storage_;
   Clock& clock_;
@@ -109,7 +125,11 @@ class Recovery {
 
   Recovered out_;
   std::optional<Identity> identity_;
+  bool has_identity_ = false;           ///< the file is there, whatever is in it
   bool has_mark_ = false;
+  std::vector<std::string> all_names_;
+  std::uint64_t marked_segment_ = 0;
+  QueueId queue_id_{};                  ///< salvage: the newest header's, when the identity is lost
   Segments segments_;
   std::vector<std::string> leftovers_;  ///< half-made files of ours
   AlignedBuffer buffer_;

@@ -1,0 +1,3 @@
+#include "queue/engine.h"
+
+qh::queue::Taken copy(const qh::queue::Taken& taken) { return taken; }

@@ -55,14 +55,17 @@ int main(int argc, char** argv) {
   const auto line = parse_command_line(arguments);
   if (!line) return usage_error(line.error());
   if (line->action == Action::kHelp) return std::fputs(line->text.c_str(), stdout) < 0 ? 1 : 0;
-  if (line->action == Action::kVersion) return std::printf("quantumharmony-node %s\n", std::string(qh::kVersion).c_str()) < 0 ? 1 : 0;
+  if (line->action == Action::kVersion)
+    return std::printf("quantumharmony-node %s\n", std::string(qh::kVersion).c_str()) < 0 ? 1 : 0;
   const auto config = gather(*line);
   if (!config) return usage_error(config.error());
   switch (line->action) {
-    case Action::kConfigCheck: return check(*config);
+    case Action::kConfigCheck:
+      return check(*config);
     case Action::kConfigShow:
       std::fputs((line->json ? show_config_json(*config) : show_config(*config)).c_str(), stdout);
       return 0;
-    default: return qh::serve::run_node(*config);
+    default:
+      return qh::serve::run_node(*config);
   }
 }

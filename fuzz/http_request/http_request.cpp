@@ -35,13 +35,16 @@ std::string read_all(std::string_view bytes, std::size_t piece) {
         bytes.remove_prefix(count);
         break;
       }
-      case RequestReader::Progress::kHead: seen += std::string(reader.head().method) + " " + std::string(reader.head().target); break;
+      case RequestReader::Progress::kHead:
+        seen += std::string(reader.head().method) + " " + std::string(reader.head().target);
+        break;
       case RequestReader::Progress::kRequest:
         INVARIANT(reader.body().size() <= kLimits.body_bytes, "bodies are bounded");
         seen += "[" + std::string(reader.body()) + "]";
         reader.next();
         break;
-      case RequestReader::Progress::kRefused: return seen + "!";
+      case RequestReader::Progress::kRefused:
+        return seen + "!";
     }
   }
 }

@@ -11,8 +11,8 @@ namespace {
 Digest32 digest(const EVP_MD* algorithm, ByteView data) {
   Digest32 out;
   unsigned size = 0;
-  const int done = EVP_Digest(data.data(), data.size(), reinterpret_cast<unsigned char*>(out.data()), &size,
-                              algorithm, nullptr);
+  const int done =
+      EVP_Digest(data.data(), data.size(), reinterpret_cast<unsigned char*>(out.data()), &size, algorithm, nullptr);
   INVARIANT(done == 1 && size == out.size(), "OpenSSL could not compute a digest");
   return out;
 }

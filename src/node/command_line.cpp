@@ -24,7 +24,8 @@ constexpr const char* kFooter =
 
 std::string group_of(const Setting& setting) {
   if (is_queue_setting(setting)) return "Queue";
-  constexpr std::array<std::string_view, 6> kWhat{"dev", "validators", "validator", "name", "qssh-queue-port", "queue-mode"};
+  constexpr std::array<std::string_view, 6> kWhat{"dev",  "validators",      "validator",
+                                                  "name", "qssh-queue-port", "queue-mode"};
   if (std::find(kWhat.begin(), kWhat.end(), setting.name) != kWhat.end()) return "What to run";
   constexpr std::array<std::string_view, 3> kRest{"data-dir", "log-level", "log-format"};
   return std::find(kRest.begin(), kRest.end(), setting.name) != kRest.end() ? "Data and log" : "Ports and callers";
@@ -62,9 +63,12 @@ class Parser {
     CommandLine line;
     line.config_file = config_file_;
     line.json = output_ == "json";
-    if (version_) line.action = Action::kVersion;
-    else if (check_->parsed()) line.action = Action::kConfigCheck;
-    else if (show_->parsed()) line.action = Action::kConfigShow;
+    if (version_)
+      line.action = Action::kVersion;
+    else if (check_->parsed())
+      line.action = Action::kConfigCheck;
+    else if (show_->parsed())
+      line.action = Action::kConfigShow;
     for (const auto& [setting, option] : options_) {
       if (option->count() != 0) line.flags[std::string(setting->name)] = {option->results(), flag_of(*setting)};
     }
@@ -82,8 +86,10 @@ class Parser {
       auto meaning = std::string(setting.meaning);
       if (setting.form == Form::kText && !shown.empty()) meaning += " [" + shown + "]";
       option = app_.add_option(flag)->description(meaning)->type_name(std::string(setting.value_name));
-      if (setting.form == Form::kList) option->type_size(1)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-      else option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+      if (setting.form == Form::kList)
+        option->type_size(1)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      else
+        option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     }
     option->group(group_of(setting));
     options_.emplace_back(&setting, option);

@@ -13,7 +13,8 @@
 namespace qh::node {
 namespace {
 
-constexpr std::array<std::string_view, 8> kDevNames{"alice", "bob", "charlie", "dave", "eve", "ferdie", "grace", "heidi"};
+constexpr std::array<std::string_view, 8> kDevNames{"alice", "bob",    "charlie", "dave",
+                                                    "eve",   "ferdie", "grace",   "heidi"};
 constexpr std::uint64_t kFirstPort = 9944;
 constexpr std::uint64_t kMetricsPort = 9950;  // kept free for the metrics of the node
 
@@ -87,17 +88,21 @@ class Judge {
     const auto found = config_.given.find(name);
     if (found == config_.given.end()) return std::string(name);
     const auto& origin = found->second.origin;
-    return origin.starts_with("--") || origin.starts_with("QUANTUMHARMONY_") ? origin : origin + ": " + std::string(name);
+    return origin.starts_with("--") || origin.starts_with("QUANTUMHARMONY_") ? origin
+                                                                             : origin + ": " + std::string(name);
   }
 
   void choose_validators() {
     const auto& s = config_.settings;
     const bool dev_asked = s.dev || (given("validators") && !s.validator);
-    if (s.validator && s.dev) mistakes_.push_back(where("validator") + ": runs one validator, --dev several; choose one");
-    if (s.validator && given("validators")) mistakes_.push_back(where("validators") + ": is for --dev, not for --validator");
+    if (s.validator && s.dev)
+      mistakes_.push_back(where("validator") + ": runs one validator, --dev several; choose one");
+    if (s.validator && given("validators"))
+      mistakes_.push_back(where("validators") + ": is for --dev, not for --validator");
     if (!s.validator && given("name")) mistakes_.push_back(where("name") + ": needs --validator");
     if (!s.validator && given("qssh-queue-port")) {
-      mistakes_.push_back(where("qssh-queue-port") + ": is the port of --validator --name NAME; --port-offset moves the ports of dev validators");
+      mistakes_.push_back(where("qssh-queue-port") +
+                          ": is the port of --validator --name NAME; --port-offset moves the ports of dev validators");
     }
     if (s.validator && s.name.empty()) mistakes_.push_back(where("validator") + ": needs --name NAME");
     if (!mistakes_.empty()) return;
@@ -125,13 +130,16 @@ class Judge {
 
   void add(const std::string& name, std::uint64_t port, const std::string& origin) {
     if (!is_validator_name(name)) {
-      mistakes_.push_back(origin + ": '" + name + "' is no name for a validator: it has at most 32 of a-z, 0-9 and -, begins with "
-                                                  "a letter or digit, and is not aggregate");
+      mistakes_.push_back(origin + ": '" + name +
+                          "' is no name for a validator: it has at most 32 of a-z, 0-9 and -, begins with "
+                          "a letter or digit, and is not aggregate");
     }
     port += config_.settings.port_offset;
-    if (port == 0 || port > 65'535) mistakes_.push_back(origin + ": port " + std::to_string(port) + " of " + name + " is over 65535");
+    if (port == 0 || port > 65'535)
+      mistakes_.push_back(origin + ": port " + std::to_string(port) + " of " + name + " is over 65535");
     if (!names_.insert(name).second) mistakes_.push_back(origin + ": there is another validator " + name);
-    if (!ports_.insert(port).second) mistakes_.push_back(origin + ": another validator has port " + std::to_string(port) + " of " + name);
+    if (!ports_.insert(port).second)
+      mistakes_.push_back(origin + ": another validator has port " + std::to_string(port) + " of " + name);
     ValidatorOptions options;
     options.name = name;
     options.port = static_cast<std::uint16_t>(port);
@@ -154,19 +162,24 @@ class Judge {
       if (!is_address(address)) {
         mistakes_.push_back(where("listen") + ": '" + address + "' is no IP address");
       } else if (!is_loopback(address) && !s.allow_remote) {
-        mistakes_.push_back(where("listen") + ": " + address + " can be reached from other machines; --allow-remote allows that");
+        mistakes_.push_back(where("listen") + ": " + address +
+                            " can be reached from other machines; --allow-remote allows that");
       } else if (!is_loopback(address) && s.rpc_token_file.empty()) {
-        mistakes_.push_back(where("listen") + ": " + address + " can be reached from other machines, so callers need tokens: --rpc-token-file FILE");
+        mistakes_.push_back(where("listen") + ": " + address +
+                            " can be reached from other machines, so callers need tokens: --rpc-token-file FILE");
       }
     }
-    if (s.require_token && s.rpc_token_file.empty()) mistakes_.push_back(where("require-token") + ": needs --rpc-token-file FILE");
+    if (s.require_token && s.rpc_token_file.empty())
+      mistakes_.push_back(where("require-token") + ": needs --rpc-token-file FILE");
   }
 
   void finish() {
     auto& s = config_.settings;
     config_.data_dir = s.data_dir;
-    if (s.data_dir.empty()) config_.data_dir = state_directory(config_.data_dir_origin);
-    else config_.data_dir_origin = config_.given.find("data-dir")->second.origin;
+    if (s.data_dir.empty())
+      config_.data_dir = state_directory(config_.data_dir_origin);
+    else
+      config_.data_dir_origin = config_.given.find("data-dir")->second.origin;
     config_.data_dir = std::filesystem::absolute(config_.data_dir).lexically_normal();
     for (auto& validator : config_.validators) {
       validator.directory = config_.data_dir / validator.name;
@@ -206,17 +219,20 @@ GivenSettings read_environment(const char* const* environment, std::string& conf
       config_file = value;
       continue;
     }
-    const auto setting = std::find_if(settings().begin(), settings().end(), [&](const Setting& s) { return variable_of(s) == name; });
+    const auto setting =
+        std::find_if(settings().begin(), settings().end(), [&](const Setting& s) { return variable_of(s) == name; });
     if (setting == settings().end()) {
       mistakes.push_back(std::string(name) + ": unknown variable" + setting_hint(name, variable_of));
       continue;
     }
-    found[std::string(setting->name)] = {setting->form == Form::kList ? split(value) : std::vector{std::string(value)}, std::string(name)};
+    found[std::string(setting->name)] = {setting->form == Form::kList ? split(value) : std::vector{std::string(value)},
+                                         std::string(name)};
   }
   return found;
 }
 
-tl::expected<Config, Mistakes> make_config(const GivenSettings& flags, const GivenSettings& environment, const GivenFile& file) {
+tl::expected<Config, Mistakes> make_config(const GivenSettings& flags, const GivenSettings& environment,
+                                           const GivenFile& file) {
   Judge judge(file);
   judge.take(file.settings);
   judge.take(environment);

@@ -42,8 +42,8 @@ struct Config {
   GivenSettings given;  ///< what won, by name
   std::filesystem::path data_dir;
   std::string data_dir_origin;
-  bool dev = false;            ///< dev validators
-  bool dev_by_default = false; ///< nobody asked for them
+  bool dev = false;             ///< dev validators
+  bool dev_by_default = false;  ///< nobody asked for them
   std::vector<ValidatorOptions> validators;
 };
 
@@ -52,7 +52,8 @@ tl::expected<GivenFile, Mistakes> read_config_file(const std::filesystem::path& 
 /// The variables that begin with QUANTUMHARMONY_; QUANTUMHARMONY_CONFIG goes to `config_file`.
 GivenSettings read_environment(const char* const* environment, std::string& config_file, Mistakes& mistakes);
 /// Judges all of it together.
-tl::expected<Config, Mistakes> make_config(const GivenSettings& flags, const GivenSettings& environment, const GivenFile& file);
+tl::expected<Config, Mistakes> make_config(const GivenSettings& flags, const GivenSettings& environment,
+                                           const GivenFile& file);
 
 /// A configuration file that says the same, with the origin of each value.
 std::string show_config(const Config& config);

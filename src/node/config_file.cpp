@@ -43,7 +43,9 @@ class FileReader {
     const auto* setting = find_setting(name);
     if (setting == nullptr || is_queue_setting(*setting) != in_queue) return unknown(key, node, in_queue);
     if (setting->place == Place::kNotInFile) {
-      return mistake(node, std::string(key) + " is no key of the file: a validator is a table [[validator]] with name and qssh-queue-port");
+      return mistake(node,
+                     std::string(key) +
+                         " is no key of the file: a validator is a table [[validator]] with name and qssh-queue-port");
     }
     auto values = values_of(*setting, node);
     if (values) file_.settings[name] = {std::move(*values), at(node)};
@@ -74,7 +76,9 @@ class FileReader {
       }
     }
     auto text = text_of(node);
-    if (!text) return mistake(node, "expected " + std::string(setting.form == Form::kFlag ? "true or false" : "one value")), std::nullopt;
+    if (!text)
+      return mistake(node, "expected " + std::string(setting.form == Form::kFlag ? "true or false" : "one value")),
+             std::nullopt;
     return std::vector{std::move(*text)};
   }
 
@@ -92,7 +96,8 @@ class FileReader {
 
   void read_validators(const toml::node& node) {
     const auto* array = node.as_array();
-    if (array == nullptr || array->empty()) return mistake(node, "validators are tables: [[validator]] with name and qssh-queue-port");
+    if (array == nullptr || array->empty())
+      return mistake(node, "validators are tables: [[validator]] with name and qssh-queue-port");
     for (const auto& element : *array) {
       const auto* table = element.as_table();
       if (table == nullptr) return mistake(element, "validators are tables: [[validator]]");
@@ -106,12 +111,16 @@ class FileReader {
     validator.origin = at(table);
     for (const auto& [key, value] : table) {
       if (key == "name") {
-        if (const auto* name = value.as_string()) validator.name = name->get();
-        else mistake(value, "name is text");
+        if (const auto* name = value.as_string())
+          validator.name = name->get();
+        else
+          mistake(value, "name is text");
       } else if (key == "qssh-queue-port") {
         const auto* port = value.as_integer();
-        if (port == nullptr || port->get() < 1 || port->get() > 65'535) mistake(value, "qssh-queue-port is a port from 1 to 65535");
-        else validator.port = static_cast<std::uint16_t>(port->get());
+        if (port == nullptr || port->get() < 1 || port->get() > 65'535)
+          mistake(value, "qssh-queue-port is a port from 1 to 65535");
+        else
+          validator.port = static_cast<std::uint16_t>(port->get());
       } else {
         mistake(value, "unknown key " + std::string(key.str()) + " in [[validator]]" + nearest_hint(key.str(), kKeys));
       }
@@ -130,12 +139,14 @@ class FileReader {
 tl::expected<GivenFile, Mistakes> read_config_file(const std::filesystem::path& file) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(file, error)) {
-    return tl::unexpected(Mistakes{"the configuration file " + file.string() + ": " + (error ? error.message() : "no regular file")});
+    return tl::unexpected(
+        Mistakes{"the configuration file " + file.string() + ": " + (error ? error.message() : "no regular file")});
   }
   try {
     return FileReader(file.string()).read(toml::parse_file(file.string()));
   } catch (const toml::parse_error& wrong) {  // Debian builds the library with exceptions; they end here
-    return tl::unexpected(Mistakes{file.string() + ":" + std::to_string(wrong.source().begin.line) + ": " + std::string(wrong.description())});
+    return tl::unexpected(Mistakes{file.string() + ":" + std::to_string(wrong.source().begin.line) + ": " +
+                                   std::string(wrong.description())});
   }
 }
 

@@ -16,7 +16,8 @@ std::string in_quotes(std::string_view text) {
 /// A value as TOML, and as JSON: both write these alike.
 std::string literal(const Setting& setting, const std::string& shown) {
   const auto plain = [](const std::string& text) {
-    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
+    return !text.empty() &&
+           std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
   };
   if (setting.form == Form::kFlag || plain(shown)) return shown;
   if (setting.form == Form::kText) return in_quotes(shown);
@@ -60,7 +61,8 @@ std::string table_row(const Setting& setting) {
   const auto shown = setting.show(Settings{});
   std::string row = "| `" + key + "` | `" + flag_of(setting);
   if (!setting.value_name.empty()) row += " " + std::string(setting.value_name);
-  row += "` | `" + variable_of(setting) + "` | " + (shown.empty() ? "" : "`" + shown + "`") + " | " + std::string(setting.meaning) + " |\n";
+  row += "` | `" + variable_of(setting) + "` | " + (shown.empty() ? "" : "`" + shown + "`") + " | " +
+         std::string(setting.meaning) + " |\n";
   return row;
 }
 
@@ -112,7 +114,8 @@ std::string show_config(const Config& config) {
   for (const auto& validator : config.validators) {
     const auto port = validator.port - static_cast<int>(config.settings.port_offset);
     const std::string lead = config.dev ? "# " : "";  // of the dev network; a file would name them anew
-    out += "\n" + lead + "[[validator]]\n" + lead + "name = " + in_quotes(validator.name) + "\n" + lead + "qssh-queue-port = " + std::to_string(port) + "\n";
+    out += "\n" + lead + "[[validator]]\n" + lead + "name = " + in_quotes(validator.name) + "\n" + lead +
+           "qssh-queue-port = " + std::to_string(port) + "\n";
   }
   return out;
 }
@@ -128,8 +131,8 @@ std::string show_config_json(const Config& config) {
   out += R"(},"validators":[)";
   for (const auto& validator : config.validators) {
     if (out.back() != '[') out += ',';
-    out += R"({"name":)" + in_quotes(validator.name) + R"(,"port":)" + std::to_string(validator.port) + R"(,"directory":)" +
-           in_quotes(validator.directory.string()) + "}";
+    out += R"({"name":)" + in_quotes(validator.name) + R"(,"port":)" + std::to_string(validator.port) +
+           R"(,"directory":)" + in_quotes(validator.directory.string()) + "}";
   }
   return out + "]}\n";
 }
@@ -137,7 +140,10 @@ std::string show_config_json(const Config& config) {
 std::string configuration_markdown() {
   std::string out(kIntroduction);
   const std::string titles = "| key | flag | variable | default | what it is |\n|---|---|---|---|---|\n";
-  out += "## The node\n\nKeys at the top of the file; `validator`, `name` and `qssh-queue-port` are flags and variables only.\n\n" + titles;
+  out +=
+      "## The node\n\nKeys at the top of the file; `validator`, `name` and `qssh-queue-port` are flags and variables "
+      "only.\n\n" +
+      titles;
   for (const auto& setting : settings()) {
     if (!is_queue_setting(setting)) out += table_row(setting);
   }
@@ -145,9 +151,10 @@ std::string configuration_markdown() {
   for (const auto& setting : settings()) {
     if (is_queue_setting(setting)) out += table_row(setting);
   }
-  out += "\n## `[[validator]]`\n\n| key | what it is |\n|---|---|\n"
-         "| `name` | at most 32 of `a-z`, `0-9` and `-`; not `aggregate` |\n"
-         "| `qssh-queue-port` | its port before `port-offset`; without it the one after the last |\n";
+  out +=
+      "\n## `[[validator]]`\n\n| key | what it is |\n|---|---|\n"
+      "| `name` | at most 32 of `a-z`, `0-9` and `-`; not `aggregate` |\n"
+      "| `qssh-queue-port` | its port before `port-offset`; without it the one after the last |\n";
   return out;
 }
 

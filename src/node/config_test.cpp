@@ -14,7 +14,8 @@ namespace {
 using Words = std::vector<std::string>;
 
 /// What a command line makes, with a file and an environment below it.
-tl::expected<Config, Mistakes> configure(const Words& arguments, const GivenFile& file = {}, const GivenSettings& environment = {}) {
+tl::expected<Config, Mistakes> configure(const Words& arguments, const GivenFile& file = {},
+                                         const GivenSettings& environment = {}) {
   const auto line = parse_command_line(arguments);
   if (!line) return tl::unexpected(line.error());
   return make_config(line->flags, environment, file);
@@ -48,7 +49,8 @@ TEST(Config, DevPortsPassOverTheMetricsPort) {
 }
 
 TEST(Config, OneValidatorByName) {
-  const auto config = configure({"--validator", "--name", "bob-2", "--qssh-queue-port", "9000", "--queue-max-depth=7", "--data-dir", "/d"});
+  const auto config = configure(
+      {"--validator", "--name", "bob-2", "--qssh-queue-port", "9000", "--queue-max-depth=7", "--data-dir", "/d"});
   ASSERT_TRUE(config);
   ASSERT_EQ(config->validators.size(), 1U);
   EXPECT_EQ(config->validators[0].name, "bob-2");
@@ -89,7 +91,8 @@ TEST(Config, MistakesNameTheFlagAndTheRemedy) {
       {{"--port-offset"}, "--port-offset"},
   };
   for (const auto& [arguments, text] : mistakes) {
-    EXPECT_NE(first_mistake(arguments).find(text), std::string::npos) << arguments.front() << ": " << first_mistake(arguments);
+    EXPECT_NE(first_mistake(arguments).find(text), std::string::npos)
+        << arguments.front() << ": " << first_mistake(arguments);
   }
 }
 
@@ -112,10 +115,16 @@ class ConfigFile : public ::testing::Test {
 };
 
 TEST_F(ConfigFile, FlagsWinOverTheEnvironmentOverTheFile) {
-  const auto file = read("data-dir = \"/file\"\nport-offset = 1\nlog-level = \"warn\"\n[queue]\nmax-depth = 5\nlease-default = \"1min\"\n");
+  const auto file = read(
+      "data-dir = \"/file\"\nport-offset = 1\nlog-level = \"warn\"\n[queue]\nmax-depth = 5\nlease-default = "
+      "\"1min\"\n");
   ASSERT_TRUE(file);
-  const char* const environment[] = {"PATH=/bin", "QUANTUMHARMONY_PORT_OFFSET=2", "QUANTUMHARMONY_QUEUE_MAX_DEPTH=6",
-                                     "QUANTUMHARMONY_ALLOW_HOST=a.example,b.example", "QUANTUMHARMONY_CONFIG=/c.toml", nullptr};
+  const char* const environment[] = {"PATH=/bin",
+                                     "QUANTUMHARMONY_PORT_OFFSET=2",
+                                     "QUANTUMHARMONY_QUEUE_MAX_DEPTH=6",
+                                     "QUANTUMHARMONY_ALLOW_HOST=a.example,b.example",
+                                     "QUANTUMHARMONY_CONFIG=/c.toml",
+                                     nullptr};
   std::string config_file;
   Mistakes mistakes;
   const auto variables = read_environment(environment, config_file, mistakes);
@@ -136,7 +145,8 @@ TEST_F(ConfigFile, FlagsWinOverTheEnvironmentOverTheFile) {
 }
 
 TEST_F(ConfigFile, WhatIsShownReadsBackTheSame) {
-  const auto config = configure({"--queue-fairness", "3", "--allow-origin", "https://a.example", "--data-dir", "/d", "--queue-rate-limit", "0.5"});
+  const auto config = configure({"--queue-fairness", "3", "--allow-origin", "https://a.example", "--data-dir", "/d",
+                                 "--queue-rate-limit", "0.5"});
   ASSERT_TRUE(config);
   const auto file = read(show_config(*config));
   ASSERT_TRUE(file) << file.error().front();
@@ -149,7 +159,9 @@ TEST_F(ConfigFile, WhatIsShownReadsBackTheSame) {
 }
 
 TEST_F(ConfigFile, ValidatorsAreTables) {
-  const auto file = read("[[validator]]\nname = \"zoe\"\nqssh-queue-port = 9948\n[[validator]]\nname = \"yan\"\n[[validator]]\nname = \"xi\"\n");
+  const auto file = read(
+      "[[validator]]\nname = \"zoe\"\nqssh-queue-port = 9948\n[[validator]]\nname = \"yan\"\n[[validator]]\nname = "
+      "\"xi\"\n");
   ASSERT_TRUE(file);
   const auto config = configure({}, *file);
   ASSERT_TRUE(config);
@@ -186,7 +198,8 @@ TEST_F(ConfigFile, MistakesHaveTheirLine) {
   }
   EXPECT_FALSE(read_config_file(directory_ / "none.toml"));
   const auto late = read("[queue]\nmax-deliveries = 0\n");
-  EXPECT_NE(first_mistake({}, *late).find("node.toml:2: queue.max-deliveries: must be 1 to 1000"), std::string::npos) << first_mistake({}, *late);
+  EXPECT_NE(first_mistake({}, *late).find("node.toml:2: queue.max-deliveries: must be 1 to 1000"), std::string::npos)
+      << first_mistake({}, *late);
 }
 
 TEST(Config, UnknownVariablesAreRefused) {
@@ -212,8 +225,9 @@ TEST(Config, EverySettingShowsWhatItTakes) {
 }
 
 TEST(Config, EveryOptionOfTheQueueThatCanBeWrongHasItsSetting) {
-  for (const char* option : {"max_depth", "max_bytes", "max_message_bytes", "max_deliveries", "max_batch_messages", "queue_rate_limit",
-                             "submitter_rate_limit", "lease_default", "segment_bytes_min", "batches_in_flight"}) {
+  for (const char* option :
+       {"max_depth", "max_bytes", "max_message_bytes", "max_deliveries", "max_batch_messages", "queue_rate_limit",
+        "submitter_rate_limit", "lease_default", "segment_bytes_min", "batches_in_flight"}) {
     EXPECT_NE(find_setting(setting_of_queue_option(option)), nullptr) << option;
   }
 }
@@ -224,7 +238,8 @@ TEST(Config, UnitsReadBackTheSame) {
     ASSERT_TRUE(value) << text;
     EXPECT_EQ(parse_duration(duration_text(*value)), *value) << text;
   }
-  for (const char* text : {"", "s", "-1s", "1", "1.5s", "1 week", "9999999999999d"}) EXPECT_FALSE(parse_duration(text)) << text;
+  for (const char* text : {"", "s", "-1s", "1", "1.5s", "1 week", "9999999999999d"})
+    EXPECT_FALSE(parse_duration(text)) << text;
   EXPECT_EQ(*parse_bytes("64 MiB"), 64U << 20);
   EXPECT_EQ(bytes_text(65537), "65537");
   EXPECT_EQ(bytes_text(256U << 10), "256KiB");
@@ -234,7 +249,8 @@ TEST(Config, HelpAndVersionAreActions) {
   EXPECT_EQ(parse_command_line({"--version"})->action, Action::kVersion);
   const auto help = parse_command_line({"--help"});
   EXPECT_EQ(help->action, Action::kHelp);
-  for (const auto& setting : settings()) EXPECT_NE(help->text.find(flag_of(setting)), std::string::npos) << setting.name;
+  for (const auto& setting : settings())
+    EXPECT_NE(help->text.find(flag_of(setting)), std::string::npos) << setting.name;
   EXPECT_EQ(parse_command_line({"config", "check"})->action, Action::kConfigCheck);
   EXPECT_TRUE(parse_command_line({"config", "show", "--output", "json"})->json);
   EXPECT_EQ(parse_command_line({"config", "show", "--data-dir", "/x"})->flags.at("data-dir").values, Words{"/x"});

@@ -37,6 +37,7 @@ struct FrontSettings {
   std::string validator;
   std::uint16_t port = 0;
 };
-using FrontFactory = std::function<std::unique_ptr<Front>(boost::asio::io_context& loop, const FrontSettings& settings)>;
+using FrontFactory =
+    std::function<std::unique_ptr<Front>(boost::asio::io_context& loop, const FrontSettings& settings)>;
 
 }  // namespace qh::node

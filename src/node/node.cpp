@@ -3,7 +3,6 @@
 #include <mutex>
 #include <utility>
 
-
 namespace qh::node {
 
 struct Node::Impl {

@@ -22,7 +22,8 @@ void notify_service(std::string_view state) {
   const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return;
   const auto address_bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + size);
-  (void)::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), address_bytes);
+  (void)::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
+                 address_bytes);
   ::close(fd);
 }
 

@@ -116,7 +116,8 @@ constexpr std::array<std::string_view, 2> kFormats{"text", "json"};
 constexpr std::array<std::string_view, 4> kWriteMethods{"auto", "direct", "dsync", "fdatasync"};
 
 Result<void> set_port(Settings& s, const Values& values) {
-  if (!parse(s.port, values.back()) || s.port == 0 || s.port > 65'535) return expected("a port from 1 to 65535", values.back());
+  if (!parse(s.port, values.back()) || s.port == 0 || s.port > 65'535)
+    return expected("a port from 1 to 65535", values.back());
   return {};
 }
 Result<void> set_validators(Settings& s, const Values& values) {
@@ -127,9 +128,10 @@ Result<void> set_validators(Settings& s, const Values& values) {
 }
 Result<void> set_queue_mode(Settings& s, const Values& values) {
   if (values.back() == "validator") {
-    return fail(Errc::kInvalid,
-                "'validator' hands the consensus kinds to the validator's own consensus, which this build does not have yet; "
-                "use manual, where outside consumers take every kind");
+    return fail(
+        Errc::kInvalid,
+        "'validator' hands the consensus kinds to the validator's own consensus, which this build does not have yet; "
+        "use manual, where outside consumers take every kind");
   }
   if (values.back() != "manual") return expected("manual", values.back());
   s.queue_mode = values.back();
@@ -145,7 +147,8 @@ constexpr Setting list(std::string_view name, std::string_view value_name, std::
   return {name, Form::kList, value_name, meaning, Place::kEverywhere, set_list<M>, show_list<M>};
 }
 template <auto M>
-constexpr Setting one(std::string_view name, std::string_view value_name, std::string_view meaning, Place place = Place::kEverywhere) {
+constexpr Setting one(std::string_view name, std::string_view value_name, std::string_view meaning,
+                      Place place = Place::kEverywhere) {
   return {name, Form::kText, value_name, meaning, place, set_one<M>, show_one<M>};
 }
 template <auto M>
@@ -161,26 +164,31 @@ using S = Settings;
 using Q = queue::Options;
 constexpr std::array kSettings{
     flag<&S::dev>("dev", "run dev validators in this process: alice, bob, charlie, ..."),
-    Setting{"validators", Form::kText, "N", "how many dev validators", Place::kEverywhere, set_validators, show_one<&S::validators>},
+    Setting{"validators", Form::kText, "N", "how many dev validators", Place::kEverywhere, set_validators,
+            show_one<&S::validators>},
     flag<&S::validator>("validator", "run the one validator that --name names", Place::kNotInFile),
     one<&S::name>("name", "NAME", "its name: at most 32 of a-z, 0-9 and -", Place::kNotInFile),
     Setting{"qssh-queue-port", Form::kText, "PORT", "its port", Place::kNotInFile, set_port, show_one<&S::port>},
-    Setting{"queue-mode", Form::kText, "MODE", "manual: outside consumers take every kind", Place::kEverywhere, set_queue_mode,
-            show_one<&S::queue_mode>},
+    Setting{"queue-mode", Form::kText, "MODE", "manual: outside consumers take every kind", Place::kEverywhere,
+            set_queue_mode, show_one<&S::queue_mode>},
     one<&S::port_offset>("port-offset", "N", "moves every port by N"),
-    list<&S::listen>("listen", "ADDRESS", "where to listen, several times for several; without it 127.0.0.1 and, where there is one, ::1"),
+    list<&S::listen>("listen", "ADDRESS",
+                     "where to listen, several times for several; without it 127.0.0.1 and, where there is one, ::1"),
     flag<&S::allow_remote>("allow-remote", "allows --listen on what is not loopback; needs --rpc-token-file"),
-    one<&S::rpc_token_file>("rpc-token-file", "FILE", "who may call: a line each, name, SHA-256 of the token in hex, roles"),
+    one<&S::rpc_token_file>("rpc-token-file", "FILE",
+                            "who may call: a line each, name, SHA-256 of the token in hex, roles"),
     flag<&S::require_token>("require-token", "asks callers on loopback for a token too"),
     list<&S::allow_origin>("allow-origin", "ORIGIN", "web pages of this origin may call, as https://wallet.example"),
     list<&S::allow_host>("allow-host", "NAME", "requests may name this Host, besides loopback names"),
-    one<&S::data_dir>("data-dir", "DIR", "where the data is; without it $XDG_STATE_HOME/quantumharmony or ~/.local/state/quantumharmony"),
+    one<&S::data_dir>("data-dir", "DIR",
+                      "where the data is; without it $XDG_STATE_HOME/quantumharmony or ~/.local/state/quantumharmony"),
     Setting{"log-level", Form::kText, "LEVEL", "trace, debug, info, warn, error or off", Place::kEverywhere,
             set_word<&S::log_level, kLevels>, show_word<&S::log_level, kLevels>},
     Setting{"log-format", Form::kText, "FORMAT", "text or json, a line each on stderr", Place::kEverywhere,
             set_word<&S::log_format, kFormats>, show_word<&S::log_format, kFormats>},
 
-    of_queue<&Q::max_depth>("queue.max-depth", "MESSAGES", "most messages in a queue, leased and delayed ones included"),
+    of_queue<&Q::max_depth>("queue.max-depth", "MESSAGES",
+                            "most messages in a queue, leased and delayed ones included"),
     bytes_of_queue<&Q::max_bytes>("queue.max-bytes", "most bytes of bodies and keys in a queue"),
     bytes_of_queue<&Q::max_message_bytes>("queue.max-message-bytes", "largest message"),
     bytes_of_queue<&Q::max_tx_bytes>("queue.max-tx-bytes", "largest Transaction or EntropyShare"),
@@ -189,9 +197,11 @@ constexpr std::array kSettings{
     of_queue<&Q::max_waiters>("queue.max-waiters", "CALLS", "most takes and leases that wait for a message"),
     of_queue<&Q::queue_rate_limit>("queue.rate-limit", "MESSAGES/S", "most submits a second; 0 for no limit"),
     of_queue<&Q::queue_rate_burst>("queue.rate-burst", "MESSAGES", "how many of them may come at once"),
-    of_queue<&Q::submitter_rate_limit>("queue.submitter-rate-limit", "MESSAGES/S", "the same for one submitter; 0 for no limit"),
+    of_queue<&Q::submitter_rate_limit>("queue.submitter-rate-limit", "MESSAGES/S",
+                                       "the same for one submitter; 0 for no limit"),
     of_queue<&Q::submitter_rate_burst>("queue.submitter-rate-burst", "MESSAGES", "how many of them may come at once"),
-    of_queue<&Q::idempotency_keys_max>("queue.idempotency-keys-max", "KEYS", "most idempotency keys that are remembered"),
+    of_queue<&Q::idempotency_keys_max>("queue.idempotency-keys-max", "KEYS",
+                                       "most idempotency keys that are remembered"),
     of_queue<&Q::idempotency_window>("queue.idempotency-window", "TIME", "how long they are"),
     of_queue<&Q::fairness>("queue.fairness", "N", "after N of one priority one of a lower; 0: strict priority"),
     of_queue<&Q::max_deliveries>("queue.max-deliveries", "N", "leases of one message before it becomes a dead letter"),
@@ -206,8 +216,9 @@ constexpr std::array kSettings{
     bytes_of_queue<&Q::segment_bytes_max>("queue.segment-bytes-max", "largest segments of the log, under load"),
     of_queue<&Q::batches_in_flight>("queue.batches-in-flight", "N", "writes of the log that may be under way together"),
     of_queue<&Q::idle_mark_after>("queue.idle-mark-after", "TIME", "rest after which the log's end is marked"),
-    Setting{"queue.write-method", Form::kText, "METHOD", "how durable writes are done: auto measures; direct, dsync, fdatasync",
-            Place::kEverywhere, set_word<&S::write_method, kWriteMethods>, show_word<&S::write_method, kWriteMethods>},
+    Setting{"queue.write-method", Form::kText, "METHOD",
+            "how durable writes are done: auto measures; direct, dsync, fdatasync", Place::kEverywhere,
+            set_word<&S::write_method, kWriteMethods>, show_word<&S::write_method, kWriteMethods>},
 };
 
 std::string replaced(std::string_view text, char to_dash) {

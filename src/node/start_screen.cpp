@@ -38,9 +38,11 @@ std::string start_screen(const Screen& screen, Paint paint) {
   std::size_t widest = 9;
   for (const auto& validator : screen.validators) widest = std::max(widest, validator.name.size());
 
-  std::string out = fmt::format("\n  {}QuantumHarmony{} {}{}{}\n", ink.strong, ink.off, ink.quiet, screen.version, ink.off);
+  std::string out =
+      fmt::format("\n  {}QuantumHarmony{} {}{}{}\n", ink.strong, ink.off, ink.quiet, screen.version, ink.off);
   if (screen.dev_by_default) {
-    out += fmt::format("  {}No validator was asked for, so this is the dev network (--dev). --help tells the rest.{}\n", ink.quiet, ink.off);
+    out += fmt::format("  {}No validator was asked for, so this is the dev network (--dev). --help tells the rest.{}\n",
+                       ink.quiet, ink.off);
   }
   out += fmt::format("\n  {}{:<{}}  {:<26}  state{}\n", ink.quiet, "validator", widest, "JSON-RPC", ink.off);
   for (const auto& validator : screen.validators) {
@@ -51,7 +53,8 @@ std::string start_screen(const Screen& screen, Paint paint) {
   out += fmt::format("\n  {}data{}  {}\n", ink.quiet, ink.off, screen.data_dir.string());
   const auto port = screen.validators.front().port;
   out += fmt::format("\n  {}Try{}\n", ink.quiet, ink.off);
-  out += "    " + curl(port, screen.needs_token, "qssh_submitMessage", R"({"Gossip":{"topic":"test","data":[1,2,3]}})") + "\n";
+  out += "    " +
+         curl(port, screen.needs_token, "qssh_submitMessage", R"({"Gossip":{"topic":"test","data":[1,2,3]}})") + "\n";
   out += "    " + curl(port, screen.needs_token, "qssh_getMetrics", "[]") + "\n";
   out += "    " + curl(port, screen.needs_token, "qssh_popMessage", "[]") + "\n";
   out += fmt::format("\n  {}Ctrl-C stops; what is in memory is kept.{}\n\n", ink.quiet, ink.off);

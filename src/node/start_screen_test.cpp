@@ -16,8 +16,13 @@ TEST(StartScreen, IsAlignedAndHasCommandsThatWork) {
   screen.validators[1].recovery.dead_letters = 2;
   const auto text = start_screen(screen, Paint::kPlain);
   EXPECT_NE(text.find("  alice         http://localhost:9944       ready  new queue\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("  validator-10  http://localhost:9954       ready  1 message, 2 dead letters recovered in 0.0 ms\n"), std::string::npos) << text;
-  EXPECT_NE(text.find(R"(curl http://localhost:9944 -d '{"jsonrpc":"2.0","method":"qssh_getMetrics","params":[],"id":1}')"), std::string::npos);
+  EXPECT_NE(
+      text.find("  validator-10  http://localhost:9954       ready  1 message, 2 dead letters recovered in 0.0 ms\n"),
+      std::string::npos)
+      << text;
+  EXPECT_NE(
+      text.find(R"(curl http://localhost:9944 -d '{"jsonrpc":"2.0","method":"qssh_getMetrics","params":[],"id":1}')"),
+      std::string::npos);
   EXPECT_EQ(text.find('\x1b'), std::string::npos);
   EXPECT_NE(start_screen(screen, Paint::kColour).find('\x1b'), std::string::npos);
 }

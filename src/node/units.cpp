@@ -10,8 +10,12 @@ struct Unit {
   std::string_view name;
   std::int64_t size;
 };
-constexpr std::array kTimes{Unit{"d", 86'400'000'000'000}, Unit{"h", 3'600'000'000'000}, Unit{"min", 60'000'000'000},
-                            Unit{"s", 1'000'000'000},      Unit{"ms", 1'000'000},       Unit{"us", 1'000},
+constexpr std::array kTimes{Unit{"d", 86'400'000'000'000},
+                            Unit{"h", 3'600'000'000'000},
+                            Unit{"min", 60'000'000'000},
+                            Unit{"s", 1'000'000'000},
+                            Unit{"ms", 1'000'000},
+                            Unit{"us", 1'000},
                             Unit{"ns", 1}};
 constexpr std::array kSizes{Unit{"TiB", std::int64_t{1} << 40}, Unit{"GiB", std::int64_t{1} << 30},
                             Unit{"MiB", std::int64_t{1} << 20}, Unit{"KiB", std::int64_t{1} << 10}, Unit{"B", 1}};

@@ -6,11 +6,11 @@
 #include <unordered_map>
 #include <utility>
 
+#include <pthread.h>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <pthread.h>
 
 #include "base/directory_lock.h"
 #include "base/file_storage.h"
@@ -131,7 +131,9 @@ class Validator::Impl {
   void opened_queue(Result<queue::RecoveryReport> report) {
     if (!report) return give_up(std::move(report.error()));
     dispatcher = std::make_unique<rpc::Dispatcher>(rpc::Services{
-        .engine = *engine, .clock = clock, .timers = timers, .validator = options.name, .touched = [this] { follow_wakeup(); }});
+        .engine = *engine, .clock = clock, .timers = timers, .validator = options.name, .touched = [this] {
+          follow_wakeup();
+        }});
     if (stopping) return stop_engine();
     if (auto listening = front->listen(*dispatcher); !listening) return give_up(std::move(listening.error()));
     running = true;

@@ -173,6 +173,10 @@ void write_double(double number, std::string& out) {
     out += "null";  // JSON has no other word for it
     return;
   }
+  if (number == 0 && std::signbit(number)) {
+    out += "-0.0";  // -0 would be read as an integer, which has no such thing
+    return;
+  }
   // Plain digits in the range that people read so; elsewhere the shorter of both forms.
   const double size = std::fabs(number);
   if (size != 0 && (size < 1e-6 || size >= 1e17)) return write_number(number, out);
@@ -214,11 +218,21 @@ void write_json_string(std::string_view text, std::string& out) {
     out.append(text, plain_from, i - plain_from);
     plain_from = i + 1;
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         out += "\\u00";
         out += kHex[c >> 4];
@@ -231,12 +245,20 @@ void write_json_string(std::string_view text, std::string& out) {
 
 void write_json(const json::value& value, std::string& out) {
   switch (value.kind()) {
-    case json::kind::null: out += "null"; return;
-    case json::kind::bool_: out += value.get_bool() ? "true" : "false"; return;
-    case json::kind::int64: return write_number(value.get_int64(), out);
-    case json::kind::uint64: return write_number(value.get_uint64(), out);
-    case json::kind::double_: return write_double(value.get_double(), out);
-    case json::kind::string: return write_json_string(value.get_string(), out);
+    case json::kind::null:
+      out += "null";
+      return;
+    case json::kind::bool_:
+      out += value.get_bool() ? "true" : "false";
+      return;
+    case json::kind::int64:
+      return write_number(value.get_int64(), out);
+    case json::kind::uint64:
+      return write_number(value.get_uint64(), out);
+    case json::kind::double_:
+      return write_double(value.get_double(), out);
+    case json::kind::string:
+      return write_json_string(value.get_string(), out);
     case json::kind::array: {
       char before = '[';
       for (const auto& element : value.get_array()) {

@@ -14,8 +14,9 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::array<std::string_view, 10> kMembers{"message",   "message_id",    "created_at", "submitted_by", "persisted",
-                                                    "broadcast", "created_at_ms", "priority",   "deliveries",   "digest"};
+constexpr std::array<std::string_view, 10> kMembers{"message",    "message_id", "created_at",    "submitted_by",
+                                                    "persisted",  "broadcast",  "created_at_ms", "priority",
+                                                    "deliveries", "digest"};
 
 tl::unexpected<Error> bad(std::string_view member, std::string what) {
   return fail(Error(Errc::kInvalid, std::move(what)).about(member));
@@ -47,7 +48,8 @@ Result<WallTime> created_at(const json::object& line) {
   const bool exact = present(line, "created_at_ms") != nullptr;
   const auto number = integer(line, exact ? "created_at_ms" : "created_at");
   if (!number) return fail(number.error());
-  if (*number > (exact ? kMsMax : kMsMax / 1000)) return bad(exact ? "created_at_ms" : "created_at", "is after the year 2262");
+  if (*number > (exact ? kMsMax : kMsMax / 1000))
+    return bad(exact ? "created_at_ms" : "created_at", "is after the year 2262");
   return WallTime::from_ms(static_cast<std::int64_t>(exact ? *number : *number * 1000));
 }
 
@@ -141,8 +143,11 @@ Result<ExportedMessage> exported_from_json(const json::value& v) {
   if (!persisted) return fail(persisted.error());
   const auto broadcast = flag(line, "broadcast");
   if (!broadcast) return fail(broadcast.error());
-  return ExportedMessage{std::move(*message), MessageId{*id}, *created,
-                         by != nullptr ? std::string(std::string_view(by->get_string())) : std::string(), *persisted,
+  return ExportedMessage{std::move(*message),
+                         MessageId{*id},
+                         *created,
+                         by != nullptr ? std::string(std::string_view(by->get_string())) : std::string(),
+                         *persisted,
                          *broadcast};
 }
 

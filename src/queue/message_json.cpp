@@ -29,7 +29,8 @@ std::string member_path(std::string_view owner, std::string_view member) {
 }
 
 constexpr std::string_view kIntegerExpected = "an integer from 0 to 9007199254740991";
-constexpr std::string_view kBytesExpected = "bytes (an array of 0..255, \"0x\" and hex digits, or {\"base64\": \"..\"})";
+constexpr std::string_view kBytesExpected =
+    "bytes (an array of 0..255, \"0x\" and hex digits, or {\"base64\": \"..\"})";
 
 Result<Bytes> bytes_from_array(const json::array& array, std::string_view path) {
   Bytes bytes;
@@ -37,7 +38,8 @@ Result<Bytes> bytes_from_array(const json::array& array, std::string_view path) 
   for (const auto& element : array) {
     const auto number = integer_from_json(element);
     if (!number || *number > 255) {
-      return expected(std::string(path) + "[" + std::to_string(bytes.size()) + "]", "an integer from 0 to 255", element);
+      return expected(std::string(path) + "[" + std::to_string(bytes.size()) + "]", "an integer from 0 to 255",
+                      element);
     }
     bytes.push_back(static_cast<std::byte>(*number));
   }
@@ -190,14 +192,20 @@ std::optional<std::uint64_t> integer_from_json(const json::value& v) {
 
 std::string describe_json(const json::value& v) {
   switch (v.kind()) {
-    case json::kind::null: return "null";
-    case json::kind::bool_: return v.get_bool() ? "true" : "false";
+    case json::kind::null:
+      return "null";
+    case json::kind::bool_:
+      return v.get_bool() ? "true" : "false";
     case json::kind::int64:
     case json::kind::uint64:
-    case json::kind::double_: return "the number " + write_json(v);
-    case json::kind::string: return "a string";
-    case json::kind::array: return "an array";
-    case json::kind::object: return "an object";
+    case json::kind::double_:
+      return "the number " + write_json(v);
+    case json::kind::string:
+      return "a string";
+    case json::kind::array:
+      return "an array";
+    case json::kind::object:
+      return "an object";
   }
   return "nothing";
 }

@@ -1,9 +1,9 @@
 #include "queue/message_json.h"
 
-#include <boost/json/object.hpp>
-#include <boost/json/value.hpp>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
 
 #include "queue/arbitrary_message.h"
 
@@ -24,7 +24,8 @@ std::string to_base64(ByteView bytes) {
   std::string text;
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
     unsigned word = 0;
-    for (std::size_t k = 0; k < 3; ++k) word = word << 8 | (i + k < bytes.size() ? std::to_integer<unsigned>(bytes[i + k]) : 0);
+    for (std::size_t k = 0; k < 3; ++k)
+      word = word << 8 | (i + k < bytes.size() ? std::to_integer<unsigned>(bytes[i + k]) : 0);
     for (std::size_t k = 0; k < 4; ++k) text += i + k > bytes.size() ? '=' : kDigits[word >> (18 - 6 * k) & 63];
   }
   return text;
@@ -68,11 +69,12 @@ TEST(MessageJson, RefusesByTheNameOfTheField) {
        "expected an integer from 0"},
       {R"({"BlockImport":{"block_hash":)" + kHash + R"(,"block_number":9007199254740992,"timestamp":0}})",
        "BlockImport.block_number", "9007199254740991, got the number 9007199254740992"},
-      {R"({"BlockImport":{"block_hash":)" + kHash + R"(,"block_number":1.5,"timestamp":0}})", "BlockImport.block_number",
-       "got the number 1.5"},
+      {R"({"BlockImport":{"block_hash":)" + kHash + R"(,"block_number":1.5,"timestamp":0}})",
+       "BlockImport.block_number", "got the number 1.5"},
       {R"({"BlockImport":{"block_hash":)" + kHash + R"(,"block_number":18446744073709551615,"timestamp":0}})",
        "BlockImport.block_number", "expected an integer"},
-      {R"({"EntropyShare":{"device_id":"d","entropy":[]}})", "EntropyShare.qber", "it may be null, but it must be there"},
+      {R"({"EntropyShare":{"device_id":"d","entropy":[]}})", "EntropyShare.qber",
+       "it may be null, but it must be there"},
       {R"({"EntropyShare":{"device_id":"d","entropy":[],"qber":1.01}})", "EntropyShare.qber", "a fraction from 0 to 1"},
       {R"({"EntropyShare":{"device_id":"d","entropy":[],"qber":"0"}})", "EntropyShare.qber", "got a string"},
   };
@@ -121,10 +123,12 @@ TEST(MessageJson, LinesOfTheSeedsLogReadBack) {
   EXPECT_EQ(exported->submitted_by, "alice");
   EXPECT_TRUE(exported->persisted);
 
-  for (const char* text : {R"([])", R"({"message_id":1,"created_at":1})", R"({"message":{"Gossip":{"topic":"t","data":[]}},"created_at":1})",
-                           R"({"message":{"Gossip":{"topic":"t","data":[]}},"message_id":1,"created_at":"x"})",
-                           R"({"message":{"Gossip":{"topic":"t","data":[]}},"message_id":1,"created_at":9007199254740991})",
-                           R"({"message":{"Gossip":{"topic":"t","data":[]}},"message_id":1,"created_at":1,"persist":true})"}) {
+  for (const char* text :
+       {R"([])", R"({"message_id":1,"created_at":1})",
+        R"({"message":{"Gossip":{"topic":"t","data":[]}},"created_at":1})",
+        R"({"message":{"Gossip":{"topic":"t","data":[]}},"message_id":1,"created_at":"x"})",
+        R"({"message":{"Gossip":{"topic":"t","data":[]}},"message_id":1,"created_at":9007199254740991})",
+        R"({"message":{"Gossip":{"topic":"t","data":[]}},"message_id":1,"created_at":1,"persist":true})"}) {
     EXPECT_FALSE(exported_from_json(*parse_json(text))) << text;
   }
 }

@@ -45,7 +45,8 @@ std::optional<Failure> check_kinds(const Parameter& parameter, const json::value
     if (queue::kind_named(kind.get_string())) continue;
     std::array<std::string_view, queue::kKindCount> names;
     for (const auto& known : queue::kinds()) names[static_cast<std::size_t>(known.kind)] = known.name;
-    return bad_parameter(at, "unknown kind" + nearest_hint(kind.get_string(), names) + "; there are " + queue::kind_names());
+    return bad_parameter(
+        at, "unknown kind" + nearest_hint(kind.get_string(), names) + "; there are " + queue::kind_names());
   }
   return std::nullopt;
 }
@@ -131,18 +132,32 @@ std::optional<Failure> bind_message(const Method& method, const json::value& par
 std::optional<Failure> check(const Parameter& parameter, const json::value& v, std::string_view path) {
   bool good = true;
   switch (parameter.type) {
-    case Type::kMessage: break;  // the codec says it better, field by field
-    case Type::kSubmissions: good = v.is_array() && !v.get_array().empty() && v.get_array().size() <= parameter.max; break;
-    case Type::kInteger: good = is_integer(v, parameter.min, parameter.max); break;
+    case Type::kMessage:
+      break;  // the codec says it better, field by field
+    case Type::kSubmissions:
+      good = v.is_array() && !v.get_array().empty() && v.get_array().size() <= parameter.max;
+      break;
+    case Type::kInteger:
+      good = is_integer(v, parameter.min, parameter.max);
+      break;
     case Type::kNumber:
       good = v.is_number() && v.to_number<double>() >= 0 && v.to_number<double>() <= static_cast<double>(parameter.max);
       break;
-    case Type::kText: good = v.is_string() && v.get_string().size() <= parameter.max; break;
-    case Type::kFlag: good = v.is_bool(); break;
-    case Type::kDurability: good = v.is_string() && (v.get_string() == "sync" || v.get_string() == "async"); break;
-    case Type::kKinds: return check_kinds(parameter, v, path);
-    case Type::kIds: return check_ids(parameter, v, path);
-    case Type::kCursor: return check_cursor(parameter, v, path);
+    case Type::kText:
+      good = v.is_string() && v.get_string().size() <= parameter.max;
+      break;
+    case Type::kFlag:
+      good = v.is_bool();
+      break;
+    case Type::kDurability:
+      good = v.is_string() && (v.get_string() == "sync" || v.get_string() == "async");
+      break;
+    case Type::kKinds:
+      return check_kinds(parameter, v, path);
+    case Type::kIds:
+      return check_ids(parameter, v, path);
+    case Type::kCursor:
+      return check_cursor(parameter, v, path);
   }
   if (good) return std::nullopt;
   return wrong(path, parameter, v);
@@ -217,8 +232,6 @@ std::vector<std::uint64_t> Arguments::ids(std::string_view name) const {
   return ids;
 }
 
-json::value integer_json(std::uint64_t value) {
-  return static_cast<std::int64_t>(std::min(value, queue::kIntegerMax));
-}
+json::value integer_json(std::uint64_t value) { return static_cast<std::int64_t>(std::min(value, queue::kIntegerMax)); }
 
 }  // namespace qh::rpc

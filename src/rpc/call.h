@@ -23,7 +23,9 @@ class Arguments {
   const boost::json::value* find(std::string_view name) const;
   bool has(std::string_view name) const { return find(name) != nullptr; }
   std::optional<std::uint64_t> integer(std::string_view name) const;
-  std::uint64_t integer_or(std::string_view name, std::uint64_t fallback) const { return integer(name).value_or(fallback); }
+  std::uint64_t integer_or(std::string_view name, std::uint64_t fallback) const {
+    return integer(name).value_or(fallback);
+  }
   std::optional<double> number(std::string_view name) const;
   std::string_view text(std::string_view name) const;
   bool flag(std::string_view name) const;

@@ -12,8 +12,9 @@
 namespace qh::rpc {
 
 enum class Role : std::uint8_t { kRead, kSubmit, kConsume, kValidator, kAdmin };
-inline constexpr std::array kRoleNames{std::string_view("read"), std::string_view("submit"), std::string_view("consume"),
-                                       std::string_view("validator"), std::string_view("admin")};
+inline constexpr std::array kRoleNames{std::string_view("read"), std::string_view("submit"),
+                                       std::string_view("consume"), std::string_view("validator"),
+                                       std::string_view("admin")};
 
 constexpr std::string_view role_name(Role role) { return kRoleNames[static_cast<std::size_t>(role)]; }
 std::optional<Role> role_named(std::string_view name);

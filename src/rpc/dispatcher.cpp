@@ -44,7 +44,8 @@ struct Request {
 };
 
 /// The id as it was written; nothing if it is none.
-std::optional<std::string> id_text(const json::value& id, std::size_t element, const std::vector<queue::RawNumber>& raw) {
+std::optional<std::string> id_text(const json::value& id, std::size_t element,
+                                   const std::vector<queue::RawNumber>& raw) {
   if (id.is_null() || id.is_string()) return queue::write_json(id);
   if (!id.is_number()) return std::nullopt;
   for (const auto& number : raw) {
@@ -110,7 +111,8 @@ class Dispatcher::Impl {
     const auto parsed = queue::parse_json(body, queue::kJsonDepthMax, "id", &raw);
     if (!parsed) return refuse(unreadable(parsed.error()), reply);
     const bool batch = parsed->is_array();
-    if (batch && parsed->get_array().empty()) return refuse(invalid_request("", "expected at least one call in a batch"), reply);
+    if (batch && parsed->get_array().empty())
+      return refuse(invalid_request("", "expected at least one call in a batch"), reply);
     if (batch && parsed->get_array().size() > kBatchCallsMax) {
       auto failure = invalid_request("", "expected at most " + std::to_string(kBatchCallsMax) + " calls in a batch");
       return refuse(std::move(failure).with("limit", static_cast<std::int64_t>(kBatchCallsMax)), reply);

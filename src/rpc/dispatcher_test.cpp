@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "rpc/test_bed.h"
+#include "rpc/json_bed.h"
 
 namespace qh::rpc {
 namespace {
@@ -12,10 +12,11 @@ using std::chrono::milliseconds;
 const std::string kName = R"("jsonrpc":"2.0","method":"qssh_getValidatorName")";
 
 TEST(Dispatcher, AnswersTheSeedsCallsInTheirOrder) {
-  TestBed bed;
+  JsonBed bed;
   EXPECT_EQ(bed.text(R"({"jsonrpc":"2.0","method":"qssh_getValidatorName","params":[],"id":1})"),
             R"({"jsonrpc":"2.0","result":"alice","id":1})");
-  EXPECT_EQ(bed.text(R"({
+  EXPECT_EQ(
+      bed.text(R"({
     "jsonrpc":"2.0",
     "method":"qssh_submitMessage",
     "params":{
@@ -23,7 +24,7 @@ TEST(Dispatcher, AnswersTheSeedsCallsInTheirOrder) {
     },
     "id":1
   })"),
-            R"({"jsonrpc":"2.0","result":{"message_id":1,"priority":"Normal","persisted":false,"duplicate":false},"id":1})");
+      R"({"jsonrpc":"2.0","result":{"message_id":1,"priority":"Normal","persisted":false,"duplicate":false},"id":1})");
   EXPECT_EQ(bed.result("qssh_getQueueDepth"), 1);
   const auto popped = bed.result("qssh_popMessage");
   EXPECT_EQ(queue::write_json(popped.at("message")), R"({"Gossip":{"topic":"test","data":"0x010203"}})");
@@ -33,9 +34,10 @@ TEST(Dispatcher, AnswersTheSeedsCallsInTheirOrder) {
 }
 
 TEST(Dispatcher, GivesIdsBackAsTheyCame) {
-  TestBed bed;
+  JsonBed bed;
   for (const char* id : {"1", "-0", "1.50", "1e2", "123456789012345678901234567890", "\"a\\\"b\"", "null", "0.1"}) {
-    EXPECT_EQ(bed.text("{" + kName + ",\"id\":" + id + "}"), std::string(R"({"jsonrpc":"2.0","result":"alice","id":)") + id + "}");
+    EXPECT_EQ(bed.text("{" + kName + ",\"id\":" + id + "}"),
+              std::string(R"({"jsonrpc":"2.0","result":"alice","id":)") + id + "}");
   }
   for (const char* id : {"true", "[1]", "{}"}) {
     const auto reply = bed.json("{" + kName + ",\"id\":" + id + "}");
@@ -45,17 +47,19 @@ TEST(Dispatcher, GivesIdsBackAsTheyCame) {
 }
 
 TEST(Dispatcher, NotificationsAreDoneAndNotAnswered) {
-  TestBed bed;
-  EXPECT_EQ(bed.text(R"({"jsonrpc":"2.0","method":"qssh_submitMessage","params":{"Gossip":{"topic":"x","data":[]}}})"), "");
+  JsonBed bed;
+  EXPECT_EQ(bed.text(R"({"jsonrpc":"2.0","method":"qssh_submitMessage","params":{"Gossip":{"topic":"x","data":[]}}})"),
+            "");
   EXPECT_EQ(bed.result("qssh_getQueueDepth"), 1);
   EXPECT_EQ(bed.text(R"({"jsonrpc":"2.0","method":"nothing"})"), "");
   EXPECT_EQ(bed.text("[{" + kName + "},{" + kName + "}]"), "");
 }
 
 TEST(Dispatcher, BatchesAreAnsweredInOrder) {
-  TestBed bed;
+  JsonBed bed;
   const auto text = bed.text(
-      "[{" + kName + ",\"id\":1.0}," + R"({"jsonrpc":"2.0","method":"qssh_submitMessage","params":[{"Telemetry":{"source":"s","data":"0x"}},{"durability":"sync"}],"id":"two"},)" +
+      "[{" + kName + ",\"id\":1.0}," +
+      R"({"jsonrpc":"2.0","method":"qssh_submitMessage","params":[{"Telemetry":{"source":"s","data":"0x"}},{"durability":"sync"}],"id":"two"},)" +
       "{" + kName + "},7,{" + kName + ",\"id\":3}]");
   ASSERT_TRUE(text);
   const auto reply = queue::parse_json(*text).value();
@@ -69,7 +73,7 @@ TEST(Dispatcher, BatchesAreAnsweredInOrder) {
 }
 
 TEST(Dispatcher, RefusesWhatIsNoRequest) {
-  TestBed bed;
+  JsonBed bed;
   const std::pair<std::string, int> refusals[] = {
       {"", -32700},
       {"{", -32700},
@@ -83,7 +87,8 @@ TEST(Dispatcher, RefusesWhatIsNoRequest) {
       {R"({"jsonrpc":"2.0","method":7,"id":1})", -32600},
       {R"({"jsonrpc":"2.0","method":"qssh_popMessage","params":7,"id":1})", -32600},
       {R"({"jsonrpc":"2.0","method":"qssh_popMessage","method":"qssh_popMessage","id":1})", -32600},
-      {R"({"jsonrpc":"2.0","method":"qssh_submitMessage","params":{"Gossip":{"topic":"x","topic":"y","data":[]}},"id":1})", -32600},
+      {R"({"jsonrpc":"2.0","method":"qssh_submitMessage","params":{"Gossip":{"topic":"x","topic":"y","data":[]}},"id":1})",
+       -32600},
       {R"({"jsonrpc":"2.0","method":"qssh_popMesage","id":1})", -32601},
   };
   for (const auto& [body, code] : refusals) {
@@ -91,21 +96,22 @@ TEST(Dispatcher, RefusesWhatIsNoRequest) {
     EXPECT_EQ(reply.at("error").at("code"), code) << body;
     EXPECT_TRUE(reply.at("error").at("data").at("reason").is_string()) << body;
   }
-  EXPECT_EQ(bed.error("qssh_popMesage").at("message"), "there is no method qssh_popMesage (did you mean qssh_popMessage?)");
+  EXPECT_EQ(bed.error("qssh_popMesage").at("message"),
+            "there is no method qssh_popMesage (did you mean qssh_popMessage?)");
   std::string many = "[";
   for (std::size_t i = 0; i <= kBatchCallsMax; ++i) many += i == 0 ? "0" : ",0";
   EXPECT_EQ(bed.json(many + "]").at("error").at("data").at("limit"), kBatchCallsMax);
 }
 
 TEST(Dispatcher, AsksForTheRoleOfTheMethod) {
-  TestBed bed;
+  JsonBed bed;
   bed.caller.roles = RoleSet();
   bed.caller.roles.add(Role::kRead);
   EXPECT_EQ(bed.result("qssh_getQueueDepth"), 0);
-  const std::pair<const char*, const char*> needs[] = {{"qssh_submitMessage", "submit"}, {"qssh_submitBatch", "submit"},
-                                                       {"qssh_popMessage", "consume"},   {"qssh_lease", "consume"},
-                                                       {"qssh_ack", "consume"},          {"qssh_purge", "admin"},
-                                                       {"qssh_pause", "admin"},          {"qssh_removeMessage", "admin"}};
+  const std::pair<const char*, const char*> needs[] = {
+      {"qssh_submitMessage", "submit"}, {"qssh_submitBatch", "submit"}, {"qssh_popMessage", "consume"},
+      {"qssh_lease", "consume"},        {"qssh_ack", "consume"},        {"qssh_purge", "admin"},
+      {"qssh_pause", "admin"},          {"qssh_removeMessage", "admin"}};
   for (const auto& [method, role] : needs) {
     const auto error = bed.error(method);
     EXPECT_EQ(error.at("code"), -32010) << method;
@@ -115,7 +121,7 @@ TEST(Dispatcher, AsksForTheRoleOfTheMethod) {
 }
 
 TEST(Dispatcher, WhileStoppingOnlyLooksAreServed) {
-  TestBed bed;
+  JsonBed bed;
   bed.dispatcher().begin_stop();
   EXPECT_EQ(bed.result("qssh_getQueueDepth"), 0);
   const auto error = bed.error("qssh_popMessage");
@@ -124,7 +130,7 @@ TEST(Dispatcher, WhileStoppingOnlyLooksAreServed) {
 }
 
 TEST(Dispatcher, AWaitEndsWithAMessageOrWithItsTime) {
-  TestBed bed;
+  JsonBed bed;
   const auto waiting = bed.start(R"({"jsonrpc":"2.0","method":"qssh_popMessage","params":{"wait_ms":1000},"id":1})");
   bed.settle();
   ASSERT_FALSE(*waiting);
@@ -143,7 +149,7 @@ TEST(Dispatcher, AWaitEndsWithAMessageOrWithItsTime) {
 }
 
 TEST(Dispatcher, AnAbandonedWaitTakesNothing) {
-  TestBed bed;
+  JsonBed bed;
   const auto waiting = bed.start(R"({"jsonrpc":"2.0","method":"qssh_popMessage","params":{"wait_ms":1000},"id":1})");
   bed.settle();
   bed.dispatcher().abandon(bed.last_call);
@@ -156,10 +162,11 @@ TEST(Dispatcher, AnAbandonedWaitTakesNothing) {
 }
 
 TEST(Dispatcher, ASubmitThatIsLateSaysThatItsOutcomeIsUnknown) {
-  TestBed bed;
-  const auto reply = bed.start(
-      R"({"jsonrpc":"2.0","method":"qssh_submitMessage","params":{"message":{"Transaction":{"tx_hash":")" + std::string("0x") +
-      std::string(64, '1') + R"(","tx_data":"0x00"}},"timeout_ms":50,"idempotency_key":"k"},"id":1})");
+  JsonBed bed;
+  const auto reply =
+      bed.start(R"({"jsonrpc":"2.0","method":"qssh_submitMessage","params":{"message":{"Transaction":{"tx_hash":")" +
+                std::string("0x") + std::string(64, '1') +
+                R"(","tx_data":"0x00"}},"timeout_ms":50,"idempotency_key":"k"},"id":1})");
   ASSERT_FALSE(*reply);  // nobody has pumped
   bed.advance(milliseconds(0));
   ASSERT_TRUE(*reply);
@@ -170,7 +177,7 @@ TEST(Dispatcher, ASubmitThatIsLateSaysThatItsOutcomeIsUnknown) {
 TEST(Dispatcher, OpenCallsOfADispatcherThatDiesAreDropped) {
   std::shared_ptr<std::optional<std::string>> waiting;
   {
-    TestBed bed;
+    JsonBed bed;
     waiting = bed.start(R"({"jsonrpc":"2.0","method":"qssh_popMessage","params":{"wait_ms":1000},"id":1})");
   }
   EXPECT_FALSE(*waiting);

@@ -17,22 +17,34 @@ namespace json = boost::json;
 
 Code code_of(Errc code) {
   switch (code) {
-    case Errc::kInvalid: return Code::kInvalidParams;
-    case Errc::kTooLarge: return Code::kTooLarge;
-    case Errc::kQueueFull: return Code::kQueueFull;
-    case Errc::kRateLimited: return Code::kRateLimited;
-    case Errc::kStorageFull: return Code::kStorageFull;
-    case Errc::kStorageFailed: return Code::kStorageFailed;
-    case Errc::kNotFound: return Code::kNotFound;
-    case Errc::kTimeout: return Code::kTimeout;
-    case Errc::kShuttingDown: return Code::kShuttingDown;
-    case Errc::kNotPermitted: return Code::kForbidden;
+    case Errc::kInvalid:
+      return Code::kInvalidParams;
+    case Errc::kTooLarge:
+      return Code::kTooLarge;
+    case Errc::kQueueFull:
+      return Code::kQueueFull;
+    case Errc::kRateLimited:
+      return Code::kRateLimited;
+    case Errc::kStorageFull:
+      return Code::kStorageFull;
+    case Errc::kStorageFailed:
+      return Code::kStorageFailed;
+    case Errc::kNotFound:
+      return Code::kNotFound;
+    case Errc::kTimeout:
+      return Code::kTimeout;
+    case Errc::kShuttingDown:
+      return Code::kShuttingDown;
+    case Errc::kNotPermitted:
+      return Code::kForbidden;
     case Errc::kBusy:
-    case Errc::kLeaseLost: return Code::kBusy;
+    case Errc::kLeaseLost:
+      return Code::kBusy;
     case Errc::kCorrupt:
     case Errc::kNewerVersion:
     case Errc::kExists:
-    case Errc::kIo: return Code::kInternal;
+    case Errc::kIo:
+      return Code::kInternal;
   }
   return Code::kInternal;
 }
@@ -45,7 +57,8 @@ Failure failure_of(const Error& error) {
   const Code code = code_of(error.code);
   Failure failure(code, error.to_string());
   switch (code) {
-    case Code::kInvalidParams: return bad_parameter(error.subject, error.context);
+    case Code::kInvalidParams:
+      return bad_parameter(error.subject, error.context);
     case Code::kQueueFull:
     case Code::kRateLimited:
       if (!error.subject.empty()) failure.data.emplace("bound", error.subject);
@@ -62,7 +75,8 @@ Failure failure_of(const Error& error) {
     case Code::kForbidden:
       if (!error.subject.empty()) failure.data.emplace("role", error.subject);
       break;
-    default: break;
+    default:
+      break;
   }
   return failure;
 }

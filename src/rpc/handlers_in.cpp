@@ -75,7 +75,8 @@ void submit_message(Call& call) {
   if (!timeout) return;
   auto failure = Failure(Code::kTimeout, "not durable in the time given; it may still become so")
                      .with("outcome", "unknown")
-                     .with("retry", keyed ? "repeat with the same idempotency_key" : "a repeat may store it twice; give an idempotency_key");
+                     .with("retry", keyed ? "repeat with the same idempotency_key"
+                                          : "a repeat may store it twice; give an idempotency_key");
   late.at_the_latest(*timeout, std::move(failure));
 }
 
@@ -90,7 +91,8 @@ void submit_batch(Call& call) {
     Arguments arguments;
     auto failure = element.is_object() ? bind(submit, &element, arguments)
                                        : bad_parameter("", "expected an object, got " + queue::describe_json(element));
-    if (!failure && arguments.has("timeout_ms")) failure = bad_parameter("timeout_ms", "is not for one message of a batch");
+    if (!failure && arguments.has("timeout_ms"))
+      failure = bad_parameter("timeout_ms", "is not for one message of a batch");
     if (failure) return call.answer.fail(in_element(std::move(*failure), index));
     auto submission = submission_of(arguments, call.caller);
     if (!submission) return call.answer.fail(in_element(failure_of(submission.error()), index));

@@ -81,7 +81,8 @@ void peek(Call& call) {
   const auto after = position_of(call);
   if (!after) return call.answer.fail(after.error());
   json::array all;
-  for (const auto& message : call.engine().peek(call.arguments.integer_or("count", kPeekDefault), call.arguments.kinds(), *after)) {
+  for (const auto& message :
+       call.engine().peek(call.arguments.integer_or("count", kPeekDefault), call.arguments.kinds(), *after)) {
     all.push_back(queue::queued_to_json(message));
   }
   call.answer.ok(std::move(all));

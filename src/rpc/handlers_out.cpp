@@ -44,9 +44,10 @@ std::vector<LeaseId> leases_of(const Call& call) {
 
 void pop_message(Call& call) {
   const auto cancellable = call.answer.another();
-  const auto wait = call.engine().take(hand_out(call), answer_by<std::optional<queue::Taken>>(call, [](std::optional<queue::Taken> taken) {
-    return taken ? queue::queued_to_json(std::move(*taken).consume()) : json::value(nullptr);
-  }));
+  const auto wait = call.engine().take(
+      hand_out(call), answer_by<std::optional<queue::Taken>>(call, [](std::optional<queue::Taken> taken) {
+        return taken ? queue::queued_to_json(std::move(*taken).consume()) : json::value(nullptr);
+      }));
   cancellable.waits(wait);
 }
 
@@ -55,20 +56,21 @@ void lease(Call& call) {
   const auto& options = call.engine().options();
   const auto duration = call.arguments.milliseconds("duration_ms").value_or(options.lease_default);
   const auto cancellable = call.answer.another();
-  const auto wait = call.engine().lease(hand_out(call), max, duration, answer_by<std::vector<queue::Leased>>(call, [](std::vector<queue::Leased> leased) {
-    json::array all;
-    all.reserve(leased.size());
-    for (const auto& one : leased) all.push_back(leased_json(one));
-    return json::value(std::move(all));
-  }));
+  const auto wait = call.engine().lease(
+      hand_out(call), max, duration, answer_by<std::vector<queue::Leased>>(call, [](std::vector<queue::Leased> leased) {
+        json::array all;
+        all.reserve(leased.size());
+        for (const auto& one : leased) all.push_back(leased_json(one));
+        return json::value(std::move(all));
+      }));
   cancellable.waits(wait);
 }
 
 void ack(Call& call) { call.engine().ack(leases_of(call), answer_by<queue::LeaseOutcome>(call, outcome_json)); }
 
 void nack(Call& call) {
-  call.engine().nack(leases_of(call), call.arguments.milliseconds("delay_ms"), std::string(call.arguments.text("error")),
-                     answer_by<queue::LeaseOutcome>(call, outcome_json));
+  call.engine().nack(leases_of(call), call.arguments.milliseconds("delay_ms"),
+                     std::string(call.arguments.text("error")), answer_by<queue::LeaseOutcome>(call, outcome_json));
 }
 
 void extend(Call& call) {

@@ -20,34 +20,40 @@ auto as_member(std::string_view name) {
 json::value paused_json(queue::KindMask kinds) { return json::object{{"paused", kinds_json(kinds)}}; }
 
 /// `{all: true}` stands alone: with something narrower beside it, one of the two is a mistake.
-std::optional<Failure> choose(const Arguments& arguments, std::initializer_list<std::string_view> narrower, std::string_view choices) {
+std::optional<Failure> choose(const Arguments& arguments, std::initializer_list<std::string_view> narrower,
+                              std::string_view choices) {
   const bool all = arguments.flag("all");
   const auto given = std::count_if(narrower.begin(), narrower.end(), [&](auto name) { return arguments.has(name); });
   if (all && given != 0) return bad_parameter("all", "expected alone, without what narrows it");
-  if (!all && given == 0) return bad_parameter("all", "expected " + std::string(choices) + ": nothing is chosen by default");
+  if (!all && given == 0)
+    return bad_parameter("all", "expected " + std::string(choices) + ": nothing is chosen by default");
   return std::nullopt;
 }
 
 }  // namespace
 
 void remove_message(Call& call) {
-  call.engine().remove(MessageId{*call.arguments.integer("message_id")},
-                       answer_by<bool>(call, [](bool removed) { return json::value(json::object{{"removed", removed}}); }));
+  call.engine().remove(MessageId{*call.arguments.integer("message_id")}, answer_by<bool>(call, [](bool removed) {
+                         return json::value(json::object{{"removed", removed}});
+                       }));
 }
 
 void purge(Call& call) {
-  if (auto failure = choose(call.arguments, {"kinds", "older_than_ms"}, "kinds, older_than_ms or all:true")) return call.answer.fail(*failure);
+  if (auto failure = choose(call.arguments, {"kinds", "older_than_ms"}, "kinds, older_than_ms or all:true"))
+    return call.answer.fail(*failure);
   const auto older_than = call.arguments.milliseconds("older_than_ms").value_or(Duration(0));
   call.engine().purge(call.arguments.kinds(), older_than, answer_by<std::uint64_t>(call, as_member("purged")));
 }
 
 void retry_dead_letter(Call& call) {
-  if (auto failure = choose(call.arguments, {"message_id"}, "message_id or all:true")) return call.answer.fail(*failure);
+  if (auto failure = choose(call.arguments, {"message_id"}, "message_id or all:true"))
+    return call.answer.fail(*failure);
   if (const auto id = call.arguments.integer("message_id")) {
     if (call.arguments.has("rate")) return call.answer.fail(bad_parameter("rate", "is for all:true only"));
     return call.engine().retry_dead(MessageId{*id}, answer_by<std::uint64_t>(call, as_member("retried")));
   }
-  call.engine().retry_all_dead(call.arguments.number("rate").value_or(0), answer_by<std::uint64_t>(call, as_member("retried")));
+  call.engine().retry_all_dead(call.arguments.number("rate").value_or(0),
+                               answer_by<std::uint64_t>(call, as_member("retried")));
 }
 
 void purge_dead_letters(Call& call) {

@@ -15,7 +15,8 @@ constexpr std::uint64_t kDayMs = 86'400'000;
 constexpr std::uint64_t kListMax = 1'000;
 
 constexpr Parameter kKindsTaken{"kinds", Type::kKinds, false, "only these kinds; all without it"};
-constexpr Parameter kWait{"wait_ms", Type::kInteger, false, "how long to wait for a message; 0 without it", 0, kWaitMsMax};
+constexpr Parameter kWait{"wait_ms", Type::kInteger, false, "how long to wait for a message; 0 without it",
+                          0,         kWaitMsMax};
 constexpr Parameter kLeases{"leases", Type::kIds, true, "as given by qssh_lease", 0, kListMax};
 constexpr Parameter kMessageId{"message_id", Type::kInteger, true, "as given by the submit", 1};
 constexpr Parameter kOneMessageId{"message_id", Type::kInteger, false, "only this one", 1};
@@ -24,27 +25,33 @@ constexpr Parameter kKindsTidied{"kinds", Type::kKinds, false, "only these kinds
 
 constexpr std::array kSubmit{
     Parameter{"message", Type::kMessage, true, "the message"},
-    Parameter{"durability", Type::kDurability, false, "sync: answered when it is on disk; async: in memory. The kind's own without it"},
-    Parameter{"idempotency_key", Type::kText, false, "a second submit with this key stores nothing and answers the first one's id", 0, 128},
+    Parameter{"durability", Type::kDurability, false,
+              "sync: answered when it is on disk; async: in memory. The kind's own without it"},
+    Parameter{"idempotency_key", Type::kText, false,
+              "a second submit with this key stores nothing and answers the first one's id", 0, 128},
     Parameter{"not_before_ms", Type::kInteger, false, "Unix ms; not handed out earlier", 0, kMsMax},
     Parameter{"expires_at_ms", Type::kInteger, false, "Unix ms; to the dead letters from then on", 0, kMsMax},
-    Parameter{"timeout_ms", Type::kInteger, false, "how long the caller waits for durability; the outcome is unknown after that", 1, kWaitMsMax},
+    Parameter{"timeout_ms", Type::kInteger, false,
+              "how long the caller waits for durability; the outcome is unknown after that", 1, kWaitMsMax},
 };
 constexpr std::array kSubmitBatch{
-    Parameter{"messages", Type::kSubmissions, true, "each a message, or the named parameters of qssh_submitMessage", 1, kListMax},
+    Parameter{"messages", Type::kSubmissions, true, "each a message, or the named parameters of qssh_submitMessage", 1,
+              kListMax},
     Parameter{"durability", Type::kDurability, false, "for those that do not say it themselves"},
 };
 constexpr std::array kPop{kKindsTaken, kWait};
 constexpr std::array kLease{
     Parameter{"max", Type::kInteger, false, "at most so many; 1 without it", 1, kListMax},
-    Parameter{"duration_ms", Type::kInteger, false, "until it goes back; the queue's lease-default without it", 1, kDayMs},
+    Parameter{"duration_ms", Type::kInteger, false, "until it goes back; the queue's lease-default without it", 1,
+              kDayMs},
     kKindsTaken,
     kWait,
 };
 constexpr std::array kAck{kLeases};
 constexpr std::array kNack{
     kLeases,
-    Parameter{"delay_ms", Type::kInteger, false, "how long it stays away; without it a time that doubles with each delivery", 0, 30 * kDayMs},
+    Parameter{"delay_ms", Type::kInteger, false,
+              "how long it stays away; without it a time that doubles with each delivery", 0, 30 * kDayMs},
     Parameter{"error", Type::kText, false, "why; kept with a dead letter", 0, 1024},
 };
 constexpr std::array kExtend{kLeases, Parameter{"duration_ms", Type::kInteger, true, "from now on", 1, kDayMs}};
@@ -87,37 +94,42 @@ constexpr std::array kMethods{
            .result = "`{message_id, priority, persisted, duplicate}`",
            .role = Role::kSubmit,
            .example_params = R"({"Gossip":{"topic":"test","data":[1,2,3]}})",
-           .note = "`params` is the message itself, or an object with the parameters by name, or `[message]`, or "
-                   "`[message, {the others by name}]`. A timeout or a cut connection means that the outcome is unknown: "
-                   "repeat with the same `idempotency_key`.",
+           .note =
+               "`params` is the message itself, or an object with the parameters by name, or `[message]`, or "
+               "`[message, {the others by name}]`. A timeout or a cut connection means that the outcome is unknown: "
+               "repeat with the same `idempotency_key`.",
            .run = submit_message},
-    Method{.name = "qssh_submitBatch",
-           .summary = "Puts several messages into the queue: all or none, also across a crash.",
-           .parameters = kSubmitBatch,
-           .result = "`{message_ids}`, in the order of `messages`",
-           .role = Role::kSubmit,
-           .example_params = R"({"messages":[{"Gossip":{"topic":"a","data":"0x01"}},{"Gossip":{"topic":"b","data":"0x02"}}],"durability":"sync"})",
-           .note = "Every one is stored with the durability of the strongest.",
-           .run = submit_batch},
+    Method{
+        .name = "qssh_submitBatch",
+        .summary = "Puts several messages into the queue: all or none, also across a crash.",
+        .parameters = kSubmitBatch,
+        .result = "`{message_ids}`, in the order of `messages`",
+        .role = Role::kSubmit,
+        .example_params =
+            R"({"messages":[{"Gossip":{"topic":"a","data":"0x01"}},{"Gossip":{"topic":"b","data":"0x02"}}],"durability":"sync"})",
+        .note = "Every one is stored with the durability of the strongest.",
+        .run = submit_batch},
     Method{.name = "qssh_popMessage",
            .summary = "Takes the message of the highest priority, for good.",
            .parameters = kPop,
            .result = "the queued message, or `null` when there is none",
            .role = Role::kConsume,
            .example_params = "[]",
-           .note = "The hand-out is on disk before the answer is sent: at most once, crash or no crash. If the "
-                   "connection is cut while `wait_ms` runs, nothing is taken; if it is cut after the hand-out, the message "
-                   "is gone. Who cannot live with that uses qssh_lease.",
+           .note =
+               "The hand-out is on disk before the answer is sent: at most once, crash or no crash. If the "
+               "connection is cut while `wait_ms` runs, nothing is taken; if it is cut after the hand-out, the message "
+               "is gone. Who cannot live with that uses qssh_lease.",
            .run = pop_message},
-    Method{.name = "qssh_lease",
-           .summary = "Takes messages for a while: at least once.",
-           .parameters = kLease,
-           .result = "an array of `{lease, deadline_ms, …}` with the fields of a queued message; empty when there is none",
-           .role = Role::kConsume,
-           .example_params = R"({"max":10,"duration_ms":5000})",
-           .note = "What is not acked by its deadline goes back with `deliveries` + 1, also when the connection was cut "
-                   "before the answer came; over `max-deliveries` it becomes a dead letter.",
-           .run = lease},
+    Method{
+        .name = "qssh_lease",
+        .summary = "Takes messages for a while: at least once.",
+        .parameters = kLease,
+        .result = "an array of `{lease, deadline_ms, …}` with the fields of a queued message; empty when there is none",
+        .role = Role::kConsume,
+        .example_params = R"({"max":10,"duration_ms":5000})",
+        .note = "What is not acked by its deadline goes back with `deliveries` + 1, also when the connection was cut "
+                "before the answer came; over `max-deliveries` it becomes a dead letter.",
+        .run = lease},
     Method{.name = "qssh_ack",
            .summary = "Ends leased messages for good; on disk before it answers.",
            .parameters = kAck,
@@ -145,8 +157,9 @@ constexpr std::array kMethods{
            .result = "an array of queued messages",
            .role = Role::kRead,
            .example_params = R"({"count":5})",
-           .note = "`after` is a `message_id` that is still in the queue, or `{\"priority\", \"message_id\"}`, which works "
-                   "also when it is gone.",
+           .note =
+               "`after` is a `message_id` that is still in the queue, or `{\"priority\", \"message_id\"}`, which works "
+               "also when it is gone.",
            .run = peek},
     Method{.name = "qssh_find",
            .summary = "Tells what became of a message.",
@@ -181,9 +194,10 @@ constexpr std::array kMethods{
     Method{.name = "qssh_getMetrics",
            .summary = "The figures of the queue.",
            .parameters = {},
-           .result = "`queue_depth`, `msg_rate` (messages/s of the last 5 s), `latency` (ms, mean of the sync submits of the "
-                     "last 10 s), `health` (0–100), `total_processed`, `uptime` (s), `last_message_time` (RFC 3339 or null), "
-                     "and the parts",
+           .result =
+               "`queue_depth`, `msg_rate` (messages/s of the last 5 s), `latency` (ms, mean of the sync submits of the "
+               "last 10 s), `health` (0–100), `total_processed`, `uptime` (s), `last_message_time` (RFC 3339 or null), "
+               "and the parts",
            .role = Role::kRead,
            .example_params = "[]",
            .run = get_metrics},
@@ -194,14 +208,16 @@ constexpr std::array kMethods{
            .role = Role::kRead,
            .example_params = "[]",
            .run = get_validator_name},
-    Method{.name = "qssh_listDeadLetters",
-           .summary = "Messages that were delivered too often or expired, the oldest death first.",
-           .parameters = kListDead,
-           .result = "`{items, next}`: queued messages with `reason`, `died_at_ms`, `last_error`; `next` is the `after` of the "
-                     "following list, null at the end",
-           .role = Role::kRead,
-           .example_params = R"({"limit":10})",
-           .run = list_dead_letters},
+    Method{
+        .name = "qssh_listDeadLetters",
+        .summary = "Messages that were delivered too often or expired, the oldest death first.",
+        .parameters = kListDead,
+        .result =
+            "`{items, next}`: queued messages with `reason`, `died_at_ms`, `last_error`; `next` is the `after` of the "
+            "following list, null at the end",
+        .role = Role::kRead,
+        .example_params = R"({"limit":10})",
+        .run = list_dead_letters},
     Method{.name = "qssh_retryDeadLetter",
            .summary = "Puts dead letters back with no deliveries counted.",
            .parameters = kRetryDead,
@@ -251,16 +267,26 @@ std::string method_hint(std::string_view name) {
 
 std::string expectation(const Parameter& p) {
   switch (p.type) {
-    case Type::kMessage: return "a message: {\"Kind\": {..}}";
-    case Type::kSubmissions: return "an array of 1 to " + std::to_string(p.max) + " messages";
-    case Type::kInteger: return "an integer " + range(p);
-    case Type::kNumber: return "a number " + range(p);
-    case Type::kText: return "a string of at most " + std::to_string(p.max) + " bytes";
-    case Type::kFlag: return "true or false";
-    case Type::kDurability: return "\"sync\" or \"async\"";
-    case Type::kKinds: return "an array of names of kinds";
-    case Type::kIds: return "an array of at most " + std::to_string(p.max) + " integers";
-    case Type::kCursor: return "a message_id, or {\"priority\", \"message_id\"}";
+    case Type::kMessage:
+      return "a message: {\"Kind\": {..}}";
+    case Type::kSubmissions:
+      return "an array of 1 to " + std::to_string(p.max) + " messages";
+    case Type::kInteger:
+      return "an integer " + range(p);
+    case Type::kNumber:
+      return "a number " + range(p);
+    case Type::kText:
+      return "a string of at most " + std::to_string(p.max) + " bytes";
+    case Type::kFlag:
+      return "true or false";
+    case Type::kDurability:
+      return "\"sync\" or \"async\"";
+    case Type::kKinds:
+      return "an array of names of kinds";
+    case Type::kIds:
+      return "an array of at most " + std::to_string(p.max) + " integers";
+    case Type::kCursor:
+      return "a message_id, or {\"priority\", \"message_id\"}";
   }
   return {};
 }

@@ -6,14 +6,16 @@
 #include <gtest/gtest.h>
 
 #include "rpc/method.h"
-#include "rpc/test_bed.h"
+#include "rpc/json_bed.h"
 
 namespace qh::rpc {
 namespace {
 
 using std::chrono::milliseconds;
 
-std::string gossip(std::string_view topic) { return R"({"Gossip":{"topic":")" + std::string(topic) + R"(","data":"0x"}})"; }
+std::string gossip(std::string_view topic) {
+  return R"({"Gossip":{"topic":")" + std::string(topic) + R"(","data":"0x"}})";
+}
 
 TEST(Methods, EveryLineOfTheTableIsComplete) {
   std::set<std::string_view> names;
@@ -31,7 +33,7 @@ TEST(Methods, EveryLineOfTheTableIsComplete) {
 }
 
 TEST(Methods, EveryExampleWorks) {
-  TestBed bed;
+  JsonBed bed;
   for (const auto& method : methods()) {
     SCOPED_TRACE(method.name);
     (void)bed.result(method.name, method.example_params);
@@ -39,7 +41,7 @@ TEST(Methods, EveryExampleWorks) {
 }
 
 TEST(Methods, UnknownAndWrongParametersAreRefusedByName) {
-  TestBed bed;
+  JsonBed bed;
   struct Wrong {
     const char* method;
     std::string params;
@@ -78,7 +80,8 @@ TEST(Methods, UnknownAndWrongParametersAreRefusedByName) {
       {"qssh_submitMessage", R"({"Gossip":{"topic":"x","data":[1,2,300]}})", "Gossip.data[2]"},
       {"qssh_submitMessage", R"({"message":)" + gossip("x") + R"(,"wait":"queued"})", "wait"},
       {"qssh_submitMessage", R"({"message":)" + gossip("x") + R"(,"durability":"perhaps"})", "durability"},
-      {"qssh_submitMessage", R"({"message":)" + gossip("x") + R"(,"idempotency_key":")" + std::string(129, 'k') + R"("})", "idempotency_key"},
+      {"qssh_submitMessage",
+       R"({"message":)" + gossip("x") + R"(,"idempotency_key":")" + std::string(129, 'k') + R"("})", "idempotency_key"},
       {"qssh_submitMessage", "[" + gossip("x") + R"(,"sync"])", "params[1]"},
       {"qssh_submitMessage", "[" + gossip("x") + ",{},{}]", "params"},
       {"qssh_submitBatch", R"({"messages":[]})", "messages"},
@@ -95,28 +98,30 @@ TEST(Methods, UnknownAndWrongParametersAreRefusedByName) {
 }
 
 TEST(Methods, EveryFormOfASubmitIsTaken) {
-  TestBed bed;
+  JsonBed bed;
   for (const auto& params : {gossip("a"), "[" + gossip("b") + "]", R"({"message":)" + gossip("c") + "}",
                              "[" + gossip("d") + R"(,{"durability":"sync"}])",
                              R"({"message":)" + gossip("e") + R"(,"durability":"sync","idempotency_key":"k"})"}) {
     const auto result = bed.result("qssh_submitMessage", params);
     EXPECT_EQ(result.at("persisted"), params.find("sync") != std::string::npos) << params;
   }
-  const auto again = bed.result("qssh_submitMessage", R"({"message":)" + gossip("e") + R"(,"durability":"sync","idempotency_key":"k"})");
+  const auto again = bed.result("qssh_submitMessage",
+                                R"({"message":)" + gossip("e") + R"(,"durability":"sync","idempotency_key":"k"})");
   EXPECT_EQ(again.at("duplicate"), true);
   EXPECT_EQ(again.at("message_id"), 5);
   EXPECT_EQ(bed.result("qssh_getQueueDepth"), 5);
 }
 
 TEST(Methods, LeasesAreAckedNackedAndExtended) {
-  TestBed bed;
+  JsonBed bed;
   for (const char* topic : {"a", "b", "c"}) (void)bed.result("qssh_submitMessage", gossip(topic));
   const auto leased = bed.result("qssh_lease", R"({"max":3,"duration_ms":5000,"kinds":["Gossip"]})");
   ASSERT_EQ(leased.get_array().size(), 3U);
   const auto lease = [&](std::size_t i) { return queue::write_json(leased.at(i).at("lease")); };
   EXPECT_EQ(leased.at(0).at("deliveries"), 1);
   EXPECT_TRUE(leased.at(0).at("deadline_ms").is_int64());
-  EXPECT_EQ(queue::write_json(bed.result("qssh_ack", "[[" + lease(0) + "," + lease(0) + ",999]]").at("lost")), "[" + lease(0) + ",999]");
+  EXPECT_EQ(queue::write_json(bed.result("qssh_ack", "[[" + lease(0) + "," + lease(0) + ",999]]").at("lost")),
+            "[" + lease(0) + ",999]");
   EXPECT_EQ(bed.result("qssh_extend", "[[" + lease(1) + "],60000]").at("done"), 1);
   EXPECT_EQ(bed.error("qssh_removeMessage", R"({"message_id":2})").at("code"), -32011);
   EXPECT_EQ(bed.result("qssh_find", R"({"message_id":2})").at("state"), "leased");
@@ -127,7 +132,7 @@ TEST(Methods, LeasesAreAckedNackedAndExtended) {
 }
 
 TEST(Methods, PeekGoesOnFromACursor) {
-  TestBed bed;
+  JsonBed bed;
   for (const char* topic : {"a", "b", "c"}) (void)bed.result("qssh_submitMessage", gossip(topic));
   (void)bed.result("qssh_submitMessage", R"({"Telemetry":{"source":"s","data":"0x"}})");
   EXPECT_EQ(bed.result("qssh_peek").get_array().size(), 4U);
@@ -141,16 +146,17 @@ TEST(Methods, PeekGoesOnFromACursor) {
 }
 
 TEST(Methods, PausedKindsAreNotHandedOut) {
-  TestBed bed;
+  JsonBed bed;
   (void)bed.result("qssh_submitMessage", gossip("a"));
-  EXPECT_EQ(queue::write_json(bed.result("qssh_pause", R"({"kinds":["Gossip","Vote"]})")), R"({"paused":["Vote","Gossip"]})");
+  EXPECT_EQ(queue::write_json(bed.result("qssh_pause", R"({"kinds":["Gossip","Vote"]})")),
+            R"({"paused":["Vote","Gossip"]})");
   EXPECT_TRUE(bed.result("qssh_popMessage").is_null());
   EXPECT_EQ(queue::write_json(bed.result("qssh_resume", R"([["Gossip"]])")), R"({"paused":["Vote"]})");
   EXPECT_EQ(bed.result("qssh_popMessage").at("message_id"), 1);
 }
 
 TEST(Methods, MetricsHaveTheSeedsFigures) {
-  TestBed bed;
+  JsonBed bed;
   (void)bed.result("qssh_submitMessage", gossip("a"));
   const auto metrics = bed.result("qssh_getMetrics");
   EXPECT_EQ(metrics.at("queue_depth"), 1);
@@ -165,8 +171,9 @@ TEST(Methods, TheEnginesRefusalsHaveTheirCodes) {
   queue::Options options;
   options.max_depth = 5;
   options.max_message_bytes = 100;
-  TestBed bed(options);
-  const auto large = bed.error("qssh_submitMessage", R"({"Gossip":{"topic":"x","data":"0x)" + std::string(400, '0') + R"("}})");
+  JsonBed bed(options);
+  const auto large =
+      bed.error("qssh_submitMessage", R"({"Gossip":{"topic":"x","data":"0x)" + std::string(400, '0') + R"("}})");
   EXPECT_EQ(large.at("code"), -32005);
   EXPECT_EQ(large.at("data").at("limit"), 100);
   EXPECT_GT(large.at("data").at("size").as_int64(), 200);

@@ -30,23 +30,21 @@ json::value rfc3339(const std::optional<WallTime>& time) {
 }
 
 json::object latency(const HistogramSummary& s) {
-  return {{"count", integer_json(s.count)},
-          {"mean_ms", rounded(s.mean * 1e3)},
-          {"p50_ms", rounded(s.p50 * 1e3)},
-          {"p99_ms", rounded(s.p99 * 1e3)},
-          {"p999_ms", rounded(s.p999 * 1e3)},
-          {"max_ms", rounded(s.max * 1e3)}};
+  return {{"count", integer_json(s.count)}, {"mean_ms", rounded(s.mean * 1e3)}, {"p50_ms", rounded(s.p50 * 1e3)},
+          {"p99_ms", rounded(s.p99 * 1e3)}, {"p999_ms", rounded(s.p999 * 1e3)}, {"max_ms", rounded(s.max * 1e3)}};
 }
 
 json::object by_kind(const queue::Metrics& m) {
   json::object out;
-  for (const auto& kind : queue::kinds()) out.emplace(kind.name, integer_json(m.depth_by_kind[static_cast<std::size_t>(kind.kind)]));
+  for (const auto& kind : queue::kinds())
+    out.emplace(kind.name, integer_json(m.depth_by_kind[static_cast<std::size_t>(kind.kind)]));
   return out;
 }
 
 json::object by_priority(const queue::Metrics& m) {
   json::object out;
-  for (const auto priority : {queue::Priority::kCritical, queue::Priority::kHigh, queue::Priority::kNormal, queue::Priority::kLow}) {
+  for (const auto priority :
+       {queue::Priority::kCritical, queue::Priority::kHigh, queue::Priority::kNormal, queue::Priority::kLow}) {
     std::uint64_t depth = 0;
     for (const auto& kind : queue::kinds()) {
       if (kind.priority == priority) depth += m.depth_by_kind[static_cast<std::size_t>(kind.kind)];

@@ -52,18 +52,20 @@ void add_message_kinds(std::string& out) {
 }
 
 void add_method(const Method& method, std::string& out) {
-  out += "\n### " + std::string(method.name) + "\n\n" + std::string(method.summary) + " Role: " + std::string(role_name(method.role)) + ".\n\n";
+  out += "\n### " + std::string(method.name) + "\n\n" + std::string(method.summary) +
+         " Role: " + std::string(role_name(method.role)) + ".\n\n";
   if (!method.parameters.empty()) {
     out += "| parameter | | what it is | must be |\n|---|---|---|---|\n";
     for (const auto& p : method.parameters) {
-      out += "| `" + std::string(p.name) + "` | " + (p.required ? "required" : "") + " | " + std::string(p.meaning) + " | " + expectation(p) + " |\n";
+      out += "| `" + std::string(p.name) + "` | " + (p.required ? "required" : "") + " | " + std::string(p.meaning) +
+             " | " + expectation(p) + " |\n";
     }
     out += '\n';
   }
   out += "Result: " + std::string(method.result) + ".\n";
   if (!method.note.empty()) out += "\n" + std::string(method.note) + "\n";
-  out += "\n```bash\ncurl http://localhost:9944 -d '{\"jsonrpc\":\"2.0\",\"method\":\"" + std::string(method.name) + "\",\"params\":" +
-         std::string(method.example_params) + ",\"id\":1}'\n```\n";
+  out += "\n```bash\ncurl http://localhost:9944 -d '{\"jsonrpc\":\"2.0\",\"method\":\"" + std::string(method.name) +
+         "\",\"params\":" + std::string(method.example_params) + ",\"id\":1}'\n```\n";
 }
 
 }  // namespace

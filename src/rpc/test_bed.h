@@ -9,12 +9,10 @@
 #include <optional>
 #include <string>
 
-#include <boost/json/value.hpp>
 #include <gtest/gtest.h>
 
 #include "base/file_storage.h"
 #include "queue/engine.h"
-#include "queue/json_text.h"
 #include "rpc/dispatcher.h"
 
 namespace qh::rpc {
@@ -22,10 +20,11 @@ namespace qh::rpc {
 class TestBed {
  public:
   explicit TestBed(queue::Options options = {}) : directory_(make_directory()) {
-    storage_ = std::move(*FileStorage::open(directory_, {.write_method = WriteMethod::kFdatasync,
-                                                         .placement = FileStorage::Placement::kInline}));
-    engine_ = std::make_unique<queue::Engine>(*storage_, clock_, rng_, std::move(options),
-                                              queue::Engine::Hooks{.want_pump = [this] { pump_wanted_ = true; }, .warn = {}});
+    storage_ = std::move(*FileStorage::open(
+        directory_, {.write_method = WriteMethod::kFdatasync, .placement = FileStorage::Placement::kInline}));
+    engine_ =
+        std::make_unique<queue::Engine>(*storage_, clock_, rng_, std::move(options),
+                                        queue::Engine::Hooks{.want_pump = [this] { pump_wanted_ = true; }, .warn = {}});
     std::optional<Result<queue::RecoveryReport>> opened;
     engine_->open([&](Result<queue::RecoveryReport> report) { opened = std::move(report); });
     settle();
@@ -59,28 +58,6 @@ class TestBed {
     last_call = dispatcher_->handle(body, caller, [reply](std::string json) { *reply = std::move(json); });
     return reply;
   }
-  boost::json::value json(std::string_view body) {
-    const auto reply = text(body);
-    EXPECT_TRUE(reply) << "no reply yet to " << body;
-    return reply ? queue::parse_json(*reply).value() : nullptr;
-  }
-  boost::json::value call(std::string_view method, std::string_view params) {
-    return json(R"({"jsonrpc":"2.0","method":")" + std::string(method) + R"(","params":)" + std::string(params) + R"(,"id":1})");
-  }
-  boost::json::value result(std::string_view method, std::string_view params = "[]") {
-    auto reply = call(method, params);
-    const auto* result = reply.get_object().if_contains("result");
-    EXPECT_NE(result, nullptr) << method << params << queue::write_json(reply);
-    return result != nullptr ? *result : nullptr;
-  }
-  /// The error's object.
-  boost::json::value error(std::string_view method, std::string_view params = "[]") {
-    auto reply = call(method, params);
-    const auto* error = reply.get_object().if_contains("error");
-    EXPECT_NE(error, nullptr) << method << params << queue::write_json(reply);
-    return error != nullptr ? *error : boost::json::value(boost::json::object{{"code", 0}, {"message", ""}, {"data", boost::json::object{}}});
-  }
-
   void advance(Duration by) {
     clock_.now = clock_.now + by;
     engine_->tick();

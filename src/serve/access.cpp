@@ -15,7 +15,8 @@ namespace {
 
 std::string lower(std::string_view text) {
   std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return out;
 }
 
@@ -36,7 +37,9 @@ Result<rpc::RoleSet> roles_of(std::string_view list) {
 }
 
 bool is_name(std::string_view name) {
-  const auto good = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'; };
+  const auto good = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+  };
   return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), good);
 }
 
@@ -85,8 +88,11 @@ Result<TokenTable> TokenTable::parse(std::string_view text) {
     std::string name, digest, roles, more;
     words >> name >> digest >> roles >> more;
     if (name.empty() || name.starts_with('#')) continue;
-    const auto bad = [&](const std::string& why) { return fail(Errc::kInvalid, "line " + std::to_string(number) + ": " + why); };
-    if (roles.empty() || !more.empty()) return bad("expected three words: name, SHA-256 of the token in hex, roles (read,submit)");
+    const auto bad = [&](const std::string& why) {
+      return fail(Errc::kInvalid, "line " + std::to_string(number) + ": " + why);
+    };
+    if (roles.empty() || !more.empty())
+      return bad("expected three words: name, SHA-256 of the token in hex, roles (read,submit)");
     if (!is_name(name)) return bad("a name has at most 64 of a-z, 0-9, - _ and .");
     const auto bytes = from_hex(digest);
     Entry entry;
@@ -140,7 +146,8 @@ std::optional<rpc::Caller> identify(const AccessRules& rules, std::optional<std:
                                     bool from_loopback, std::string_view validator) {
   if (authorization) {
     constexpr std::string_view kScheme = "bearer ";
-    if (authorization->size() <= kScheme.size() || lower(authorization->substr(0, kScheme.size())) != kScheme) return std::nullopt;
+    if (authorization->size() <= kScheme.size() || lower(authorization->substr(0, kScheme.size())) != kScheme)
+      return std::nullopt;
     return rules.tokens.find(authorization->substr(kScheme.size()));
   }
   if (!from_loopback || rules.require_token) return std::nullopt;

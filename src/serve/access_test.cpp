@@ -6,22 +6,26 @@ namespace qh::serve {
 namespace {
 
 TEST(Access, LoopbackNamesAndAddressesAreHosts) {
-  const AccessRules rules{.allowed_origins = {}, .allowed_hosts = {"node.example"}, .require_token = false, .tokens = {}};
-  for (const char* host : {"localhost", "localhost:9944", "LOCALHOST:1", "localhost.", "alice.localhost", "127.0.0.1", "127.9.8.7:9944",
-                           "[::1]", "[::1]:9944", "node.example", "Node.Example:80"}) {
+  const AccessRules rules{
+      .allowed_origins = {}, .allowed_hosts = {"node.example"}, .require_token = false, .tokens = {}};
+  for (const char* host : {"localhost", "localhost:9944", "LOCALHOST:1", "localhost.", "alice.localhost", "127.0.0.1",
+                           "127.9.8.7:9944", "[::1]", "[::1]:9944", "node.example", "Node.Example:80"}) {
     EXPECT_TRUE(host_allowed(rules, host)) << host;
   }
-  for (const char* host : {"", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "evil-localhost", "128.0.0.1", "0.0.0.0",
-                           "127.0.0", "127.0.0.256", "[::2]", "[::1", "[::1]x", "localhost:99x", "10.0.0.1:9944", "xnode.example"}) {
+  for (const char* host : {"", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "evil-localhost",
+                           "128.0.0.1", "0.0.0.0", "127.0.0", "127.0.0.256", "[::2]", "[::1", "[::1]x", "localhost:99x",
+                           "10.0.0.1:9944", "xnode.example"}) {
     EXPECT_FALSE(host_allowed(rules, host)) << host;
   }
 }
 
 TEST(Access, OriginsAreWholeOrNothing) {
-  const AccessRules rules{.allowed_origins = {"https://wallet.example"}, .allowed_hosts = {}, .require_token = false, .tokens = {}};
+  const AccessRules rules{
+      .allowed_origins = {"https://wallet.example"}, .allowed_hosts = {}, .require_token = false, .tokens = {}};
   EXPECT_TRUE(origin_allowed(rules, "https://wallet.example"));
   EXPECT_TRUE(origin_allowed(rules, "HTTPS://Wallet.example"));
-  for (const char* origin : {"null", "http://wallet.example", "https://wallet.example:444", "https://wallet.example.evil.example", "", "*"}) {
+  for (const char* origin : {"null", "http://wallet.example", "https://wallet.example:444",
+                             "https://wallet.example.evil.example", "", "*"}) {
     EXPECT_FALSE(origin_allowed(rules, origin)) << origin;
   }
 }

@@ -5,21 +5,36 @@ namespace {
 
 std::string_view reason(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 204: return "No Content";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 413: return "Content Too Large";
-    case 417: return "Expectation Failed";
-    case 431: return "Request Header Fields Too Large";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    case 505: return "HTTP Version Not Supported";
-    default: return "Error";
+    case 200:
+      return "OK";
+    case 204:
+      return "No Content";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Content Too Large";
+    case 417:
+      return "Expectation Failed";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "Error";
   }
 }
 
@@ -56,9 +71,10 @@ void write_reply(int status, std::string_view body, const ReplyOptions& options,
 
 void write_preflight(bool private_network, const ReplyOptions& options, std::string& out) {
   write_head(204, options, out);
-  out += "Access-Control-Allow-Methods: POST\r\n"
-         "Access-Control-Allow-Headers: authorization, content-type\r\n"
-         "Access-Control-Max-Age: 600\r\n";
+  out +=
+      "Access-Control-Allow-Methods: POST\r\n"
+      "Access-Control-Allow-Headers: authorization, content-type\r\n"
+      "Access-Control-Max-Age: 600\r\n";
   if (private_network) out += "Access-Control-Allow-Private-Network: true\r\n";
   out += "\r\n";
 }

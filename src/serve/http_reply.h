@@ -9,10 +9,10 @@ namespace qh::serve {
 
 struct ReplyOptions {
   bool keep_alive = true;
-  bool http_1_0 = false;           ///< the request was, so keeping it open has to be said
-  bool head_only = false;          ///< the request was HEAD
-  std::string_view origin = {};    ///< allowed; empty: none was given
-  std::string_view extra = {};     ///< whole header lines
+  bool http_1_0 = false;         ///< the request was, so keeping it open has to be said
+  bool head_only = false;        ///< the request was HEAD
+  std::string_view origin = {};  ///< allowed; empty: none was given
+  std::string_view extra = {};   ///< whole header lines
   std::string_view type = "application/json";
 };
 

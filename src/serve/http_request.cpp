@@ -13,7 +13,8 @@ constexpr std::size_t kFirstBytes = 4096;
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 bool same_name(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
 /// RFC 9110 section 5.6.2.
@@ -99,7 +100,9 @@ std::span<char> RequestReader::room() {
 void RequestReader::grow() {
   std::vector<char> larger(buffer_.size() * 2);
   std::memcpy(larger.data(), buffer_.data(), end_);
-  const auto move = [&](std::string_view& view) { view = {larger.data() + (view.data() - buffer_.data()), view.size()}; };
+  const auto move = [&](std::string_view& view) {
+    view = {larger.data() + (view.data() - buffer_.data()), view.size()};
+  };
   if (in_body()) {
     move(head_.method);
     move(head_.target);
@@ -136,16 +139,20 @@ RequestReader::Progress RequestReader::refuse(int status, std::string why) {
 
 RequestReader::Progress RequestReader::advance() {
   switch (state_) {
-    case State::kHead: return read_head();
+    case State::kHead:
+      return read_head();
     case State::kBody:
       if (end_ - at_ < pending_) return Progress::kNeedsMore;
       at_ += pending_;
       body_bytes_ = pending_;
       state_ = State::kDone;
       return Progress::kRequest;
-    case State::kDone: return Progress::kRequest;
-    case State::kRefused: return Progress::kRefused;
-    default: return read_chunks();
+    case State::kDone:
+      return Progress::kRequest;
+    case State::kRefused:
+      return Progress::kRefused;
+    default:
+      return read_chunks();
   }
 }
 
@@ -158,13 +165,15 @@ RequestReader::Progress RequestReader::read_head() {
   const auto found = text.find("\r\n\r\n", from > 3 ? from - 3 : 0);
   if (found == text.npos) {
     searched_ = end_;
-    if (text.size() >= limits_.header_bytes) return refuse(431, "the header is over " + std::to_string(limits_.header_bytes) + " bytes");
+    if (text.size() >= limits_.header_bytes)
+      return refuse(431, "the header is over " + std::to_string(limits_.header_bytes) + " bytes");
     // A line that ends in LF alone would keep a lenient client waiting until its time is out.
     const auto lf = text.find('\n');
     if (lf != text.npos && (lf == 0 || text[lf - 1] != '\r')) return refuse(400, "a line that does not end in CR LF");
     return Progress::kNeedsMore;
   }
-  if (found + 4 > limits_.header_bytes) return refuse(431, "the header is over " + std::to_string(limits_.header_bytes) + " bytes");
+  if (found + 4 > limits_.header_bytes)
+    return refuse(431, "the header is over " + std::to_string(limits_.header_bytes) + " bytes");
   if (!parse_head(text.substr(0, found + 2))) return Progress::kRefused;
   at_ += found + 4;
   body_begin_ = at_;
@@ -191,11 +200,15 @@ bool RequestReader::parse_request_line(std::string_view line) {
   head_.method = line.substr(0, a);
   head_.target = line.substr(a + 1, b - a - 1);
   const auto version = line.substr(b + 1);
-  const bool printable = std::all_of(head_.target.begin(), head_.target.end(), [](char c) { return c > 0x20 && c < 0x7f; });
-  if (!is_token(head_.method) || head_.target.empty() || !printable) return refuse(400, "no request line of HTTP/1.1"), false;
+  const bool printable =
+      std::all_of(head_.target.begin(), head_.target.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+  if (!is_token(head_.method) || head_.target.empty() || !printable)
+    return refuse(400, "no request line of HTTP/1.1"), false;
   if (version != "HTTP/1.1" && version != "HTTP/1.0") {
     const bool other = version.starts_with("HTTP/");
-    return refuse(other ? 505 : 400, other ? "only HTTP/1.1 and HTTP/1.0 are spoken here" : "no request line of HTTP/1.1"), false;
+    return refuse(other ? 505 : 400,
+                  other ? "only HTTP/1.1 and HTTP/1.0 are spoken here" : "no request line of HTTP/1.1"),
+           false;
   }
   head_.http_1_1 = version == "HTTP/1.1";
   return true;
@@ -204,7 +217,8 @@ bool RequestReader::parse_request_line(std::string_view line) {
 bool RequestReader::parse_field(std::string_view line) {
   if (line.starts_with(' ') || line.starts_with('\t')) return refuse(400, "a folded header line"), false;
   const auto colon = line.find(':');
-  if (colon == line.npos || !is_token(line.substr(0, colon))) return refuse(400, "a header line without a clean name"), false;
+  if (colon == line.npos || !is_token(line.substr(0, colon)))
+    return refuse(400, "a header line without a clean name"), false;
   const auto value = trimmed(line.substr(colon + 1));
   if (!is_field_value(value)) return refuse(400, "a control character in a header"), false;
   if (head_.fields.size() == kHeaderFieldsMax) return refuse(431, "over 100 header fields"), false;
@@ -213,7 +227,8 @@ bool RequestReader::parse_field(std::string_view line) {
 }
 
 bool RequestReader::judge_fields() {
-  if (head_.count("Host") > 1 || (head_.http_1_1 && head_.count("Host") == 0)) return refuse(400, "exactly one Host is needed"), false;
+  if (head_.count("Host") > 1 || (head_.http_1_1 && head_.count("Host") == 0))
+    return refuse(400, "exactly one Host is needed"), false;
   // Two of these could be understood differently by whoever stands before us and by us.
   for (const char* once : {"Authorization", "Origin", "Expect"}) {
     if (head_.count(once) > 1) return refuse(400, std::string(once) + " is given twice"), false;
@@ -242,7 +257,8 @@ bool RequestReader::judge_framing() {
   if (lengths > 1 || codings > 1) return refuse(400, "the length of the body is given twice"), false;
   if (codings == 1) {
     if (!head_.http_1_1) return refuse(400, "Transfer-Encoding in HTTP/1.0"), false;
-    if (!same_name(*head_.field("Transfer-Encoding"), "chunked")) return refuse(501, "the only coding spoken here is chunked"), false;
+    if (!same_name(*head_.field("Transfer-Encoding"), "chunked"))
+      return refuse(501, "the only coding spoken here is chunked"), false;
     head_.has_body = true;
     state_ = State::kChunkLine;
     return true;
@@ -252,7 +268,8 @@ bool RequestReader::judge_framing() {
   if (lengths == 1) {
     const auto length = digits(*head_.field("Content-Length"), 10);
     if (!length) return refuse(400, "Content-Length is no number"), false;
-    if (*length > limits_.body_bytes) return refuse(413, "the body is over " + std::to_string(limits_.body_bytes) + " bytes"), false;
+    if (*length > limits_.body_bytes)
+      return refuse(413, "the body is over " + std::to_string(limits_.body_bytes) + " bytes"), false;
     pending_ = *length;
     head_.has_body = pending_ != 0;
   }
@@ -279,7 +296,8 @@ RequestReader::Progress RequestReader::read_chunks() {
     }
     const auto text = unread();
     const auto end = text.find("\r\n");
-    if (std::min(end, text.size()) > kChunkLineBytesMax) return refuse(400, "a chunk line over 256 bytes");
+    const auto longest = end == text.npos ? text.size() - text.ends_with('\r') : end;
+    if (longest > kChunkLineBytesMax) return refuse(400, "a chunk line over 256 bytes");
     if (end == text.npos) return needs_more_chunk();
     const auto line = text.substr(0, end);
     if (!is_field_value(line)) return refuse(400, "a control character in a chunk line");
@@ -312,7 +330,8 @@ RequestReader::Progress RequestReader::read_chunk_line(std::string_view line) {
   const auto size_text = line.substr(0, line.find(';'));
   const auto size = digits(size_text, 16);
   if (!size) return refuse(400, "a chunk without a size");
-  if (*size > limits_.body_bytes - body_bytes_) return refuse(413, "the body is over " + std::to_string(limits_.body_bytes) + " bytes");
+  if (*size > limits_.body_bytes - body_bytes_)
+    return refuse(413, "the body is over " + std::to_string(limits_.body_bytes) + " bytes");
   pending_ = *size;
   state_ = pending_ == 0 ? State::kTrailer : State::kChunkData;
   return Progress::kNeedsMore;

@@ -96,13 +96,13 @@ class RequestReader {
 
   HttpLimits limits_;
   std::vector<char> buffer_;
-  std::size_t begin_ = 0;      ///< of the request at hand
-  std::size_t at_ = 0;         ///< read up to here
-  std::size_t end_ = 0;        ///< of what was filled in
-  std::size_t searched_ = 0;   ///< no end of the head before here
-  std::size_t body_begin_ = 0; ///< chunks are moved together from here on
+  std::size_t begin_ = 0;       ///< of the request at hand
+  std::size_t at_ = 0;          ///< read up to here
+  std::size_t end_ = 0;         ///< of what was filled in
+  std::size_t searched_ = 0;    ///< no end of the head before here
+  std::size_t body_begin_ = 0;  ///< chunks are moved together from here on
   std::size_t body_bytes_ = 0;
-  std::size_t pending_ = 0;    ///< bytes of the body, or of the chunk, that are to come
+  std::size_t pending_ = 0;  ///< bytes of the body, or of the chunk, that are to come
   std::size_t trailer_bytes_ = 0;
   State state_ = State::kHead;
   RequestHead head_;

@@ -14,7 +14,8 @@ using Progress = RequestReader::Progress;
 
 /// Feeds `text` in pieces and answers how the first request ends.
 struct Reading {
-  explicit Reading(std::string_view text, std::size_t piece = SIZE_MAX, HttpLimits limits = {}) : reader(limits), left(text) {
+  explicit Reading(std::string_view text, std::size_t piece = SIZE_MAX, HttpLimits limits = {})
+      : reader(limits), left(text) {
     while (progress == Progress::kNeedsMore || progress == Progress::kHead) {
       progress = reader.advance();
       if (progress != Progress::kNeedsMore) continue;
@@ -45,7 +46,8 @@ TEST(HttpRequest, ReadsALengthAndChunks) {
   EXPECT_EQ(plain.reader.head().field("hOST"), "localhost");
   EXPECT_TRUE(plain.reader.head().keep_alive);
 
-  const Reading chunked(kStart + "Transfer-Encoding: Chunked\r\n\r\n3;x=y\r\nabc\r\n0A\r\n0123456789\r\n0\r\nX-Trailer: 1\r\n\r\n");
+  const Reading chunked(
+      kStart + "Transfer-Encoding: Chunked\r\n\r\n3;x=y\r\nabc\r\n0A\r\n0123456789\r\n0\r\nX-Trailer: 1\r\n\r\n");
   ASSERT_EQ(chunked.progress, Progress::kRequest);
   EXPECT_EQ(chunked.reader.body(), "abc0123456789");
 
@@ -59,7 +61,8 @@ TEST(HttpRequest, OneAfterTheOther) {
   const auto one = kStart + "Content-Length: 1\r\n\r\n";
   Reading reading(one + "1" + one + "2\r\n" + one + "3");
   for (const char* body : {"1", "2", "3"}) {
-    while (reading.progress == Progress::kHead || reading.progress == Progress::kNeedsMore) reading.progress = reading.reader.advance();
+    while (reading.progress == Progress::kHead || reading.progress == Progress::kNeedsMore)
+      reading.progress = reading.reader.advance();
     ASSERT_EQ(reading.progress, Progress::kRequest);
     EXPECT_EQ(reading.reader.body(), body);
     reading.reader.next();
@@ -114,17 +117,34 @@ const Attack kAttacks[] = {
     {"an expectation", kStart + "Expect: money\r\n\r\n", 417},
     {"a long header", kStart + "X: " + std::string(17'000, 'a') + "\r\n\r\n", 431},
     {"a header without an end", std::string(17'000, 'a'), 431},
-    {"many fields", kStart + [] { std::string many; for (int i = 0; i < 120; ++i) many += "X: 1\r\n"; return many; }() + "\r\n", 431},
+    {"many fields",
+     kStart +
+         [] {
+           std::string many;
+           for (int i = 0; i < 120; ++i) many += "X: 1\r\n";
+           return many;
+         }() +
+         "\r\n",
+     431},
     {"a chunk without a size", kStart + "Transfer-Encoding: chunked\r\n\r\n\r\nabc\r\n0\r\n\r\n", 400},
     {"a chunk of negative size", kStart + "Transfer-Encoding: chunked\r\n\r\n-1\r\na\r\n0\r\n\r\n", 400},
     {"a chunk size with a prefix", kStart + "Transfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n", 400},
     {"a chunk size with a space", kStart + "Transfer-Encoding: chunked\r\n\r\n3 \r\nabc\r\n0\r\n\r\n", 400},
     {"a chunk that is longer than it said", kStart + "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", 400},
     {"a chunk line that ends in LF", kStart + "Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", 400},
-    {"a long chunk extension", kStart + "Transfer-Encoding: chunked\r\n\r\n3;" + std::string(300, 'x') + "\r\nabc\r\n0\r\n\r\n", 400},
-    {"a chunk size that wraps round", kStart + "Transfer-Encoding: chunked\r\n\r\n10000000000000003\r\nabc\r\n0\r\n\r\n", 413},
+    {"a long chunk extension",
+     kStart + "Transfer-Encoding: chunked\r\n\r\n3;" + std::string(300, 'x') + "\r\nabc\r\n0\r\n\r\n", 400},
+    {"a chunk size that wraps round",
+     kStart + "Transfer-Encoding: chunked\r\n\r\n10000000000000003\r\nabc\r\n0\r\n\r\n", 413},
     {"chunks over the limit", kStart + "Transfer-Encoding: chunked\r\n\r\n800001\r\n", 413},
-    {"trailers without an end", kStart + "Transfer-Encoding: chunked\r\n\r\n0\r\n" + [] { std::string many; for (int i = 0; i < 4000; ++i) many += "X: 1\r\n"; return many; }(), 431},
+    {"trailers without an end",
+     kStart + "Transfer-Encoding: chunked\r\n\r\n0\r\n" +
+         [] {
+           std::string many;
+           for (int i = 0; i < 4000; ++i) many += "X: 1\r\n";
+           return many;
+         }(),
+     431},
 };
 
 TEST(HttpRequest, RefusesWhatCouldBeReadInTwoWays) {

@@ -63,9 +63,12 @@ void HttpSession::enter(Phase phase) {
 void HttpSession::judge_time(Clock::time_point now) {
   if (now < deadline_) return;
   switch (phase_) {
-    case Phase::kHeader: return refuse_line(408, "the header did not come in time");
-    case Phase::kBody: return refuse_line(408, "the body did not come in time");
-    default: return close();
+    case Phase::kHeader:
+      return refuse_line(408, "the header did not come in time");
+    case Phase::kBody:
+      return refuse_line(408, "the body did not come in time");
+    default:
+      return close();
   }
 }
 
@@ -90,7 +93,8 @@ void HttpSession::watch() {
 void HttpSession::on_readable() {
   switch (phase_) {
     case Phase::kHandling:
-    case Phase::kWriting: return watch_for_the_end();
+    case Phase::kWriting:
+      return watch_for_the_end();
     case Phase::kLinger: {
       char scrap[4096];
       error_code error;
@@ -143,9 +147,14 @@ void HttpSession::go() {
       case RequestReader::Progress::kNeedsMore:
         if (reader_.in_request()) enter(reader_.in_body() ? Phase::kBody : Phase::kHeader);
         return watch();
-      case RequestReader::Progress::kHead: judge_head(); break;
-      case RequestReader::Progress::kRequest: handle(); break;
-      case RequestReader::Progress::kRefused: return refuse_line(reader_.refusal().status, reader_.refusal().why);
+      case RequestReader::Progress::kHead:
+        judge_head();
+        break;
+      case RequestReader::Progress::kRequest:
+        handle();
+        break;
+      case RequestReader::Progress::kRefused:
+        return refuse_line(reader_.refusal().status, reader_.refusal().why);
     }
   }
 }
@@ -209,8 +218,10 @@ bool HttpSession::judge_caller(const RequestHead& head) {
     return true;
   }
   const bool given = head.field("Authorization").has_value();
-  const auto why = given ? "this token is not in the node's token file" : "a token is needed: Authorization: Bearer TOKEN";
-  refuse(401, rpc::error_reply(rpc::Code::kUnauthorized, why) + "\n", "application/json", "WWW-Authenticate: Bearer\r\n");
+  const auto why =
+      given ? "this token is not in the node's token file" : "a token is needed: Authorization: Bearer TOKEN";
+  refuse(401, rpc::error_reply(rpc::Code::kUnauthorized, why) + "\n", "application/json",
+         "WWW-Authenticate: Bearer\r\n");
   return false;
 }
 
@@ -232,7 +243,8 @@ void HttpSession::on_reply(std::string json) {
   count_buffer();
   keep_alive_ = keep_alive_ && !host_->stopping;
   if (!json.empty()) json += '\n';  // for terminals; JSON does not mind
-  write_reply(json.empty() ? 204 : 200, json, {.keep_alive = keep_alive_, .http_1_0 = http_1_0_, .origin = origin_}, out_);
+  write_reply(json.empty() ? 204 : 200, json, {.keep_alive = keep_alive_, .http_1_0 = http_1_0_, .origin = origin_},
+              out_);
   flush();
   // From inside handle() go() is below us on the stack and goes on.
   if (!inside_handle_ && phase_ == Phase::kIdle) go();
@@ -244,7 +256,12 @@ void HttpSession::refuse(int status, std::string_view body, std::string_view typ
   keep_alive_ = keep_alive_ && clean;
   interim_ = false;
   write_reply(status, body,
-              {.keep_alive = keep_alive_, .http_1_0 = http_1_0_, .head_only = head_only_, .origin = origin_, .extra = extra, .type = type},
+              {.keep_alive = keep_alive_,
+               .http_1_0 = http_1_0_,
+               .head_only = head_only_,
+               .origin = origin_,
+               .extra = extra,
+               .type = type},
               out_);
   if (clean) skip_bodiless_request();
   flush();
@@ -266,7 +283,8 @@ void HttpSession::refuse_line(int status, const std::string& why, std::string_vi
 void HttpSession::refuse_crowd() {
   error_code ignored;
   socket_.non_blocking(true, ignored);
-  write_reply(503, "too many connections\n", {.keep_alive = false, .extra = "Retry-After: 1\r\n", .type = "text/plain; charset=utf-8"}, out_);
+  write_reply(503, "too many connections\n",
+              {.keep_alive = false, .extra = "Retry-After: 1\r\n", .type = "text/plain; charset=utf-8"}, out_);
   (void)socket_.write_some(asio::buffer(out_), ignored);
   char scrap[4096];
   (void)socket_.read_some(asio::buffer(scrap), ignored);  // unread bytes would turn our close into a reset

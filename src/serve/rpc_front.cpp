@@ -36,7 +36,11 @@ bool is_loopback(const asio::ip::address& address) {
 class RpcFront final : public node::Front {
  public:
   RpcFront(asio::io_context& loop, node::FrontSettings settings, const RpcFrontOptions& options)
-      : loop_(loop), settings_(std::move(settings)), host_{.options = options, .settings = settings_}, sweep_(loop), finish_(loop) {}
+      : loop_(loop),
+        settings_(std::move(settings)),
+        host_{.options = options, .settings = settings_},
+        sweep_(loop),
+        finish_(loop) {}
 
   ~RpcFront() override {
     for (const auto& session : host_.sessions) session->forget_host();
@@ -162,7 +166,9 @@ class RpcFront final : public node::Front {
   }
 
   /// A copy: sessions leave the list while they are gone through.
-  std::vector<std::shared_ptr<HttpSession>> all_sessions() const { return {host_.sessions.begin(), host_.sessions.end()}; }
+  std::vector<std::shared_ptr<HttpSession>> all_sessions() const {
+    return {host_.sessions.begin(), host_.sessions.end()};
+  }
 
   void end_if_empty() {
     if (!host_.sessions.empty() || !finished_) return;

@@ -59,7 +59,8 @@ class Events {
   std::optional<int> wait(std::chrono::steady_clock::time_point deadline) const {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
     std::array<pollfd, 2> fds{pollfd{signals_, POLLIN, 0}, pollfd{news_, POLLIN, 0}};
-    if (::poll(fds.data(), fds.size(), static_cast<int>(std::clamp<std::int64_t>(left, 0, 3'600'000))) <= 0) return std::nullopt;
+    if (::poll(fds.data(), fds.size(), static_cast<int>(std::clamp<std::int64_t>(left, 0, 3'600'000))) <= 0)
+      return std::nullopt;
     if ((fds[1].revents & POLLIN) != 0) {
       std::uint64_t count = 0;
       (void)!::read(news_, &count, sizeof count);
@@ -101,9 +102,9 @@ class Run {
       return kExitUsage;
     }
     raise_descriptor_limit();
-    node_.emplace(config_.validators,
-                  [this](auto& loop, const auto& settings) { return make_rpc_front(loop, settings, front_); },
-                  [this] { events_.tell(); });
+    node_.emplace(
+        config_.validators, [this](auto& loop, const auto& settings) { return make_rpc_front(loop, settings, front_); },
+        [this] { events_.tell(); });
     const auto unbound = node_->bind();
     for (const auto& error : unbound) complain(error);
     if (!unbound.empty()) return kExitFailed;
@@ -120,7 +121,9 @@ class Run {
   }
 
  private:
-  static std::chrono::steady_clock::time_point never() { return std::chrono::steady_clock::now() + std::chrono::hours(1); }
+  static std::chrono::steady_clock::time_point never() {
+    return std::chrono::steady_clock::now() + std::chrono::hours(1);
+  }
 
   Result<void> front_options() {
     const auto& s = config_.settings;
@@ -180,10 +183,12 @@ class Run {
       node::log_debug(validator.name, "durable writes: " + reports[i].started->write_method);
       if (!terminal_) {
         node::log_info(validator.name, "ready on port " + std::to_string(validator.port) + ": " +
-                                           node::recovered_text(reports[i].started->recovery) + ", data in " + validator.directory.string());
+                                           node::recovered_text(reports[i].started->recovery) + ", data in " +
+                                           validator.directory.string());
       }
     }
-    if (config_.dev_by_default && !terminal_) node::log_info("", "no validator was asked for, so this is the dev network (--dev)");
+    if (config_.dev_by_default && !terminal_)
+      node::log_info("", "no validator was asked for, so this is the dev network (--dev)");
     if (terminal_) {
       const bool colour = std::getenv("NO_COLOR") == nullptr;
       std::fputs(node::start_screen(screen, colour ? node::Paint::kColour : node::Paint::kPlain).c_str(), stdout);
@@ -194,7 +199,9 @@ class Run {
 
   int stop(int signal) {
     node::notify_service("STOPPING=1");
-    node::log_info("", std::string("stopping: ") + (signal == SIGINT ? "SIGINT" : signal == SIGHUP ? "SIGHUP" : "SIGTERM"));
+    node::log_info("", std::string("stopping: ") + (signal == SIGINT   ? "SIGINT"
+                                                    : signal == SIGHUP ? "SIGHUP"
+                                                                       : "SIGTERM"));
     node_->request_stop();
     if (const auto late = wait_for_the_end()) {
       node::log_error("", "the stop took longer than its bound; what was acknowledged as durable is safe");
@@ -214,7 +221,8 @@ class Run {
   }
 
   static bool reports_timed_out(const std::vector<node::ValidatorReport>& reports) {
-    return std::any_of(reports.begin(), reports.end(), [](const auto& report) { return report.error && report.error->code == Errc::kTimeout; });
+    return std::any_of(reports.begin(), reports.end(),
+                       [](const auto& report) { return report.error && report.error->code == Errc::kTimeout; });
   }
 
   /// The exit code when it was not reached in time. A second signal ends the process here.

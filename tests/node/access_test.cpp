@@ -20,17 +20,21 @@ int status_of(std::uint16_t port, std::string_view request) {
 }
 
 std::string with_host(std::string_view host) {
-  return "POST / HTTP/1.1\r\nHost: " + std::string(host) + "\r\nContent-Length: " + std::to_string(kName.size()) + "\r\n\r\n" + kName;
+  return "POST / HTTP/1.1\r\nHost: " + std::string(host) + "\r\nContent-Length: " + std::to_string(kName.size()) +
+         "\r\n\r\n" + kName;
 }
 
 TEST(Access, ForeignOriginsAndHostsAreRefused) {
   DevNode node({"--allow-origin", "https://wallet.example", "--allow-host", "node.example"});
   const auto port = node.port();
-  for (const char* host : {"localhost", "127.0.0.1:9944", "[::1]", "node.example:1"}) EXPECT_EQ(status_of(port, with_host(host)), 200) << host;
+  for (const char* host : {"localhost", "127.0.0.1:9944", "[::1]", "node.example:1"})
+    EXPECT_EQ(status_of(port, with_host(host)), 200) << host;
   for (const char* host : {"evil.example", "10.0.0.1", ""}) EXPECT_EQ(status_of(port, with_host(host)), 403) << host;
   for (const char* origin : {"null", "https://evil.example", "http://localhost:9944"}) {
     EXPECT_EQ(status_of(port, post(kName, "Origin: " + std::string(origin) + "\r\n")), 403) << origin;
-    EXPECT_EQ(status_of(port, post(kName, "Content-Type: application/json\r\nOrigin: " + std::string(origin) + "\r\n")), 403) << origin;
+    EXPECT_EQ(status_of(port, post(kName, "Content-Type: application/json\r\nOrigin: " + std::string(origin) + "\r\n")),
+              403)
+        << origin;
   }
   HttpClient client(port);
   ASSERT_TRUE(client.send(post(kName, "Origin: https://wallet.example\r\n")));
@@ -75,7 +79,10 @@ TEST(Access, TokensNameTheirOwnerAndBoundHisRoles) {
 
   const std::string token = "Authorization: Bearer sesame\r\n";
   HttpClient wallet(node.port());
-  EXPECT_EQ(wallet.call(rpc("qssh_submitMessage", R"({"Gossip":{"topic":"t","data":"0x"}})"), token).at("result").at("message_id"), 1);
+  EXPECT_EQ(wallet.call(rpc("qssh_submitMessage", R"({"Gossip":{"topic":"t","data":"0x"}})"), token)
+                .at("result")
+                .at("message_id"),
+            1);
   EXPECT_EQ(wallet.call(rpc("qssh_peek"), token).at("result").at(0).at("submitted_by"), "wallet");
   const auto forbidden = wallet.call(rpc("qssh_popMessage"), token).at("error");
   EXPECT_EQ(forbidden.at("code"), -32010);

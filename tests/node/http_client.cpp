@@ -8,8 +8,8 @@
 #include <array>
 #include <utility>
 
-#include <boost/json/parse.hpp>
 #include <gtest/gtest.h>
+#include <boost/json/parse.hpp>
 
 #include "node_process.h"
 
@@ -30,8 +30,10 @@ HttpClient::HttpClient(std::uint16_t port, const char* address) {
   v4.sin_port = htons(port);
   v6.sin6_family = AF_INET6;
   v6.sin6_port = htons(port);
-  if (is_v6) ::inet_pton(AF_INET6, address, &v6.sin6_addr);
-  else ::inet_pton(AF_INET, address, &v4.sin_addr);
+  if (is_v6)
+    ::inet_pton(AF_INET6, address, &v6.sin6_addr);
+  else
+    ::inet_pton(AF_INET, address, &v4.sin_addr);
   fd_ = ::socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const auto* to = is_v6 ? reinterpret_cast<const sockaddr*>(&v6) : reinterpret_cast<const sockaddr*>(&v4);
   if (::connect(fd_, to, is_v6 ? sizeof v6 : sizeof v4) != 0) {
@@ -106,12 +108,13 @@ boost::json::value HttpClient::call(std::string_view body, std::string_view head
 }
 
 std::string post(std::string_view body, std::string_view headers) {
-  return "POST / HTTP/1.1\r\nHost: localhost\r\n" + std::string(headers) + "Content-Length: " + std::to_string(body.size()) +
-         "\r\n\r\n" + std::string(body);
+  return "POST / HTTP/1.1\r\nHost: localhost\r\n" + std::string(headers) +
+         "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
 }
 
 std::string rpc(std::string_view method, std::string_view params) {
-  return R"({"jsonrpc":"2.0","method":")" + std::string(method) + R"(","params":)" + std::string(params) + R"(,"id":1})";
+  return R"({"jsonrpc":"2.0","method":")" + std::string(method) + R"(","params":)" + std::string(params) +
+         R"(,"id":1})";
 }
 
 }  // namespace qh::test

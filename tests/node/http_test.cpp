@@ -59,7 +59,8 @@ TEST_F(Http, AnswersAClientThatHasShutItsHalf) {
 
 TEST_F(Http, TakesChunksAndSaysContinue) {
   HttpClient client(port());
-  const std::string head = "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
+  const std::string head =
+      "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
   ASSERT_TRUE(client.send(head));
   EXPECT_EQ(client.reply()->status, 100);
   ASSERT_TRUE(client.send("5\r\n" + kName.substr(0, 5) + "\r\n"));
@@ -141,7 +142,8 @@ TEST_F(Http, AmbiguousFramingEndsTheConnection) {
 
 TEST_F(Http, BodiesOverTheLimitAreRefusedBeforeTheyCome) {
   HttpClient client(port());
-  ASSERT_TRUE(client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8388609\r\nExpect: 100-continue\r\n\r\n"));
+  ASSERT_TRUE(
+      client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8388609\r\nExpect: 100-continue\r\n\r\n"));
   const auto reply = client.reply();
   ASSERT_TRUE(reply);
   EXPECT_EQ(reply->status, 413);
@@ -159,7 +161,8 @@ TEST_F(Http, AMessageOfAMebibyteAsAnArrayOfNumbersIsTaken) {
   const auto popped = client.call(rpc("qssh_popMessage")).at("result");
   EXPECT_EQ(popped.at("message").at("Gossip").at("data").as_string().size(), 2 + 2 * (numbers.size() + 1) / 4);
 
-  const auto over = client.call(rpc("qssh_submitMessage", R"({"Gossip":{"topic":"t","data":"0x)" + std::string(2'200'000, '0') + R"("}})"));
+  const auto over = client.call(
+      rpc("qssh_submitMessage", R"({"Gossip":{"topic":"t","data":"0x)" + std::string(2'200'000, '0') + R"("}})"));
   EXPECT_EQ(over.at("error").at("code"), -32005);
   EXPECT_EQ(over.at("error").at("data").at("limit"), 1'048'576);
 }

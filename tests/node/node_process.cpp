@@ -76,7 +76,8 @@ std::string program() {
   return std::string(directory != nullptr ? directory : ".") + "/quantumharmony-node";
 }
 
-std::vector<std::string> with_data(std::vector<std::string> arguments, const std::filesystem::path& data, unsigned offset) {
+std::vector<std::string> with_data(std::vector<std::string> arguments, const std::filesystem::path& data,
+                                   unsigned offset) {
   arguments.insert(arguments.end(), {"--data-dir", data.string(), "--port-offset", std::to_string(offset)});
   return arguments;
 }
@@ -193,7 +194,8 @@ int NodeProcess::stop() {
 }
 
 DevNode::DevNode(std::vector<std::string> more, const std::filesystem::path& data)
-    : offset_(free_port_offset()), process_(with_data(std::move(more), data.empty() ? directory_.path() : data, offset_)) {
+    : offset_(free_port_offset()),
+      process_(with_data(std::move(more), data.empty() ? directory_.path() : data, offset_)) {
   // All listen before the first of these lines is written.
   EXPECT_TRUE(process_.says("ready on port")) << process_.err();
 }

@@ -2,8 +2,8 @@
 
 #include <csignal>
 
-#include <boost/json/serialize.hpp>
 #include <gtest/gtest.h>
+#include <boost/json/serialize.hpp>
 
 #include "http_client.h"
 #include "node_process.h"
@@ -43,7 +43,9 @@ TEST(Rpc, TheSeedsManualTestWordForWord) {
       "Gossip": {"topic":"test","data":[1,2,3]}
     },
     "id":1
-  })").at("message_id"), 1);
+  })")
+                .at("message_id"),
+            1);
   EXPECT_EQ(call(R"({"jsonrpc":"2.0","method":"qssh_getQueueDepth","params":[],"id":2})"), 1);
   const auto popped = call(R"({"jsonrpc":"2.0","method":"qssh_popMessage","params":[],"id":3})");
   EXPECT_EQ(popped.at("message").at("Gossip").at("topic"), "test");

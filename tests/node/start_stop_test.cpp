@@ -17,7 +17,8 @@ namespace {
 
 /// Runs to its end.
 struct Ended {
-  explicit Ended(std::vector<std::string> arguments, const NodeProcess::Options& options = {}) : process(std::move(arguments), options), code(process.wait()) {}
+  explicit Ended(std::vector<std::string> arguments, const NodeProcess::Options& options = {})
+      : process(std::move(arguments), options), code(process.wait()) {}
   NodeProcess process;
   int code;
 };
@@ -30,7 +31,8 @@ TEST(Start, VersionAndHelp) {
   EXPECT_TRUE(version.process.out().starts_with("quantumharmony-node ")) << version.process.out();
   const Ended help({"--help"});
   EXPECT_EQ(help.code, 0);
-  for (const char* flag : {"--dev", "--validators", "--validator", "--name", "--qssh-queue-port", "--port-offset", "--data-dir"}) {
+  for (const char* flag :
+       {"--dev", "--validators", "--validator", "--name", "--qssh-queue-port", "--port-offset", "--data-dir"}) {
     EXPECT_TRUE(contains(help.process.out(), flag)) << flag;
   }
 }
@@ -48,7 +50,8 @@ TEST(Start, ConfigIsCheckedAndShownWithItsOrigins) {
   TempDir directory;
   const auto file = directory.path() / "node.toml";
   std::ofstream(file) << "data-dir = \"/srv/qh\"\n[queue]\nmax-depth = 10\n";
-  const NodeProcess::Options options{.environment = {{"QUANTUMHARMONY_PORT_OFFSET", "5"}, {"QUANTUMHARMONY_CONFIG", file.string()}}};
+  const NodeProcess::Options options{
+      .environment = {{"QUANTUMHARMONY_PORT_OFFSET", "5"}, {"QUANTUMHARMONY_CONFIG", file.string()}}};
   const Ended check({"config", "check"}, options);
   EXPECT_EQ(check.code, 0);
   EXPECT_EQ(check.process.out(), "ok: alice 9949 bob 9950 charlie 9951, data in /srv/qh\n");
@@ -60,13 +63,15 @@ TEST(Start, ConfigIsCheckedAndShownWithItsOrigins) {
   std::ofstream(file) << "data_dir = \"/srv/qh\"\n";
   const Ended wrong({"config", "check"}, options);
   EXPECT_EQ(wrong.code, 2);
-  EXPECT_TRUE(contains(wrong.process.err(), ":1: unknown key data_dir (did you mean data-dir?)")) << wrong.process.err();
+  EXPECT_TRUE(contains(wrong.process.err(), ":1: unknown key data_dir (did you mean data-dir?)"))
+      << wrong.process.err();
 }
 
 TEST(Start, APortInUseIsToldWithItsHolderAndTheRemedy) {
   DevNode node;
   TempDir elsewhere;
-  const Ended second({"--dev", "--data-dir", elsewhere.path().string(), "--port-offset", std::to_string(node.port() - 9944)});
+  const Ended second(
+      {"--dev", "--data-dir", elsewhere.path().string(), "--port-offset", std::to_string(node.port() - 9944)});
   EXPECT_EQ(second.code, 1);
   const auto& err = second.process.err();
   EXPECT_TRUE(contains(err, "alice: cannot listen on 127.0.0.1:" + std::to_string(node.port()))) << err;
@@ -79,9 +84,11 @@ TEST(Start, APortInUseIsToldWithItsHolderAndTheRemedy) {
 TEST(Start, ASecondProcessOnTheSameDataIsRefusedWithThePid) {
   TempDir data;
   DevNode node({}, data.path());
-  const Ended second({"--dev", "--data-dir", data.path().string(), "--port-offset", std::to_string(free_port_offset())});
+  const Ended second(
+      {"--dev", "--data-dir", data.path().string(), "--port-offset", std::to_string(free_port_offset())});
   EXPECT_EQ(second.code, 1);
-  EXPECT_TRUE(contains(second.process.err(), "is in use by pid " + std::to_string(node.process().pid()))) << second.process.err();
+  EXPECT_TRUE(contains(second.process.err(), "is in use by pid " + std::to_string(node.process().pid())))
+      << second.process.err();
   EXPECT_TRUE(contains(second.process.err(), "--data-dir")) << second.process.err();
   EXPECT_EQ(node.process().stop(), 0);
 }
@@ -95,7 +102,8 @@ TEST(Start, DataThatCannotBeMadeIsNamed) {
 TEST(Start, OneValidatorByNameAndPort) {
   TempDir data;
   const auto port = static_cast<std::uint16_t>(9944 + free_port_offset(1));
-  NodeProcess node({"--validator", "--name", "zoe", "--qssh-queue-port", std::to_string(port), "--data-dir", data.path().string(), "--log-format", "json"});
+  NodeProcess node({"--validator", "--name", "zoe", "--qssh-queue-port", std::to_string(port), "--data-dir",
+                    data.path().string(), "--log-format", "json"});
   ASSERT_TRUE(node.says("ready on port")) << node.err();
   EXPECT_TRUE(contains(node.err(), R"("level":"info","validator":"zoe","message":"ready on port )")) << node.err();
   EXPECT_EQ(HttpClient(port).call(rpc("qssh_getValidatorName")).at("result"), "zoe");
@@ -128,7 +136,8 @@ TEST(Stop, ASecondSignalEndsAtOnce) {
   DevNode node;
   HttpClient client(node.port());
   // An answer that nobody reads keeps the first stop busy for a while.
-  const auto submit = rpc("qssh_submitMessage", R"({"Gossip":{"topic":"t","data":"0x)" + std::string(2'000'000, '0') + R"("}})");
+  const auto submit =
+      rpc("qssh_submitMessage", R"({"Gossip":{"topic":"t","data":"0x)" + std::string(2'000'000, '0') + R"("}})");
   for (int i = 0; i < 8; ++i) (void)client.call(submit);
   ASSERT_TRUE(client.send(post(rpc("qssh_peek"))));
   HttpClient other(node.port());
@@ -146,7 +155,9 @@ TEST(Stop, SystemdIsTold) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   name.copy(address.sun_path + 1, name.size());
-  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size())), 0);
+  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address),
+                   static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size())),
+            0);
   const timeval patience{.tv_sec = kPatience.count(), .tv_usec = 0};
   ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   const auto heard = [&] {

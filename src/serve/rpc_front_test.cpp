@@ -1,0 +1,163 @@
+#include "serve/rpc_front.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <optional>
+#include <thread>
+
+#include <gtest/gtest.h>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+
+#include "rpc/test_bed.h"
+
+namespace qh::serve {
+namespace {
+
+constexpr int kPatienceMs = 20'000;
+
+/// A front with small bounds on a loop of its own; the queue answers what needs no disk.
+class Served {
+ public:
+  explicit Served(const HttpBounds& bounds) {
+    options_.listen = {"127.0.0.1"};
+    options_.bounds = bounds;
+    for (std::uint16_t port = 21'000 + static_cast<std::uint16_t>(::getpid() % 9'000);; ++port) {
+      front_ = make_rpc_front(loop_, {.validator = "alice", .port = port}, options_);
+      if (front_->bind()) {
+        port_ = port;
+        break;
+      }
+    }
+    EXPECT_TRUE(front_->listen(bed_.dispatcher()));
+    thread_ = std::thread([this] { loop_.run(); });
+  }
+  ~Served() {
+    boost::asio::post(loop_, [this] {
+      front_->begin_stop();
+      front_->finish([this] { loop_.stop(); });
+    });
+    thread_.join();
+    front_.reset();
+  }
+  std::uint16_t port() const { return port_; }
+
+ private:
+  rpc::TestBed bed_;
+  boost::asio::io_context loop_{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{loop_.get_executor()};
+  RpcFrontOptions options_;
+  std::unique_ptr<node::Front> front_;
+  std::uint16_t port_ = 0;
+  std::thread thread_;
+};
+
+class Peer {
+ public:
+  explicit Peer(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+  }
+  ~Peer() { ::close(fd_); }
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+
+  void send(std::string_view text) const {
+    EXPECT_EQ(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+  }
+  /// Everything until the other side ends; "(still open)" behind it when it does not.
+  std::string until_end() const {
+    std::string all;
+    for (;;) {
+      pollfd wait{fd_, POLLIN, 0};
+      if (::poll(&wait, 1, kPatienceMs) <= 0) return all + "(still open)";
+      std::array<char, 4096> bytes;
+      const auto got = ::recv(fd_, bytes.data(), bytes.size(), 0);
+      if (got <= 0) return all;
+      all.append(bytes.data(), static_cast<std::size_t>(got));
+    }
+  }
+  /// Until `text` has come.
+  bool reads(std::string_view text) const {
+    std::string all;
+    while (all.find(text) == all.npos) {
+      pollfd wait{fd_, POLLIN, 0};
+      if (::poll(&wait, 1, kPatienceMs) <= 0) return false;
+      std::array<char, 4096> bytes;
+      const auto got = ::recv(fd_, bytes.data(), bytes.size(), 0);
+      if (got <= 0) return false;
+      all.append(bytes.data(), static_cast<std::size_t>(got));
+    }
+    return true;
+  }
+
+ private:
+  int fd_;
+};
+
+const std::string kName = R"({"jsonrpc":"2.0","method":"qssh_getValidatorName","id":1})";
+const std::string kCall =
+    "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(kName.size()) + "\r\n\r\n" + kName;
+
+TEST(RpcFrontThreads, WhatTakesTooLongEnds) {
+  HttpBounds bounds;
+  bounds.header_within = bounds.body_within = bounds.idle_within = std::chrono::milliseconds(300);
+  const Served served(bounds);
+  const Peer idle(served.port()), after_a_call(served.port()), in_the_header(served.port()), in_the_body(served.port());
+  after_a_call.send(kCall);
+  in_the_header.send("POST / HT");
+  in_the_body.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc");
+  EXPECT_EQ(idle.until_end(), "");
+  EXPECT_TRUE(after_a_call.until_end().ends_with("\"result\":\"alice\",\"id\":1}\n"));
+  EXPECT_TRUE(in_the_header.until_end().starts_with("HTTP/1.1 408 "));
+  EXPECT_TRUE(in_the_body.until_end().starts_with("HTTP/1.1 408 "));
+}
+
+TEST(RpcFrontThreads, ConnectionsAreBounded) {
+  HttpBounds bounds;
+  bounds.connections = 2;
+  const Served served(bounds);
+  const Peer one(served.port()), two(served.port());
+  one.send(kCall);
+  two.send(kCall);
+  EXPECT_TRUE(one.reads("alice"));
+  EXPECT_TRUE(two.reads("alice"));
+  EXPECT_TRUE(Peer(served.port()).until_end().starts_with("HTTP/1.1 503 "));
+  one.send(kCall);
+  EXPECT_TRUE(one.reads("alice")) << "those that are in stay in";
+}
+
+TEST(RpcFrontThreads, RequestBytesOfAllTogetherAreBounded) {
+  HttpBounds bounds;
+  bounds.buffered_bytes = 64U << 10;
+  const Served served(bounds);
+  const Peer small(served.port());
+  small.send(kCall);
+  EXPECT_TRUE(small.reads("alice"));
+  const Peer large(served.port());
+  large.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" + std::string(200'000, 'x'));
+  EXPECT_TRUE(large.until_end().starts_with("HTTP/1.1 503 "));
+  small.send(kCall);
+  EXPECT_TRUE(small.reads("alice"));
+}
+
+TEST(RpcFrontThreads, AStopEndsIdleConnections) {
+  std::optional<Served> served;
+  served.emplace(HttpBounds{});
+  const Peer idle(served->port());
+  idle.send(kCall);
+  EXPECT_TRUE(idle.reads("alice"));
+  served.reset();
+  EXPECT_EQ(idle.until_end(), "");
+}
+
+}  // namespace
+}  // namespace qh::serve

@@ -187,6 +187,7 @@ Engine::~Engine() = default;
 
 void Engine::open(Done<RecoveryReport> done) { impl_->open(wal::RecoveryMode::kOpen, std::move(done)); }
 void Engine::open_salvage(Done<RecoveryReport> done) { impl_->open(wal::RecoveryMode::kSalvage, std::move(done)); }
+void Engine::open_read_only(Done<RecoveryReport> done) { impl_->open(wal::RecoveryMode::kReadOnly, std::move(done)); }
 void Engine::submit(Submission s, Done<Submitted> done) { impl_->submit(std::move(s), std::move(done)); }
 void Engine::submit_batch(std::vector<Submission> s, Done<std::vector<Submitted>> done) { impl_->submit_batch(std::move(s), std::move(done)); }
 void Engine::submit_held(Submission s, Done<Leased> done) { impl_->submit_held(std::move(s), std::move(done)); }

@@ -130,6 +130,9 @@ class Engine {
 
   /// As open(), but reads on behind damage: for `wal repair`. The report says what is lost.
   void open_salvage(Done<RecoveryReport> done);
+  /// Reads what the log says and changes nothing; then depth, find, each and dead_letters answer, all else
+  /// refuses. Safe beside a running queue, whose log may move away under it: kCorrupt or kNotFound then.
+  void open_read_only(Done<RecoveryReport> done);
 
   // -- In ------------------------------------------------------------------------------------------
   void submit(Submission submission, Done<Submitted> done);

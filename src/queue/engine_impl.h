@@ -125,6 +125,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void replay_end(Entry& entry);
   void drop_open_group();
   void settle_after_replay();
+  void settle_read_only();
+  void note_salvage(const wal::Recovered& recovered);
   Task<void> run_open(wal::RecoveryMode mode, Done<RecoveryReport> done);
   void start_log(wal::Recovered& recovered);
   Task<void> run_stop(Done<void> done);
@@ -227,6 +229,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   std::vector<Entry*> open_group_;
   std::uint32_t open_group_left_ = 0;
   std::uint64_t lost_groups_ = 0;
+  std::vector<std::uint64_t> damaged_segments_;  ///< salvage: kept aside, not recycled
 
   MonoTime opened_at_, last_append_, stop_deadline_ = MonoTime::never();
   std::optional<WallTime> last_message_at_;

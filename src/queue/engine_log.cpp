@@ -300,13 +300,14 @@ void Engine::Impl::advance_head() {
   head_moving_ = true;
   const wal::RetiredSegment dead{segments_.head()->index, segments_.head()->bytes};
   auto next = state_;
-  next.head_segment = dead.index + 1;
+  next.head_segment = segments_.second().index;
   when_durable(append_state(next), [this, dead](const Error* error) {
     head_moving_ = false;
     if (error != nullptr) return;
     segments_.drop_head();
     ++compactions_;
-    pool_->retire(dead);
+    if (std::erase(damaged_segments_, dead.index) > 0) pool_->keep_damaged(dead);
+    else pool_->retire(dead);
     check_compact_requests();
     compact();
   });

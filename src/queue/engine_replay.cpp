@@ -8,6 +8,9 @@
 namespace qh::queue {
 namespace {
 constexpr std::uint64_t kFirstRecordBytes = 4 * wal::kBlockBytes;
+// A lost record may have reserved as many ids; how many records are lost is not always known.
+constexpr std::uint64_t kIdsLostRecordMax = std::uint64_t{1} << 20;
+constexpr std::uint64_t kIdsLostMax = std::uint64_t{1} << 40;
 }
 
 void Engine::Impl::on_segment(const wal::SegmentOnDisk& segment) {
@@ -17,7 +20,14 @@ void Engine::Impl::on_segment(const wal::SegmentOnDisk& segment) {
 // The ceilings may go down: a stop gives back the ids that it did not use.
 void Engine::Impl::on_state(const wal::QueueState& state) { state_ = state; }
 
-void Engine::Impl::on_gap(std::uint64_t, std::uint64_t) { drop_open_group(); }
+// Ids of lost records must not be given again. The next state that can be read sets it right.
+void Engine::Impl::on_gap(std::uint64_t from_seq, std::uint64_t to_seq) {
+  drop_open_group();
+  const auto lost = to_seq >= from_seq ? to_seq - from_seq + 1 : kIdsLostMax;
+  const auto skip = std::min(kIdsLostMax, std::min(lost, kIdsLostMax / kIdsLostRecordMax) * kIdsLostRecordMax);
+  state_.next_message_id += skip;
+  state_.next_lease_id += skip;
+}
 
 // A batch submit whose last put never got to the disk has never been acknowledged: none of it counts.
 void Engine::Impl::drop_open_group() {
@@ -200,6 +210,29 @@ void Engine::Impl::settle_after_replay() {
   }
 }
 
+/// For a look that changes nothing: what a start would turn into dead letters is ready still.
+void Engine::Impl::settle_read_only() {
+  drop_open_group();
+  const auto now = clock_.wall();
+  std::vector<Entry*> entries;
+  store_.each([&](Entry& entry) {
+    if (entry.state != EntryState::kDead) entries.push_back(&entry);
+  });
+  for (Entry* entry : entries) {
+    if (entry->not_before_ms > now.ms()) store_.delay_until(*entry, WallTime::from_ms(entry->not_before_ms));
+    else store_.make_ready(*entry);
+  }
+  engine_state_ = EngineState::kStopped;
+}
+
+void Engine::Impl::note_salvage(const wal::Recovered& recovered) {
+  for (const auto& name : recovered.damaged_files) {
+    if (const auto index = wal::segment_index(name)) damaged_segments_.push_back(*index);
+  }
+  // The new segment's header says where the log starts until its state records say more.
+  state_.head_segment = recovered.segments.empty() ? recovered.start.segment.index + 1 : recovered.segments.front().index;
+}
+
 void Engine::Impl::start_log(wal::Recovered& recovered) {
   auto& start = recovered.start;
   const auto last = start.segment.index;
@@ -223,6 +256,14 @@ Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> d
   auto report = recovered->report;
   report.lost = recovered->lost;
   report.damaged_files = recovered->damaged_files;
+  if (mode == wal::RecoveryMode::kReadOnly) {
+    settle_read_only();
+    report.messages = store_.depth().total();
+    report.dead_letters = store_.dead_count();
+    done(std::move(report));
+    co_return;
+  }
+  if (mode == wal::RecoveryMode::kSalvage) note_salvage(*recovered);
   pool_.emplace(storage_, clock_, options_.segment_bytes_min,
                 wal::SegmentPool::Hooks{[this] { pool_changed(); }, [this](std::string_view line) { warn(line); }});
   writer_.emplace(storage_, clock_, rng_, *pool_,

@@ -103,7 +103,6 @@ class Recovery {
   Task<Result<void>> salvage_log();
   Task<Result<bool>> usable(std::uint64_t index);
   bool is_ours(const SegmentHeader& header) const;
-  void salvage_end();
   Task<Result<void>> make_ready_salvaged();
   Task<Result<void>> sort_salvaged_files();
   Task<Result<void>> read_by_block(FileId file, std::uint64_t bytes);

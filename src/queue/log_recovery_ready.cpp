@@ -70,7 +70,7 @@ Task<Result<void>> Recovery::make_ready() {
   out_.start.queue_name = header.queue_name;
   out_.start.life = last_life_;
   out_.start.offset = end_.offset;
-  out_.start.next_seq = salvages() ? std::max(next_seq_, durable_seq_) : next_seq_;
+  out_.start.next_seq = next_seq_;
   out_.start.next_ordinal = out_.segments.size() + 1;
   auto done = co_await set_torn_aside();
   if (!done) co_return done;
@@ -78,14 +78,22 @@ Task<Result<void>> Recovery::make_ready() {
   if (!file) co_return fail(std::move(file.error()));
   out_.start.segment = {last_index_, header.bytes, *file};
   done = co_await sort_other_files();
+  if (done) done = co_await make_identity_and_mark();
   if (!done) co_return done;
+  // Before the first answer, all that was read is durable.
+  done = co_await io::sync(storage_, *file);
+  if (done) done = co_await io::sync_directory(storage_);
+  co_return done;
+}
 
+Task<Result<void>> Recovery::make_identity_and_mark() {
+  Result<void> done;
   if (!identity_) {
     const auto making = std::string(kIdentityName) + ".new";
     auto identity = co_await make_file(making, kBlockBytes);
     if (!identity) co_return fail(std::move(identity.error()));
     AlignedBuffer block(kBlockBytes);
-    encode_identity({header.queue_id, header.queue_name}, block.span());
+    encode_identity({out_.start.queue_id, out_.start.queue_name}, block.span());
     done = co_await io::write(storage_, *identity, 0, block.view(), Storage::Durability::kDurable);
     storage_.close(*identity);
     if (done) done = co_await io::rename(storage_, making, std::string(kIdentityName));
@@ -95,10 +103,6 @@ Task<Result<void>> Recovery::make_ready() {
   if (!mark && mark.error().code == Errc::kNotFound) mark = co_await make_file(std::string(kMarkName), 2 * kBlockBytes);
   if (!mark) co_return fail(std::move(mark.error()));
   out_.start.mark_file = *mark;
-
-  // Before the first answer, all that was read is durable.
-  done = co_await io::sync(storage_, *file);
-  if (done) done = co_await io::sync_directory(storage_);
   co_return done;
 }
 

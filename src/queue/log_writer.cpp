@@ -36,6 +36,7 @@ void LogWriter::start(WriterStart start) {
   mark_file_ = start.mark_file;
   mark_turn_ = start.mark_turn;
   roll_first_ = start.roll_first;
+  nothing_open_ = start.nothing_open;
   segment_started_ = clock_.mono();
 }
 
@@ -227,15 +228,17 @@ Task<Result<void>> LogWriter::enter(PreparedSegment next) {
   encode_header(header, block.span());
   auto done = co_await io::write(storage_, next.file, 0, block.view(), Storage::Durability::kDurable);
   if (!done) co_return done;
-  seal_batch(block.span(), next, header.life);
-  done = co_await io::write(storage_, segment_.file, offset_, block.view(), Storage::Durability::kDurable);
-  if (!done) co_return done;
-  storage_.close(segment_.file);
+  if (!nothing_open_) {
+    seal_batch(block.span(), next, header.life);
+    done = co_await io::write(storage_, segment_.file, offset_, block.view(), Storage::Durability::kDurable);
+    if (!done) co_return done;
+    storage_.close(segment_.file);
+  }
   adapt_segment_size();
   segment_ = next;
   life_ = header.life;
   offset_ = kBlockBytes;
-  roll_first_ = false;
+  roll_first_ = nothing_open_ = false;
   co_return Result<void>();
 }
 

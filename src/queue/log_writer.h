@@ -43,6 +43,7 @@ struct WriterStart {
   FileId mark_file;
   std::uint64_t mark_turn = 0;
   bool roll_first = false;  ///< a torn tail stands at `offset`: seal there, and go on elsewhere
+  bool nothing_open = false;  ///< after a salvage: `segment` only has a number; go on elsewhere without a seal
 };
 
 class LogWriter {
@@ -162,6 +163,7 @@ class LogWriter {
   MonoTime segment_started_;
   std::uint64_t batches_written_ = 0;
   bool roll_first_ = false;
+  bool nothing_open_ = false;
   bool rolling_ = false;
   bool pumping_ = false;
   bool mark_in_flight_ = false;

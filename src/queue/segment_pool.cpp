@@ -39,6 +39,11 @@ void SegmentPool::retire(RetiredSegment segment) {
   run();
 }
 
+void SegmentPool::keep_damaged(RetiredSegment segment) {
+  damaged_.push_back(segment);
+  run();
+}
+
 std::uint64_t SegmentPool::disk_bytes() const {
   std::uint64_t bytes = in_work_bytes_;
   for (const auto& s : ready_) bytes += s.bytes;
@@ -55,24 +60,15 @@ void SegmentPool::tick() {
 
 void SegmentPool::run() {
   if (!started_ || work_.running()) return;
-  if (failure_ && retry_at_ != MonoTime::never() && retired_.empty()) return;
+  if (failure_ && retry_at_ != MonoTime::never() && retired_.empty() && damaged_.empty()) return;
   work_ = work();
   work_.start();
 }
 
 // One thing after the other, until enough segments are ready and nothing waits to be put away.
 Task<void> SegmentPool::work() {
-  while (ready_.size() < kReadyTarget || !retired_.empty()) {
-    Result<void> done;
-    if (ready_.size() < kReadyTarget) {
-      done = co_await make_next();
-    } else {
-      const auto surplus = retired_.front();
-      retired_.pop_front();
-      in_work_bytes_ = surplus.bytes;
-      done = co_await io::remove(storage_, segment_name(surplus.index));
-      in_work_bytes_ = 0;
-    }
+  while (ready_.size() < kReadyTarget || !retired_.empty() || !damaged_.empty()) {
+    auto done = ready_.size() < kReadyTarget ? co_await make_next() : co_await put_away();
     if (!done) {
       failed(std::move(done.error()));
       co_return;
@@ -80,6 +76,27 @@ Task<void> SegmentPool::work() {
     failure_.reset();
     if (hooks_.changed) hooks_.changed();
   }
+}
+
+Task<Result<void>> SegmentPool::put_away() {
+  if (!damaged_.empty()) {
+    auto kept = co_await keep_aside(damaged_.front());
+    if (kept) damaged_.pop_front();
+    co_return kept;
+  }
+  const auto surplus = retired_.front();
+  retired_.pop_front();
+  in_work_bytes_ = surplus.bytes;
+  auto done = co_await io::remove(storage_, segment_name(surplus.index));
+  in_work_bytes_ = 0;
+  co_return done;
+}
+
+Task<Result<void>> SegmentPool::keep_aside(RetiredSegment segment) {
+  const auto name = segment_name(segment.index);
+  auto kept = co_await io::rename(storage_, name, name + ".damaged");
+  if (kept) kept = co_await io::sync_directory(storage_);
+  co_return kept;
 }
 
 void SegmentPool::failed(Error error) {

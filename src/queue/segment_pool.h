@@ -54,6 +54,8 @@ class SegmentPool {
   /// `segment` may be used again: recycled, or removed when enough are ready. The record that says that
   /// it is not needed must be durable.
   void retire(RetiredSegment segment);
+  /// As retire(), but its bytes are kept, as `<name>.damaged`: they are evidence (wal repair).
+  void keep_damaged(RetiredSegment segment);
   /// Size of the segments that are made from now on.
   void want_bytes(std::uint64_t bytes) { wanted_bytes_ = bytes; }
 
@@ -71,6 +73,8 @@ class SegmentPool {
   Task<Result<void>> make_next();
   Task<Result<FileId>> create_file(std::string final_name, std::uint64_t bytes);
   Task<Result<FileId>> recycle_file(RetiredSegment from, std::string final_name, std::uint64_t bytes);
+  Task<Result<void>> put_away();
+  Task<Result<void>> keep_aside(RetiredSegment segment);
   void run();
   void failed(Error error);
 
@@ -83,6 +87,7 @@ class SegmentPool {
   std::uint64_t next_index_ = 1;
   std::deque<PreparedSegment> ready_;
   std::deque<RetiredSegment> retired_;
+  std::deque<RetiredSegment> damaged_;
   std::uint64_t in_work_bytes_ = 0;
   std::optional<Error> failure_;
   MonoTime retry_at_ = MonoTime::never();

@@ -68,7 +68,13 @@ void SegmentPool::run() {
 // One thing after the other, until enough segments are ready and nothing waits to be put away.
 Task<void> SegmentPool::work() {
   while (ready_.size() < kReadyTarget || !retired_.empty() || !damaged_.empty()) {
-    auto done = ready_.size() < kReadyTarget ? co_await make_next() : co_await put_away();
+    Result<void> done;
+    // Not `cond ? co_await a : co_await b`: GCC 12 copies the chosen result bit by bit and destroys it twice.
+    if (ready_.size() < kReadyTarget) {
+      done = co_await make_next();
+    } else {
+      done = co_await put_away();
+    }
     if (!done) {
       failed(std::move(done.error()));
       co_return;

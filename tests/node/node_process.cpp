@@ -109,6 +109,7 @@ unsigned free_port_offset(unsigned count) {
 NodeProcess::NodeProcess(std::vector<std::string> arguments, const Options& options) {
   const auto pipes = open_pipes(options.terminal);
   arguments.insert(arguments.begin(), program());
+  arguments.insert(arguments.begin(), options.wrapper.begin(), options.wrapper.end());
   std::vector<std::string> environment{"PATH=/usr/bin:/bin", "HOME=/nonexistent", "LC_ALL=C"};
   for (const auto& [name, value] : options.environment) environment.push_back(name + "=" + value);
   // What a sanitizer is told has to reach the child.

@@ -37,6 +37,7 @@ class NodeProcess {
   struct Options {
     std::map<std::string, std::string> environment;
     bool terminal = false;  ///< stdout is one
+    std::vector<std::string> wrapper;  ///< a program and its arguments that start the node, as strace -D does
   };
 
   /// Starts it; HOME and XDG_STATE_HOME point into nowhere.

@@ -4,20 +4,9 @@
 
 #include <fmt/format.h>
 
-#include "base/codec.h"
 #include "base/storage_await.h"
 
 namespace qh::queue::wal {
-namespace {
-
-QueueId random_id(Rng& rng) {
-  QueueId id;
-  store_le(id.data(), rng.next());
-  store_le(id.data() + 8, rng.next());
-  return id;
-}
-
-}  // namespace
 
 Recovery::Recovery(Storage& storage, Clock& clock, Rng& rng, const Options& options, Replay& replay, RecoveryMode mode)
     : storage_(storage), clock_(clock), rng_(rng), options_(options), replay_(replay), mode_(mode) {}
@@ -26,8 +15,10 @@ Task<Result<Recovered>> Recovery::run() {
   const auto started = clock_.mono();
   auto done = co_await look();
   if (!done) co_return fail(std::move(done.error()));
-  const bool any = std::any_of(segments_.begin(), segments_.end(), [](const auto& s) { return s.second.header || !s.second.damage.empty(); });
-  if (!identity_ && !any && mode_ == RecoveryMode::kOpen) {
+  Result<bool> fresh = false;
+  if (mode_ == RecoveryMode::kOpen) fresh = co_await nothing_was_stored();
+  if (!fresh) co_return fail(fresh.error());
+  if (*fresh) {
     done = co_await create();
   } else if (!has_identity_ && segments_.empty()) {
     done = fail(Errc::kNotFound, "there is no queue in this directory: neither an identity nor a segment");
@@ -119,71 +110,6 @@ Task<Result<void>> Recovery::read_headers() {
       segment.damage = header.error().context;
     }
   }
-  co_return Result<void>();
-}
-
-// -- A new queue -----------------------------------------------------------------------------------------
-
-Task<Result<FileId>> Recovery::make_file(std::string name, std::uint64_t bytes) {
-  static_cast<void>(co_await io::remove(storage_, name));  // of a creation that was cut off
-  auto file = co_await io::open(storage_, name, Storage::OpenMode::kCreate);
-  if (!file) co_return file;
-  auto done = co_await io::zero_fill(storage_, *file, 0, bytes);
-  if (done) done = co_await io::sync(storage_, *file);
-  if (!done) {
-    storage_.close(*file);
-    static_cast<void>(co_await io::remove(storage_, name));
-    co_return fail(std::move(done.error()));
-  }
-  co_return file;
-}
-
-// The identity comes last: without it there has never been anything to lose.
-Task<Result<void>> Recovery::create() {
-  const auto bytes = options_.segment_bytes_min;
-  SegmentHeader header;
-  header.index = 1;
-  header.bytes = bytes;
-  header.life = rng_.next();
-  header.first_seq = header.durable_seq = 1;
-  header.queue_id = random_id(rng_);
-  header.created_at = clock_.wall();
-  header.queue_name = options_.name;
-  for (const auto& [index, segment] : segments_) {
-    auto removed = co_await io::remove(storage_, segment_name(index));  // zeros: never part of a log
-    if (!removed) co_return removed;
-  }
-  auto segment = co_await make_file(segment_name(1), bytes);
-  if (!segment) co_return fail(std::move(segment.error()).in("create the log"));
-  AlignedBuffer block(kBlockBytes);
-  encode_header(header, block.span());
-  auto done = co_await io::write(storage_, *segment, 0, block.view(), Storage::Durability::kDurable);
-  if (!done) co_return done;
-  auto mark = co_await make_file(std::string(kMarkName), 2 * kBlockBytes);
-  if (!mark) co_return fail(std::move(mark.error()).in("create the mark file"));
-
-  const auto making = std::string(kIdentityName) + ".new";
-  auto identity = co_await make_file(making, kBlockBytes);
-  if (!identity) co_return fail(std::move(identity.error()).in("create the identity"));
-  encode_identity({header.queue_id, header.queue_name}, block.span());
-  done = co_await io::write(storage_, *identity, 0, block.view(), Storage::Durability::kDurable);
-  storage_.close(*identity);
-  if (done) done = co_await io::sync_directory(storage_);
-  if (done) done = co_await io::rename(storage_, making, std::string(kIdentityName));
-  if (done) done = co_await io::sync_directory(storage_);
-  if (!done) co_return done;
-
-  out_.segments.push_back({1, bytes, 1});
-  replay_.on_segment(out_.segments.back());
-  replay_.on_state(header.state);
-  out_.start.queue_id = header.queue_id;
-  out_.start.queue_name = header.queue_name;
-  out_.start.segment = {1, bytes, *segment};
-  out_.start.life = header.life;
-  out_.start.next_ordinal = 2;
-  out_.start.mark_file = *mark;
-  out_.report.created = true;
-  out_.report.segments = 1;
   co_return Result<void>();
 }
 

@@ -84,6 +84,7 @@ class Recovery {
   Task<Result<void>> read_headers();
   Task<Result<std::uint64_t>> first_segment();
   Task<Result<std::uint64_t>> newest_head(std::uint64_t head);
+  Task<Result<bool>> nothing_was_stored();
   Task<Result<void>> create();
   Task<Result<FileId>> make_file(std::string name, std::uint64_t bytes);
   Task<Result<void>> read_log();

@@ -143,7 +143,8 @@ Task<Result<void>> Recovery::salvage_log() {
     if (named) index = index + 1;
     else index = next == segments_.end() ? 0 : next->first;
   }
-  auto done = has_mark_ ? co_await read_mark() : Result<void>();
+  Result<void> done;
+  if (has_mark_) done = co_await read_mark();  // never in a conditional expression: segment_pool.cpp says why
   if (!done) co_return done;
   const bool cut = any && segments_.at(last_index_).bytes < segments_.at(last_index_).header->bytes;
   const auto last_durable = durable_seq_ > next_seq_ ? durable_seq_ - 1 : 0;

@@ -288,6 +288,7 @@ Task<Result<void>> Recovery::read_mark() {
   auto got = co_await io::read(storage_, *file, 0, blocks.span(), Storage::ReadPath::kDevice);
   storage_.close(*file);
   if (!got && !salvages()) co_return fail(got.error());
+  mark_unreadable_ = !got;
   if (!got) got = 0;
   if (*got < 2 * kBlockBytes) note("mark: cut short; made anew (no message is lost by that)");
   for (std::size_t i = 0; i < 2; ++i) {

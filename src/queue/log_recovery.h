@@ -127,6 +127,7 @@ class Recovery {
   std::optional<Identity> identity_;
   bool has_identity_ = false;           ///< the file is there, whatever is in it
   bool has_mark_ = false;
+  bool mark_unreadable_ = false;        ///< salvage: by the disk, not only its content
   std::vector<std::string> all_names_;
   std::uint64_t marked_segment_ = 0;
   QueueId queue_id_{};                  ///< salvage: the newest header's, when the identity is lost

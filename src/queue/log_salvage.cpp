@@ -183,6 +183,7 @@ Task<Result<void>> Recovery::make_ready_salvaged() {
   start.roll_first = true;
   if (done) done = co_await sort_salvaged_files();
   if (done && has_identity_ && !identity_) done = co_await put_aside(std::string(kIdentityName), ".damaged");
+  if (done && mark_unreadable_) done = co_await put_aside(std::string(kMarkName), ".damaged");
   if (done) done = co_await make_identity_and_mark();
   if (done) done = co_await io::sync_directory(storage_);
   co_return done;

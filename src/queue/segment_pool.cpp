@@ -67,7 +67,7 @@ void SegmentPool::run() {
 
 // One thing after the other, until enough segments are ready and nothing waits to be put away.
 Task<void> SegmentPool::work() {
-  while (ready_.size() < kReadyTarget || !retired_.empty() || !damaged_.empty()) {
+  while (wanted()) {
     Result<void> done;
     // Not `cond ? co_await a : co_await b`: GCC 12 copies the chosen result bit by bit and destroys it twice.
     if (ready_.size() < kReadyTarget) {

@@ -63,7 +63,8 @@ class SegmentPool {
   const std::optional<Error>& failure() const { return failure_; }
   /// Of the files that this pool holds: ready, in work, and waiting to be recycled or removed.
   std::uint64_t disk_bytes() const;
-  bool idle() const { return !work_.running(); }
+  /// Nothing waits to be made, recycled or put away. True already in the call of Hooks::changed that says so.
+  bool idle() const { return !wanted() || failure_; }
 
   void tick();
   MonoTime next_wakeup() const { return failure_ ? retry_at_ : MonoTime::never(); }
@@ -75,6 +76,7 @@ class SegmentPool {
   Task<Result<FileId>> recycle_file(RetiredSegment from, std::string final_name, std::uint64_t bytes);
   Task<Result<void>> put_away();
   Task<Result<void>> keep_aside(RetiredSegment segment);
+  bool wanted() const { return started_ && (ready_.size() < kReadyTarget || in_work_bytes_ != 0 || !retired_.empty() || !damaged_.empty()); }
   void run();
   void failed(Error error);
 

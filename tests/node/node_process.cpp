@@ -144,6 +144,7 @@ NodeProcess::~NodeProcess() {
 }
 
 bool NodeProcess::read_some(Clock::time_point deadline) {
+  if (out_fd_ < 0 && err_fd_ < 0) return false;
   std::array<pollfd, 2> fds{pollfd{out_fd_, POLLIN, 0}, pollfd{err_fd_, POLLIN, 0}};
   if (::poll(fds.data(), fds.size(), left_ms(deadline)) <= 0) return false;
   const auto drain = [](pollfd& from, int& fd, std::string& into) {

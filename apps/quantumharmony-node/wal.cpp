@@ -1,0 +1,280 @@
+#include "wal.h"
+
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <optional>
+
+#include "base/directory_lock.h"
+#include "base/file_storage.h"
+#include "crypto/random.h"
+#include "node/config.h"
+#include "queue/log_tools.h"
+
+namespace qh::app {
+namespace {
+
+namespace fs = std::filesystem;
+using queue::LogTool;
+
+constexpr const char* kUsage =
+    "quantumharmony-node wal COMMAND [--data-dir DIR] [--name VALIDATOR] | [--dir QUEUE_DIRECTORY]\n"
+    "\n"
+    "  dump [--output text|json]   every file, segment and record, a line each\n"
+    "  verify                      read the whole log as a start would: exit 0 sound, 1 damaged\n"
+    "  repair                      save what can be read from a damaged log; the node must be stopped\n"
+    "  export [--ndjson]           every message on disk as a JSON line; dead letters have dead_letter\n"
+    "  import FILE|- [--renumber] [--dead-letters]\n"
+    "                              store such lines durably; the node must be stopped\n"
+    "\n"
+    "dump, verify and export change nothing and may run beside the node. Messages that are only in memory are in none.\n"
+    "Exit: 0 done, 1 failed or damaged, 2 usage.\n";
+
+struct Arguments {
+  std::string command, data_dir, name, dir, output = "text", file;
+  bool renumber = false, dead_letters = false;
+};
+
+int usage(const std::string& what) {
+  std::fprintf(stderr, "quantumharmony-node wal: %s\nTry quantumharmony-node wal --help.\n", what.c_str());
+  return 2;
+}
+
+int failed(const Error& error) {
+  std::fprintf(stderr, "quantumharmony-node wal: %s\n", error.to_string().c_str());
+  return 1;
+}
+
+/// What is wrong, or nothing.
+std::string parse(const std::vector<std::string>& words, Arguments& out) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    auto word = words[i];
+    std::optional<std::string> value;
+    if (const auto eq = word.find('='); word.starts_with("--") && eq != std::string::npos) {
+      value = word.substr(eq + 1);
+      word.resize(eq);
+    }
+    std::string* target = word == "--data-dir" ? &out.data_dir
+                          : word == "--name"   ? &out.name
+                          : word == "--dir"    ? &out.dir
+                          : word == "--output" ? &out.output
+                                               : nullptr;
+    if (target != nullptr) {
+      if (!value && i + 1 == words.size()) return word + ": needs a value";
+      *target = value ? *value : words[++i];
+    } else if (word == "--renumber") {
+      out.renumber = true;
+    } else if (word == "--dead-letters") {
+      out.dead_letters = true;
+    } else if (word == "--ndjson") {
+      // the only form there is
+    } else if (word.starts_with("--")) {
+      return word + ": unknown flag";
+    } else if (out.command.empty()) {
+      out.command = word;
+    } else if (out.command == "import" && out.file.empty()) {
+      out.file = word;
+    } else {
+      return word + ": unexpected";
+    }
+  }
+  constexpr std::string_view kCommands[] = {"dump", "verify", "repair", "export", "import"};
+  if (out.command.empty()) return "which command? dump, verify, repair, export or import";
+  if (std::find(std::begin(kCommands), std::end(kCommands), out.command) == std::end(kCommands)) {
+    return out.command + ": unknown command; there are dump, verify, repair, export and import";
+  }
+  if (out.output != "text" && out.output != "json") return "--output: expected text or json, got '" + out.output + "'";
+  if (out.command == "import" && out.file.empty()) return "import: which FILE? - is the standard input";
+  if (!out.dir.empty() && (!out.name.empty() || !out.data_dir.empty())) return "--dir: not together with --data-dir or --name";
+  return {};
+}
+
+/// The queue's directory, or what is wrong.
+std::string find_directory(const Arguments& arguments, fs::path& directory) {
+  if (!arguments.dir.empty()) return directory = arguments.dir, std::string();
+  node::Mistakes mistakes;
+  std::string config_file;
+  const auto environment = node::read_environment(environ, config_file, mistakes);
+  node::GivenSettings flags;
+  if (!arguments.data_dir.empty()) flags["data-dir"] = {{arguments.data_dir}, "--data-dir"};
+  node::GivenFile file;
+  if (!config_file.empty()) {
+    auto read = node::read_config_file(config_file);
+    if (!read) return read.error().front();
+    file = std::move(*read);
+  }
+  const auto config = node::make_config(flags, environment, file);
+  if (!config) return config.error().front();
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(config->data_dir, ignored)) {
+    if (fs::is_directory(entry.path() / "queue", ignored)) names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  auto name = arguments.name;
+  if (name.empty() && names.size() == 1) name = names.front();
+  if (name.empty()) {
+    std::string all;
+    for (const auto& one : names) all += " " + one;
+    if (names.empty()) return "no validator has a queue in " + config->data_dir.string() + ": give --data-dir DIR or --dir PATH";
+    return "whose queue? --name is one of:" + all;
+  }
+  directory = config->data_dir / name / "queue";
+  return {};
+}
+
+class Work {
+ public:
+  Result<void> open(const fs::path& directory, bool alone, bool create) {
+    std::error_code error;
+    if (create) fs::create_directories(directory, error);
+    if (!fs::is_directory(directory, error)) return fail(Errc::kNotFound, directory.string() + ": there is no such directory");
+    if (alone) {
+      auto locked = DirectoryLock::acquire(directory, "quantumharmony-node wal", clock_.wall());
+      if (!locked && locked.error().code == Errc::kBusy) {
+        return fail(Errc::kBusy, locked.error().context + ": stop it first");
+      }
+      if (!locked) return fail(std::move(locked.error()));
+      lock_.emplace(std::move(*locked));
+    }
+    FileStorage::Options options;
+    options.placement = FileStorage::Placement::kInline;
+    // No probe: a look writes nothing into the directory.
+    options.write_method = WriteMethod::kFdatasync;
+    auto storage = FileStorage::open(directory, std::move(options));
+    if (!storage) return fail(std::move(storage.error()));
+    storage_ = std::move(*storage);
+    tool.emplace(*storage_, clock_, rng_);
+    return {};
+  }
+
+  template <class T>
+  T finish(Task<T> work) {
+    work.start();
+    while (work.running()) {
+      if (tool->step() || storage_->poll() > 0) continue;
+      const auto next = std::min(tool->next_wakeup(), clock_.mono() + std::chrono::seconds(1));
+      if (storage_->wait(next)) continue;
+      const auto left = (next - clock_.mono()).count();
+      if (left <= 0) continue;
+      const timespec time{left / 1'000'000'000, left % 1'000'000'000};
+      ::nanosleep(&time, nullptr);
+    }
+    return work.result();
+  }
+
+ private:
+  SystemClock clock_;
+  crypto::SystemRng rng_;
+  std::optional<DirectoryLock> lock_;
+  std::unique_ptr<FileStorage> storage_;
+
+ public:
+  std::optional<LogTool> tool;
+};
+
+bool print_line(std::string_view line) {
+  return std::fwrite(line.data(), 1, line.size(), stdout) == line.size() && std::fputc('\n', stdout) != EOF;
+}
+
+void print_lost(const std::vector<queue::LostRange>& lost, const char* what) {
+  for (const auto& one : lost) {
+    std::printf("%s: %s, offset %llu: ", what, one.file.c_str(), static_cast<unsigned long long>(one.offset));
+    const auto from = static_cast<unsigned long long>(one.from_seq), to = static_cast<unsigned long long>(one.to_seq);
+    if (to < from && to + 1 == from) std::printf("no record");
+    else if (to < from) std::printf("all records from %llu on, nobody knows how many", from);
+    else if (from == 0) std::printf("records up to %llu", to);
+    else std::printf("records %llu to %llu", from, to);
+    std::printf(" (%s)\n", one.why.c_str());
+  }
+}
+
+void print_report(const queue::RecoveryReport& report) {
+  for (const auto& note : report.notes) std::printf("note: %s\n", note.c_str());
+  std::printf("segments %llu, records %llu, messages %llu, dead letters %llu, torn bytes %llu\n",
+              static_cast<unsigned long long>(report.segments), static_cast<unsigned long long>(report.records),
+              static_cast<unsigned long long>(report.messages), static_cast<unsigned long long>(report.dead_letters),
+              static_cast<unsigned long long>(report.torn_bytes));
+}
+
+int verify(Work& work) {
+  const auto verdict = work.finish(work.tool->verify());
+  if (!verdict) return failed(verdict.error());
+  if (verdict->sound()) return print_report(verdict->report), std::puts("sound"), 0;
+  std::printf("damaged: %s\n", verdict->damage->to_string().c_str());
+  print_lost(verdict->lost, "would be lost");
+  std::puts("`quantumharmony-node wal repair` saves the rest; copy the directory first");
+  return 1;
+}
+
+int repair(Work& work) {
+  const auto repaired = work.finish(work.tool->repair());
+  if (!repaired) return failed(repaired.error());
+  if (repaired->before.sound()) {
+    print_report(repaired->before.report);
+    std::puts("sound: nothing was changed");
+    return 0;
+  }
+  std::printf("damaged: %s\n", repaired->before.damage->to_string().c_str());
+  print_lost(repaired->salvaged.lost, "lost");
+  print_report(repaired->salvaged);
+  for (const auto& file : repaired->salvaged.damaged_files) std::printf("kept aside: %s.damaged\n", file.c_str());
+  if (!repaired->salvaged.lost.empty()) {
+    std::puts("Messages in a lost range are gone; those whose end (take, ack) stood in one are back and may be handed out again.");
+  }
+  if (!repaired->after.sound()) return failed(Error(*repaired->after.damage).in("still damaged"));
+  std::puts("repaired: the queue opens normally");
+  return 0;
+}
+
+int import(Work& work, const Arguments& arguments, const std::string& text) {
+  const auto done = work.finish(work.tool->import_lines(text, {arguments.renumber, arguments.dead_letters}));
+  if (!done) {
+    if (done.error().code == Errc::kExists) std::fputs("--renumber gives every line a new id.\n", stderr);
+    return failed(done.error());
+  }
+  std::printf("imported %llu messages\n", static_cast<unsigned long long>(done->messages));
+  if (done->dead_letters > 0) std::printf("passed over %llu dead letters (--dead-letters imports them as messages)\n", static_cast<unsigned long long>(done->dead_letters));
+  return 0;
+}
+
+}  // namespace
+
+int run_wal(const std::vector<std::string>& words) {
+  if (std::any_of(words.begin(), words.end(), [](const auto& w) { return w == "--help" || w == "-h"; })) {
+    return std::fputs(kUsage, stdout) < 0 ? 1 : 0;
+  }
+  Arguments arguments;
+  if (const auto wrong = parse(words, arguments); !wrong.empty()) return usage(wrong);
+  fs::path directory;
+  if (const auto wrong = find_directory(arguments, directory); !wrong.empty()) return usage(wrong);
+  std::string text;
+  if (arguments.command == "import") {
+    std::ifstream file;
+    if (arguments.file != "-") file.open(arguments.file, std::ios::binary);
+    std::istream& in = arguments.file == "-" ? std::cin : file;
+    if (!in) return failed(Error(Errc::kNotFound, arguments.file + ": cannot be read", errno));
+    text.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  const bool alone = arguments.command == "repair" || arguments.command == "import";
+  Work work;
+  if (auto opened = work.open(directory, alone, arguments.command == "import"); !opened) return failed(opened.error());
+  if (arguments.command == "verify") return verify(work);
+  if (arguments.command == "repair") return repair(work);
+  if (arguments.command == "import") return import(work, arguments, text);
+  bool written = true;
+  auto sink = [&written](std::string_view line) { written = written && print_line(line); };
+  const auto done = arguments.command == "dump" ? work.finish(work.tool->dump(arguments.output == "json", sink))
+                                                : work.finish(work.tool->export_lines(sink));
+  if (!done) return failed(done.error());
+  if (!written || std::fflush(stdout) != 0) return failed(Error(Errc::kIo, "write the output", errno));
+  return 0;
+}
+
+}  // namespace qh::app

@@ -1,0 +1,58 @@
+#include "queue/log_tools_lines.h"
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+#include <fmt/format.h>
+
+#include "queue/json_text.h"
+
+namespace qh::queue {
+namespace {
+
+namespace json = boost::json;
+
+tl::unexpected<Error> bad(std::uint64_t number, std::string_view field, std::string_view why) {
+  return fail(Error(Errc::kInvalid, fmt::format("line {}: {}{}{}", number, field, field.empty() ? "" : ": ", why)).about(field));
+}
+
+}  // namespace
+
+std::string export_line(const Found& found, const DeadLetter* dead) {
+  auto line = queued_to_json(*found.message).get_object();
+  line["state"] = message_state_name(found.state);
+  if (found.ready_at) line["not_before_ms"] = found.ready_at->ms();
+  if (dead != nullptr) {
+    line["dead_letter"] = json::object{{"reason", dead_reason_name(dead->reason)},
+                                       {"died_at_ms", dead->died_at.ms()},
+                                       {"last_error", dead->last_error}};
+  }
+  return write_json(line);
+}
+
+Result<ImportLine> import_line(std::string_view text, std::uint64_t number) {
+  auto parsed = parse_json(text);
+  if (!parsed) return bad(number, parsed.error().subject, parsed.error().context);
+  ImportLine line;
+  line.number = number;
+  if (auto* object = parsed->if_object()) {
+    if (const auto* state = object->if_contains("state"); state != nullptr && !state->is_string()) {
+      return bad(number, "state", "expected a string, got " + describe_json(*state));
+    }
+    if (const auto* after = object->if_contains("not_before_ms"); after != nullptr && !after->is_null()) {
+      const auto ms = integer_from_json(*after);
+      if (!ms || *ms > INT64_MAX / 1'000'000) return bad(number, "not_before_ms", "expected Unix milliseconds, got " + describe_json(*after));
+      line.not_before = WallTime::from_ms(static_cast<std::int64_t>(*ms));
+    }
+    if (const auto* dead = object->if_contains("dead_letter"); dead != nullptr && !dead->is_null()) {
+      if (!dead->is_object()) return bad(number, "dead_letter", "expected an object, got " + describe_json(*dead));
+      line.dead_letter = true;
+    }
+    for (const auto* extra : {"state", "not_before_ms", "dead_letter"}) object->erase(extra);
+  }
+  auto message = exported_from_json(*parsed);
+  if (!message) return bad(number, message.error().subject, message.error().context);
+  line.message = std::move(*message);
+  return line;
+}
+
+}  // namespace qh::queue

@@ -1,0 +1,204 @@
+// "What must hold" 5: what a queue takes on the disk follows what is alive in it.
+//
+// QH_SOAK=1 runs the numbers of the contract: a million messages, 100,000 rounds.
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+#include "queue_machine.h"
+#include "queue_snapshot.h"
+
+namespace qh::queue {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+bool soak() { return number_from_env("QH_SOAK", 0) != 0; }
+
+Options space_options() {
+  auto options = small_options();
+  options.segment_bytes_min = 256U << 10;  // below 140 KiB nothing that lives is carried on
+  options.segment_bytes_max = 1U << 20;
+  options.idempotency_keys_max = 200;
+  options.dead_letters_max = 50;
+  return options;
+}
+
+/// As fast as nothing else: without waiting in virtual time.
+SimDisk::Options at_once() {
+  SimDisk::Options disk;
+  disk.inline_share = 1;
+  disk.stall_one_in = 0;
+  return disk;
+}
+
+class SpaceMachine : public QueueMachine {
+ public:
+  explicit SpaceMachine(std::uint64_t seed, Options queue_options = space_options()) : QueueMachine(seed, std::move(queue_options), at_once()) {}
+
+  /// Bytes of the queue's files, those aside not counted, and the largest segment.
+  std::pair<std::uint64_t, std::uint64_t> on_disk() {
+    std::uint64_t sum = 0, largest = 0;
+    auto entries = answer<std::vector<Storage::Entry>>([&](auto done) { disk.list(std::move(done)); });
+    for (const auto& entry : *entries) {
+      if (entry.name.ends_with(".torn")) continue;
+      sum += entry.bytes;
+      if (entry.name.ends_with(".wal") || entry.name.ends_with(".new")) largest = std::max(largest, entry.bytes);
+    }
+    return {sum, largest};
+  }
+
+  /// The bound of the contract, at this moment.
+  ::testing::AssertionResult bounded() {
+    const auto [bytes, largest] = on_disk();
+    const auto live = engine->metrics().wal_live_bytes;
+    peak = std::max(peak, bytes);
+    if (bytes < 2 * live + 4 * largest) return ::testing::AssertionSuccess();
+    return ::testing::AssertionFailure() << bytes << " bytes on the disk for " << live << " live ones, largest segment " << largest
+                                         << ", segments " << engine->metrics().wal_segments;
+  }
+
+  std::uint64_t peak = 0;
+};
+
+SubmitOptions later_than(const SpaceMachine& m, Duration delay) {
+  auto how = sync_by("a");
+  how.not_before = const_cast<SpaceMachine&>(m).world.wall() + delay;
+  return how;
+}
+
+TEST(WhatMustHold5, OneDelayedMessagePinsNothing) {
+  SpaceMachine m(1);
+  ASSERT_TRUE(m.start());
+  ASSERT_TRUE(m.submit(gossip("later", "the same"), later_than(m, std::chrono::hours(24 * 300))));
+  const auto count = soak() ? 1'000'000 : 20'000;
+  for (int i = 0; i < count; ++i) {
+    ASSERT_TRUE(m.submit(gossip("passing", std::string(static_cast<std::size_t>(i % 300), 'x')), sync_by("a")));
+    auto leased = m.lease();
+    ASSERT_EQ(leased->size(), 1U);
+    ASSERT_EQ(m.ack(leased->at(0).lease)->done, 1U);
+    if (i % 16 == 0) m.run_for(milliseconds(i % 100));
+    if (i % 64 == 0) {
+      ASSERT_TRUE(m.bounded()) << "after " << i << " messages";
+    }
+  }
+  m.power_cut(1);
+  ASSERT_TRUE(m.start());
+  EXPECT_TRUE(m.bounded());
+  const auto found = m.engine->find(MessageId(1));
+  ASSERT_EQ(found.state, MessageState::kDelayed);
+  EXPECT_EQ(std::get<Gossip>(found.message->message()).data, to_bytes("the same"));
+  EXPECT_EQ(m.engine->metrics().counters.acked, static_cast<std::uint64_t>(count));
+  std::printf("%d messages: at most %llu bytes on the disk\n", count, static_cast<unsigned long long>(m.peak));
+}
+
+TEST(WhatMustHold5, RoundsOfLeaseAndNackAreGarbageAtOnce) {
+  auto options = space_options();
+  options.max_deliveries = 1000;
+  SpaceMachine m(2, options);
+  ASSERT_TRUE(m.start());
+  ASSERT_TRUE(m.submit(gossip("again"), sync_by("a")));
+  const auto rounds = soak() ? 100'000 : 5'000;
+  for (int i = 0; i < rounds; ++i) {
+    auto leased = m.lease();
+    ASSERT_EQ(leased->size(), 1U);
+    const std::vector<LeaseId> lease = {leased->at(0).lease};
+    // The count starts again before the message dies of it.
+    if (i % 900 == 899) {
+      ASSERT_TRUE(m.answer<LeaseOutcome>([&](auto done) { m.engine->hold(lease, std::move(done)); }));
+    }
+    ASSERT_TRUE(m.nack(lease[0], Duration(0), std::string(static_cast<std::size_t>(i % 1000), 'e')));
+    if (i % 32 == 0) {
+      ASSERT_TRUE(m.bounded()) << "after " << i << " rounds";
+    }
+  }
+  m.process_kill(2);
+  ASSERT_TRUE(m.start());
+  EXPECT_TRUE(m.bounded());
+  EXPECT_EQ(m.engine->find(MessageId(1)).state, MessageState::kReady);
+}
+
+// All that lives on behind its message: dead letters up to their bound, keys up to theirs.
+TEST(WhatMustHold5, DeadLettersAndKeysTakeTheirShareAndNoMore) {
+  auto options = space_options();
+  options.max_deliveries = 1;
+  SpaceMachine m(3, options);
+  ASSERT_TRUE(m.start());
+  const auto count = soak() ? 200'000 : 6'000;
+  for (int i = 0; i < count; ++i) {
+    auto how = sync_by("a");
+    if (i % 2 == 0) how.idempotency_key = "key " + std::to_string(i);
+    ASSERT_TRUE(m.submit(gossip("x", std::string(static_cast<std::size_t>(i % 700), 'x')), how));
+    auto leased = m.lease();
+    ASSERT_EQ(leased->size(), 1U);
+    if (i % 3 == 0) {
+      ASSERT_TRUE(m.nack(leased->at(0).lease, Duration(0), "dies of it"));
+    } else {
+      ASSERT_TRUE(m.ack(leased->at(0).lease));
+    }
+    m.run_for(milliseconds(10));
+    if (i % 32 == 0) {
+      ASSERT_TRUE(m.bounded()) << "after " << i << " messages";
+    }
+  }
+  EXPECT_EQ(m.engine->metrics().dead_letters, 50U);
+  EXPECT_EQ(m.engine->metrics().idempotency_keys, 200U);
+  m.power_cut(3);
+  ASSERT_TRUE(m.start());
+  EXPECT_TRUE(m.bounded());
+  EXPECT_EQ(m.engine->metrics().dead_letters, 50U);
+}
+
+// A queue that fills up and empties gives the space back.
+TEST(WhatMustHold5, AFloodThatIsDrainedGivesItsSpaceBack) {
+  SpaceMachine m(4);
+  ASSERT_TRUE(m.start());
+  for (int wave = 0; wave < 3; ++wave) {
+    for (int i = 0; i < 3'000; ++i) {
+      ASSERT_TRUE(m.submit(gossip("flood", std::string(1000, 'f')), sync_by("a")));
+      if (i % 64 == 0) {
+        ASSERT_TRUE(m.bounded()) << "wave " << wave << ", in " << i;
+      }
+    }
+    for (int i = 0; i < 3'000; ++i) {
+      ASSERT_TRUE(m.take());
+      if (i % 64 == 0) {
+        ASSERT_TRUE(m.bounded()) << "wave " << wave << ", out " << i;
+      }
+    }
+  }
+  m.run_for(seconds(5));
+  EXPECT_LT(m.on_disk().first, 6U << 20) << "three waves of 3 MB have gone through";
+}
+
+// Nothing but starts and ends: the log has a record or two of each, and they are garbage at once.
+void restart_often(SpaceMachine& m, bool kill) {
+  ASSERT_TRUE(m.start());
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(m.submit(gossip("stays", std::string(500, 's')), later_than(m, std::chrono::hours(24))));
+  std::uint64_t early = 0;
+  const auto starts = soak() ? 5'000 : 200;
+  for (int i = 0; i < starts; ++i) {
+    if (kill) m.process_kill(static_cast<std::uint64_t>(i));
+    else {
+      ASSERT_TRUE(m.stop());
+    }
+    const auto report = m.start();
+    ASSERT_TRUE(report) << report.error().to_string();
+    ASSERT_TRUE(m.bounded()) << "after " << i << " starts";
+    ASSERT_EQ(m.engine->depth().total(), 20U);
+    if (i == 50) early = m.on_disk().first;
+  }
+  EXPECT_LE(m.on_disk().first, early + (1U << 20)) << "it grows with every start";
+}
+TEST(WhatMustHold5, ManyStopsDoNotGrowIt) {
+  SpaceMachine m(5);
+  restart_often(m, false);
+}
+TEST(WhatMustHold5, ManyKillsDoNotGrowIt) {
+  SpaceMachine m(6);
+  restart_often(m, true);
+}
+
+}  // namespace
+}  // namespace qh::queue

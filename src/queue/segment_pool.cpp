@@ -82,6 +82,10 @@ Task<void> SegmentPool::work() {
     failure_.reset();
     if (hooks_.changed) hooks_.changed();
   }
+  // What failed may not be wanted any more: then it is no failure either.
+  if (!failure_) co_return;
+  failure_.reset();
+  if (hooks_.changed) hooks_.changed();
 }
 
 Task<Result<void>> SegmentPool::put_away() {
@@ -95,6 +99,7 @@ Task<Result<void>> SegmentPool::put_away() {
   in_work_bytes_ = surplus.bytes;
   auto done = co_await io::remove(storage_, segment_name(surplus.index));
   in_work_bytes_ = 0;
+  if (!done && done.error().code != Errc::kNotFound) retired_.push_front(surplus);  // tried again with the rest
   co_return done;
 }
 

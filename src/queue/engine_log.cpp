@@ -27,8 +27,11 @@ Engine::Impl::Room Engine::Impl::room(std::uint64_t bytes, Use use) const {
   const bool failing = pool_->failure().has_value();
   std::size_t keep = 0;
   if (use == Use::kSubmit) keep = failing ? 2 : 1;
-  if (use == Use::kEnd) keep = 1;
-  const auto needed = bytes + (use == Use::kCompact ? 0 : kStateRecordBytes);
+  auto needed = bytes + (use == Use::kCompact ? 0 : kStateRecordBytes);
+  if (use == Use::kEnd && !failing) keep = 1;
+  // Submits have left the ready segments alone since the first failure: those are for what makes room, all of
+  // them but a rest for starts and for moving the head.
+  if (use == Use::kEnd && failing) needed += std::min(kCarryBytes, writer_->segment_bytes() / 4);
   if (writer_->room(keep) >= needed) return Room::kEnough;
   if (failing) return Room::kNone;
   // Everything that will ever be ready is ready: waiting would not help a batch as large as a segment.
@@ -140,9 +143,9 @@ void Engine::Impl::on_batch_written(std::uint32_t records, Duration took) {
 
 // Final: a write whose fate is unknown must not be followed by others that are acknowledged.
 void Engine::Impl::on_failed(const Error& error) {
-  Error told = error;
-  told.code = Errc::kStorageFailed;
-  told = std::move(told).in("the log has failed and stays so until a restart");
+  Error final = error;
+  final.code = Errc::kStorageFailed;
+  const Error told = std::move(final).in("the log has failed and stays so until a restart");
   failure_ = told;
   engine_state_ = EngineState::kFailed;
   warn(told.to_string());

@@ -52,7 +52,10 @@ KeyEntry* KeyWindow::due(MonoTime now) {
   return &by_age_.front();
 }
 
-MonoTime KeyWindow::next() const { return by_age_.empty() ? MonoTime::never() : by_age_.front().ends; }
+MonoTime KeyWindow::next() const {
+  if (by_age_.empty()) return MonoTime::never();
+  return keys_.size() > max_ ? MonoTime{} : by_age_.front().ends;  // too many: at once
+}
 
 void KeyWindow::sort() {
   by_age_.sort([](const KeyEntry& a, const KeyEntry& b) { return a.ends < b.ends; });

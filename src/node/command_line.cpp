@@ -20,7 +20,8 @@ constexpr const char* kFooter =
     "Examples:\n"
     "  quantumharmony-node                                   three dev validators\n"
     "  quantumharmony-node --validator --name alice          one validator, on port 9944\n"
-    "  quantumharmony-node --config node.toml config show    what a file makes of it";
+    "  quantumharmony-node --config node.toml config show    what a file makes of it\n"
+    "  quantumharmony-node wal --help                        look at a log, mend it, export and import";
 
 std::string group_of(const Setting& setting) {
   if (is_queue_setting(setting)) return "Queue";

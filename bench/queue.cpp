@@ -55,8 +55,9 @@ class Bench {
     options.max_depth = 4 * settings.messages;
     options.max_bytes = std::uint64_t{16} << 30;
     options.batches_in_flight = settings.in_flight;
-    engine = std::make_unique<Engine>(*storage, clock, rng, options,
-                                      Engine::Hooks{[this] { pump_wanted = true; }, [](std::string_view line) { fmt::print(stderr, "{}\n", line); }});
+    engine = std::make_unique<Engine>(
+        *storage, clock, rng, options,
+        Engine::Hooks{[this] { pump_wanted = true; }, [](std::string_view line) { fmt::print(stderr, "{}\n", line); }});
     bool open = false;
     engine->open([&](Result<RecoveryReport> result) {
       if (!result) {
@@ -138,8 +139,8 @@ void raw_disk(const Settings& settings, std::size_t write_bytes) {
   std::uint64_t count = 0;
   const auto started = now_s();
   while (now_s() - started < settings.seconds) {
-    storage->write(file, count * write_bytes % (kFileBytes - write_bytes) / 4096 * 4096, block.view(), Storage::Durability::kDurable,
-                   [&](Result<void> done) { count += done.has_value() ? 1 : 0; });
+    storage->write(file, count * write_bytes % (kFileBytes - write_bytes) / 4096 * 4096, block.view(),
+                   Storage::Durability::kDurable, [&](Result<void> done) { count += done.has_value() ? 1 : 0; });
   }
   fmt::print("  raw disk, {:>3} KiB durable overwrites, one after the other  {:>10.0f} /s   ({})\n", write_bytes >> 10,
              static_cast<double>(count) / (now_s() - started), write_method_name(storage->method()));
@@ -155,11 +156,14 @@ void async_submit_take(const Settings& settings) {
   const auto round = [&](std::uint64_t count) {
     const auto started = now_s();
     for (std::uint64_t i = 0; i < count; ++i) {
-      bench.engine->submit({encode(message).value(), how(Durability::kAsync)}, [&](Result<Submitted> result) { submitted += result ? 1 : 0; });
+      bench.engine->submit({encode(message).value(), how(Durability::kAsync)},
+                           [&](Result<Submitted> result) { submitted += result ? 1 : 0; });
       ++asked;
       // The owner's loop: I/O is looked at every so often, and at once when a block of ids must become durable.
-      if (i % 64 == 0 || submitted != asked) bench.run_until([&, looked = false]() mutable { return std::exchange(looked, true) && submitted == asked; });
-      bench.engine->take({KindMask::all(), MonoTime{}}, [&](Result<std::optional<Taken>> result) { taken += result && *result ? 1 : 0; });
+      if (i % 64 == 0 || submitted != asked)
+        bench.run_until([&, looked = false]() mutable { return std::exchange(looked, true) && submitted == asked; });
+      bench.engine->take({KindMask::all(), MonoTime{}},
+                         [&](Result<std::optional<Taken>> result) { taken += result && *result ? 1 : 0; });
     }
     return (now_s() - started) / static_cast<double>(count) * 1e6;
   };
@@ -208,8 +212,11 @@ void sync_submits(const Settings& settings, unsigned waiting) {
   const auto rate = static_cast<double>(done - before) / (now_s() - started);
   bench.run_until([&] { return alive == 0; });
   const auto metrics = bench.engine->metrics();
-  fmt::print("  sync submit, {:>3} waiting submitters                        {:>10.0f} /s   ({:.1f} a batch, p99 {:.0f} us){}\n", waiting, rate,
-             metrics.batch_records.mean, metrics.submit_latency.p99 * 1e6, waiting == 64 ? "   (goal 150,000)" : "");
+  fmt::print(
+      "  sync submit, {:>3} waiting submitters                        {:>10.0f} /s   ({:.1f} a batch, p99 {:.0f} "
+      "us){}\n",
+      waiting, rate, metrics.batch_records.mean, metrics.submit_latency.p99 * 1e6,
+      waiting == 64 ? "   (goal 150,000)" : "");
 }
 
 void restore(const Settings& settings) {
@@ -238,13 +245,16 @@ void restore(const Settings& settings) {
   Bench bench(settings);
   const auto took = now_s() - started;
   const auto depth = bench.engine->depth().total();
-  fmt::print("  restore of {:L} messages of 256 bytes                 {:>10.2f} s   (goal 1 for a million; {:L} records, {} MiB)\n", depth, took,
-             bench.report.records, bench.report.bytes >> 20);
+  fmt::print(
+      "  restore of {:L} messages of 256 bytes                 {:>10.2f} s   (goal 1 for a million; {:L} records, {} "
+      "MiB)\n",
+      depth, took, bench.report.records, bench.report.bytes >> 20);
   // The buffer that recovery read into is given back, and so is not counted.
   ::malloc_trim(0);
   const auto after = resident_bytes();
   const auto per_message = static_cast<double>(after - std::min(after, before)) / static_cast<double>(depth);
-  fmt::print("  memory beside the body, a message                          {:>10.0f} bytes   (goal 200)\n", per_message - static_cast<double>(body.size()));
+  fmt::print("  memory beside the body, a message                          {:>10.0f} bytes   (goal 200)\n",
+             per_message - static_cast<double>(body.size()));
 }
 
 int run(int argc, char** argv) {
@@ -258,7 +268,9 @@ int run(int argc, char** argv) {
     if (key == "--seconds") settings.seconds = std::stod(value);
     if (key == "--in-flight") settings.in_flight = static_cast<unsigned>(std::stoul(value));
     if (key == "--method") {
-      settings.method = value == "direct" ? WriteMethod::kDirect : value == "dsync" ? WriteMethod::kDsync : WriteMethod::kFdatasync;
+      settings.method = value == "direct"  ? WriteMethod::kDirect
+                        : value == "dsync" ? WriteMethod::kDsync
+                                           : WriteMethod::kFdatasync;
     }
   }
   clean(settings);

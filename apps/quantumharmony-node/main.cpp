@@ -53,7 +53,8 @@ int check(const Config& config) {
 
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
-  if (!arguments.empty() && arguments.front() == "wal") return qh::app::run_wal({arguments.begin() + 1, arguments.end()});
+  if (!arguments.empty() && arguments.front() == "wal")
+    return qh::app::run_wal({arguments.begin() + 1, arguments.end()});
   const auto line = parse_command_line(arguments);
   if (!line) return usage_error(line.error());
   if (line->action == Action::kHelp) return std::fputs(line->text.c_str(), stdout) < 0 ? 1 : 0;

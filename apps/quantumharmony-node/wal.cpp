@@ -33,7 +33,8 @@ constexpr const char* kUsage =
     "  import FILE|- [--renumber] [--dead-letters]\n"
     "                              store such lines durably; the node must be stopped\n"
     "\n"
-    "dump, verify and export change nothing and may run beside the node. Messages that are only in memory are in none.\n"
+    "dump, verify and export change nothing and may run beside the node. Messages that are only in memory are in "
+    "none.\n"
     "Exit: 0 done, 1 failed or damaged, 2 usage.\n";
 
 struct Arguments {
@@ -91,7 +92,8 @@ std::string parse(const std::vector<std::string>& words, Arguments& out) {
   }
   if (out.output != "text" && out.output != "json") return "--output: expected text or json, got '" + out.output + "'";
   if (out.command == "import" && out.file.empty()) return "import: which FILE? - is the standard input";
-  if (!out.dir.empty() && (!out.name.empty() || !out.data_dir.empty())) return "--dir: not together with --data-dir or --name";
+  if (!out.dir.empty() && (!out.name.empty() || !out.data_dir.empty()))
+    return "--dir: not together with --data-dir or --name";
   return {};
 }
 
@@ -122,7 +124,8 @@ std::string find_directory(const Arguments& arguments, fs::path& directory) {
   if (name.empty()) {
     std::string all;
     for (const auto& one : names) all += " " + one;
-    if (names.empty()) return "no validator has a queue in " + config->data_dir.string() + ": give --data-dir DIR or --dir PATH";
+    if (names.empty())
+      return "no validator has a queue in " + config->data_dir.string() + ": give --data-dir DIR or --dir PATH";
     return "whose queue? --name is one of:" + all;
   }
   directory = config->data_dir / name / "queue";
@@ -134,7 +137,8 @@ class Work {
   Result<void> open(const fs::path& directory, bool alone, bool create) {
     std::error_code error;
     if (create) fs::create_directories(directory, error);
-    if (!fs::is_directory(directory, error)) return fail(Errc::kNotFound, directory.string() + ": there is no such directory");
+    if (!fs::is_directory(directory, error))
+      return fail(Errc::kNotFound, directory.string() + ": there is no such directory");
     if (alone) {
       auto locked = DirectoryLock::acquire(directory, "quantumharmony-node wal", clock_.wall());
       if (!locked && locked.error().code == Errc::kBusy) {
@@ -187,10 +191,14 @@ void print_lost(const std::vector<queue::LostRange>& lost, const char* what) {
   for (const auto& one : lost) {
     std::printf("%s: %s, offset %llu: ", what, one.file.c_str(), static_cast<unsigned long long>(one.offset));
     const auto from = static_cast<unsigned long long>(one.from_seq), to = static_cast<unsigned long long>(one.to_seq);
-    if (to < from && to + 1 == from) std::printf("no record");
-    else if (to < from) std::printf("all records from %llu on, nobody knows how many", from);
-    else if (from == 0) std::printf("records up to %llu", to);
-    else std::printf("records %llu to %llu", from, to);
+    if (to < from && to + 1 == from)
+      std::printf("no record");
+    else if (to < from)
+      std::printf("all records from %llu on, nobody knows how many", from);
+    else if (from == 0)
+      std::printf("records up to %llu", to);
+    else
+      std::printf("records %llu to %llu", from, to);
     std::printf(" (%s)\n", one.why.c_str());
   }
 }
@@ -226,7 +234,9 @@ int repair(Work& work) {
   print_report(repaired->salvaged);
   for (const auto& file : repaired->salvaged.damaged_files) std::printf("kept aside: %s.damaged\n", file.c_str());
   if (!repaired->salvaged.lost.empty()) {
-    std::puts("Messages in a lost range are gone; those whose end (take, ack) stood in one are back and may be handed out again.");
+    std::puts(
+        "Messages in a lost range are gone; those whose end (take, ack) stood in one are back and may be handed out "
+        "again.");
   }
   if (!repaired->after.sound()) return failed(Error(*repaired->after.damage).in("still damaged"));
   std::puts("repaired: the queue opens normally");
@@ -240,7 +250,9 @@ int import(Work& work, const Arguments& arguments, const std::string& text) {
     return failed(done.error());
   }
   std::printf("imported %llu messages\n", static_cast<unsigned long long>(done->messages));
-  if (done->dead_letters > 0) std::printf("passed over %llu dead letters (--dead-letters imports them as messages)\n", static_cast<unsigned long long>(done->dead_letters));
+  if (done->dead_letters > 0)
+    std::printf("passed over %llu dead letters (--dead-letters imports them as messages)\n",
+                static_cast<unsigned long long>(done->dead_letters));
   return 0;
 }
 

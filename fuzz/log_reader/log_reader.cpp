@@ -58,8 +58,9 @@ void check_header(ByteView block) {
   encode_header(**header, again.span());
   const auto back = decode_header(again.view());
   INVARIANT(back && *back, "what we write is a header");
-  INVARIANT((*back)->life == (*header)->life && (*back)->bytes == (*header)->bytes && (*back)->first_seq == (*header)->first_seq &&
-                (*back)->index == (*header)->index && (*back)->durable_seq == (*header)->durable_seq && (*back)->state == (*header)->state &&
+  INVARIANT((*back)->life == (*header)->life && (*back)->bytes == (*header)->bytes &&
+                (*back)->first_seq == (*header)->first_seq && (*back)->index == (*header)->index &&
+                (*back)->durable_seq == (*header)->durable_seq && (*back)->state == (*header)->state &&
                 (*back)->queue_name == (*header)->queue_name && (*back)->queue_id == (*header)->queue_id,
             "a header reads back the same");
 }
@@ -88,7 +89,8 @@ std::vector<Visited> scan(ByteView file, std::uint64_t life, std::uint64_t offse
   std::uint64_t expected = first_seq;
   RecordVisitor visit = [&](const RecordView& record, std::uint64_t at) {
     INVARIANT(at + record.bytes <= file.size(), "a record ends in the file");
-    INVARIANT(visited.empty() || visited.back().offset + visited.back().bytes.size() <= at, "records follow each other");
+    INVARIANT(visited.empty() || visited.back().offset + visited.back().bytes.size() <= at,
+              "records follow each other");
     INVARIANT(record.seq == expected, "sequence numbers have no gap");
     expected += is_logical(record.type);
     const auto bytes = file.subspan(at, record.bytes);
@@ -99,11 +101,13 @@ std::vector<Visited> scan(ByteView file, std::uint64_t life, std::uint64_t offse
   INVARIANT(end.offset <= align_up(file.size(), kBlockBytes) || end.offset == offset, "a scan ends in the file");
   INVARIANT(end.fault_end <= file.size(), "a fault ends in the file");
   INVARIANT(end.next_seq == expected, "what was visited was counted");
-  INVARIANT(!end.resume_offset || (*end.resume_offset >= end.offset && *end.resume_offset < file.size()), "a salvage goes forward");
+  INVARIANT(!end.resume_offset || (*end.resume_offset >= end.offset && *end.resume_offset < file.size()),
+            "a salvage goes forward");
   INVARIANT(!end.resume_offset || !end.fault.empty(), "a salvage has a reason");
   if (end.resume_offset) {
     RecordVisitor nothing = [](const RecordView&, std::uint64_t) {};
-    INVARIANT(scan_segment(file, life, *end.resume_offset, end.resume_seq, nothing).batches > 0, "a salvage finds the batch it was promised");
+    INVARIANT(scan_segment(file, life, *end.resume_offset, end.resume_seq, nothing).batches > 0,
+              "a salvage finds the batch it was promised");
   }
   return visited;
 }
@@ -113,7 +117,9 @@ void check_file(ByteView file) {
   check_other_blocks(file);
   const auto header = decode_header(file);
   const bool good = header && *header;
-  const std::uint64_t life = good ? (*header)->life : file.size() >= kBlockBytes + 32 ? load_le<std::uint64_t>(file.data() + kBlockBytes + 24) : 0;
+  const std::uint64_t life = good                              ? (*header)->life
+                             : file.size() >= kBlockBytes + 32 ? load_le<std::uint64_t>(file.data() + kBlockBytes + 24)
+                                                               : 0;
   scan(file, life, kBlockBytes, good ? (*header)->first_seq : 1);
 }
 
@@ -177,7 +183,8 @@ void check_composed(ByteView input) {
   }
   if (!flipped) return;
   const auto after = scan(file, kLife, kBlockBytes, kFirstSeq);
-  INVARIANT(after.size() <= before.size() && std::equal(after.begin(), after.end(), before.begin()), "damage is not served as data");
+  INVARIANT(after.size() <= before.size() && std::equal(after.begin(), after.end(), before.begin()),
+            "damage is not served as data");
 }
 
 }  // namespace
@@ -188,14 +195,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto rest = input.subspan(1);
   check_payload(rest);
   switch (data[0] % 3) {
-    case 0: check_file(rest); break;
+    case 0:
+      check_file(rest);
+      break;
     case 1: {
       Bytes file(rest.begin(), rest.end());
       mend(file);
       check_file(file);
       break;
     }
-    default: check_composed(rest); break;
+    default:
+      check_composed(rest);
+      break;
   }
   return 0;
 }

@@ -24,8 +24,7 @@ int base64_digit(char c) {
 }
 
 tl::unexpected<Error> bad_character(std::string_view alphabet, std::size_t at) {
-  return fail(Errc::kInvalid,
-              "not " + std::string(alphabet) + " at character " + std::to_string(at + 1));
+  return fail(Errc::kInvalid, "not " + std::string(alphabet) + " at character " + std::to_string(at + 1));
 }
 
 }  // namespace

@@ -27,12 +27,8 @@ Result<Bytes> from_hex(std::string_view text);
 /// RFC 4648 section 4, with padding; refuses anything else, stray bits included.
 Result<Bytes> from_base64(std::string_view text);
 
-inline ByteView as_bytes(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-inline std::string_view as_text(ByteView bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
+inline ByteView as_bytes(std::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
+inline std::string_view as_text(ByteView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 inline Bytes to_bytes(std::string_view text) {
   const auto view = as_bytes(text);
   return {view.begin(), view.end()};
@@ -61,8 +57,6 @@ class AlignedBuffer {
   std::size_t bytes_ = 0;
 };
 
-constexpr std::uint64_t align_up(std::uint64_t value, std::uint64_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
+constexpr std::uint64_t align_up(std::uint64_t value, std::uint64_t unit) { return (value + unit - 1) / unit * unit; }
 
 }  // namespace qh

@@ -9,11 +9,9 @@
 
 namespace qh {
 
-[[noreturn]] void invariant_failed(const char* expression, const char* why,
-                                   std::source_location where);
+[[noreturn]] void invariant_failed(const char* expression, const char* why, std::source_location where);
 
 }  // namespace qh
 
 // A macro, because only the preprocessor can print the expression.
-#define INVARIANT(expr, why) \
-  ((expr) ? void() : ::qh::invariant_failed(#expr, why, std::source_location::current()))
+#define INVARIANT(expr, why) ((expr) ? void() : ::qh::invariant_failed(#expr, why, std::source_location::current()))

@@ -6,22 +6,38 @@ namespace qh {
 
 std::string_view errc_name(Errc code) {
   switch (code) {
-    case Errc::kInvalid: return "Invalid";
-    case Errc::kTooLarge: return "TooLarge";
-    case Errc::kQueueFull: return "QueueFull";
-    case Errc::kRateLimited: return "RateLimited";
-    case Errc::kStorageFull: return "StorageFull";
-    case Errc::kStorageFailed: return "StorageFailed";
-    case Errc::kCorrupt: return "Corrupt";
-    case Errc::kNewerVersion: return "NewerVersion";
-    case Errc::kNotFound: return "NotFound";
-    case Errc::kExists: return "Exists";
-    case Errc::kLeaseLost: return "LeaseLost";
-    case Errc::kTimeout: return "Timeout";
-    case Errc::kShuttingDown: return "ShuttingDown";
-    case Errc::kBusy: return "Busy";
-    case Errc::kNotPermitted: return "NotPermitted";
-    case Errc::kIo: return "Io";
+    case Errc::kInvalid:
+      return "Invalid";
+    case Errc::kTooLarge:
+      return "TooLarge";
+    case Errc::kQueueFull:
+      return "QueueFull";
+    case Errc::kRateLimited:
+      return "RateLimited";
+    case Errc::kStorageFull:
+      return "StorageFull";
+    case Errc::kStorageFailed:
+      return "StorageFailed";
+    case Errc::kCorrupt:
+      return "Corrupt";
+    case Errc::kNewerVersion:
+      return "NewerVersion";
+    case Errc::kNotFound:
+      return "NotFound";
+    case Errc::kExists:
+      return "Exists";
+    case Errc::kLeaseLost:
+      return "LeaseLost";
+    case Errc::kTimeout:
+      return "Timeout";
+    case Errc::kShuttingDown:
+      return "ShuttingDown";
+    case Errc::kBusy:
+      return "Busy";
+    case Errc::kNotPermitted:
+      return "NotPermitted";
+    case Errc::kIo:
+      return "Io";
   }
   return "Unknown";
 }

@@ -14,22 +14,22 @@
 namespace qh {
 
 enum class Errc : std::uint8_t {
-  kInvalid,         ///< the input is wrong: `subject` names the field
-  kTooLarge,        ///< over a size limit: `size`, `limit` in bytes
-  kQueueFull,       ///< a bound of the queue: `subject` names it; `retry_after_ms`
-  kRateLimited,     ///< `retry_after_ms`
-  kStorageFull,     ///< no room on the disk; goes away when there is room
-  kStorageFailed,   ///< a write or sync failed: `subject` names the file; final until a restart
-  kCorrupt,         ///< stored bytes are damaged: `subject` names the file
-  kNewerVersion,    ///< stored by a newer program
-  kNotFound,        ///< no such message, file or directory
-  kExists,          ///< there already
-  kLeaseLost,       ///< the lease ran out, was answered, or never was
-  kTimeout,         ///< the deadline passed
-  kShuttingDown,    ///< no new work is taken
-  kBusy,            ///< somebody else holds it: `subject` names the holder
-  kNotPermitted,    ///< the system or a role forbids it
-  kIo,              ///< any other answer of the operating system
+  kInvalid,        ///< the input is wrong: `subject` names the field
+  kTooLarge,       ///< over a size limit: `size`, `limit` in bytes
+  kQueueFull,      ///< a bound of the queue: `subject` names it; `retry_after_ms`
+  kRateLimited,    ///< `retry_after_ms`
+  kStorageFull,    ///< no room on the disk; goes away when there is room
+  kStorageFailed,  ///< a write or sync failed: `subject` names the file; final until a restart
+  kCorrupt,        ///< stored bytes are damaged: `subject` names the file
+  kNewerVersion,   ///< stored by a newer program
+  kNotFound,       ///< no such message, file or directory
+  kExists,         ///< there already
+  kLeaseLost,      ///< the lease ran out, was answered, or never was
+  kTimeout,        ///< the deadline passed
+  kShuttingDown,   ///< no new work is taken
+  kBusy,           ///< somebody else holds it: `subject` names the holder
+  kNotPermitted,   ///< the system or a role forbids it
+  kIo,             ///< any other answer of the operating system
 };
 
 /// The name that people, logs and clients see, for example "QueueFull".
@@ -40,10 +40,10 @@ struct [[nodiscard]] Error {
   Errc code = Errc::kInvalid;
   int os_errno = 0;  ///< 0: none
   std::string context;
-  std::string subject;               ///< the field, bound, file or holder that is meant; may be empty
-  std::int64_t retry_after_ms = 0;   ///< 0: unknown or never
-  std::uint64_t size = 0;            ///< kTooLarge: bytes that were given
-  std::uint64_t limit = 0;           ///< kTooLarge: bytes that are allowed
+  std::string subject;              ///< the field, bound, file or holder that is meant; may be empty
+  std::int64_t retry_after_ms = 0;  ///< 0: unknown or never
+  std::uint64_t size = 0;           ///< kTooLarge: bytes that were given
+  std::uint64_t limit = 0;          ///< kTooLarge: bytes that are allowed
 
   Error() = default;
   Error(Errc c, std::string what, int err = 0) : code(c), os_errno(err), context(std::move(what)) {}

@@ -57,8 +57,7 @@ class Storage {
   /// Answers the number of bytes read, short only at the end of the file.
   virtual void read(FileId file, std::uint64_t offset, std::span<std::byte> into, ReadPath path,
                     Done<std::size_t> done) = 0;
-  virtual void write(FileId file, std::uint64_t offset, ByteView bytes, Durability durability,
-                     Done<void> done) = 0;
+  virtual void write(FileId file, std::uint64_t offset, ByteView bytes, Durability durability, Done<void> done) = 0;
   virtual void sync(FileId file, Done<void> done) = 0;
   /// Writes zeros from `from` up to `to`, growing the file; not durable before a sync.
   virtual void zero_fill(FileId file, std::uint64_t from, std::uint64_t to, Done<void> done) = 0;

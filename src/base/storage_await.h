@@ -7,20 +7,16 @@
 namespace qh::io {
 
 inline auto open(Storage& s, std::string name, Storage::OpenMode mode) {
-  return until<Result<FileId>>([&s, name = std::move(name), mode](auto done) mutable {
-    s.open(std::move(name), mode, std::move(done));
-  });
+  return until<Result<FileId>>(
+      [&s, name = std::move(name), mode](auto done) mutable { s.open(std::move(name), mode, std::move(done)); });
 }
-inline auto read(Storage& s, FileId file, std::uint64_t offset, std::span<std::byte> into,
-                 Storage::ReadPath path) {
+inline auto read(Storage& s, FileId file, std::uint64_t offset, std::span<std::byte> into, Storage::ReadPath path) {
   return until<Result<std::size_t>>(
       [&s, file, offset, into, path](auto done) { s.read(file, offset, into, path, std::move(done)); });
 }
-inline auto write(Storage& s, FileId file, std::uint64_t offset, ByteView bytes,
-                  Storage::Durability durability) {
-  return until<Result<void>>([&s, file, offset, bytes, durability](auto done) {
-    s.write(file, offset, bytes, durability, std::move(done));
-  });
+inline auto write(Storage& s, FileId file, std::uint64_t offset, ByteView bytes, Storage::Durability durability) {
+  return until<Result<void>>(
+      [&s, file, offset, bytes, durability](auto done) { s.write(file, offset, bytes, durability, std::move(done)); });
 }
 inline auto sync(Storage& s, FileId file) {
   return until<Result<void>>([&s, file](auto done) { s.sync(file, std::move(done)); });

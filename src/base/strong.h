@@ -28,7 +28,5 @@ class Strong {
 
 template <class Tag, class Rep>
 struct std::hash<qh::Strong<Tag, Rep>> {
-  std::size_t operator()(const qh::Strong<Tag, Rep>& id) const noexcept {
-    return std::hash<Rep>{}(id.value());
-  }
+  std::size_t operator()(const qh::Strong<Tag, Rep>& id) const noexcept { return std::hash<Rep>{}(id.value()); }
 };

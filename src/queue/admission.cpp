@@ -38,19 +38,23 @@ Admission::Admission(const Options& options)
     : options_(options), queue_(options.queue_rate_limit, options.queue_rate_burst) {}
 
 Result<void> Admission::check_size(Kind kind, std::size_t body_bytes) const {
-  const auto limit = info(kind).ordered ? std::min(options_.max_tx_bytes, options_.max_message_bytes) : options_.max_message_bytes;
+  const auto limit =
+      info(kind).ordered ? std::min(options_.max_tx_bytes, options_.max_message_bytes) : options_.max_message_bytes;
   if (body_bytes <= limit) return {};
-  Error error(Errc::kTooLarge, fmt::format("a {} of {} bytes; at most {} are allowed", info(kind).name, body_bytes, limit));
+  Error error(Errc::kTooLarge,
+              fmt::format("a {} of {} bytes; at most {} are allowed", info(kind).name, body_bytes, limit));
   error.size = body_bytes;
   error.limit = limit;
   return tl::unexpected<Error>(std::move(error));
 }
 
-Result<void> Admission::check_bounds(const Load& load, std::uint64_t messages, std::uint64_t bytes, Priority priority) const {
+Result<void> Admission::check_bounds(const Load& load, std::uint64_t messages, std::uint64_t bytes,
+                                     Priority priority) const {
   const auto share = [&](std::uint64_t limit) { return priority == Priority::kCritical ? limit : limit - limit / 5; };
   std::int64_t retry_ms = kRetryMsDefault;
   if (drain_per_s_ > 0) {
-    retry_ms = std::clamp<std::int64_t>(static_cast<std::int64_t>(1e3 * static_cast<double>(messages) / drain_per_s_), 10, kRetryMsMax);
+    retry_ms = std::clamp<std::int64_t>(static_cast<std::int64_t>(1e3 * static_cast<double>(messages) / drain_per_s_),
+                                        10, kRetryMsMax);
   }
   if (load.messages + messages > share(options_.max_depth)) return full("max_depth", options_.max_depth, retry_ms);
   if (load.bytes + bytes > share(options_.max_bytes)) return full("max_bytes", options_.max_bytes, retry_ms);
@@ -66,7 +70,8 @@ TokenBucket& Admission::bucket_of(std::string_view submitter) {
     submitters_.erase(recent_.back().first);
     recent_.pop_back();
   }
-  recent_.emplace_front(std::string(submitter), TokenBucket(options_.submitter_rate_limit, options_.submitter_rate_burst));
+  recent_.emplace_front(std::string(submitter),
+                        TokenBucket(options_.submitter_rate_limit, options_.submitter_rate_burst));
   submitters_.emplace(recent_.front().first, recent_.begin());
   return recent_.front().second;
 }

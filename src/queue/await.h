@@ -41,10 +41,9 @@ inline auto ack(Engine& e, std::vector<LeaseId> leases) {
       [&e, l = std::move(leases)](auto done) mutable { e.ack(std::move(l), std::move(done)); });
 }
 inline auto nack(Engine& e, std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error) {
-  return until<Result<LeaseOutcome>>(
-      [&e, l = std::move(leases), delay, error = std::move(error)](auto done) mutable {
-        e.nack(std::move(l), delay, std::move(error), std::move(done));
-      });
+  return until<Result<LeaseOutcome>>([&e, l = std::move(leases), delay, error = std::move(error)](auto done) mutable {
+    e.nack(std::move(l), delay, std::move(error), std::move(done));
+  });
 }
 inline auto hold(Engine& e, std::vector<LeaseId> leases) {
   return until<Result<LeaseOutcome>>(

@@ -21,11 +21,16 @@ std::string_view dead_reason_name(DeadReason reason) {
 
 std::string_view message_state_name(MessageState state) {
   switch (state) {
-    case MessageState::kReady: return "ready";
-    case MessageState::kDelayed: return "delayed";
-    case MessageState::kLeased: return "leased";
-    case MessageState::kDead: return "dead";
-    case MessageState::kGone: return "gone";
+    case MessageState::kReady:
+      return "ready";
+    case MessageState::kDelayed:
+      return "delayed";
+    case MessageState::kLeased:
+      return "leased";
+    case MessageState::kDead:
+      return "dead";
+    case MessageState::kGone:
+      return "gone";
   }
   return "gone";
 }
@@ -60,8 +65,10 @@ void Engine::Impl::tick() {
   const auto now = clock_.mono();
   while (const auto due = waiters_.due(now)) waiters_.take_out(*due)->give_nothing();
   while (Entry* entry = store_.due_mono(now)) {
-    if (entry->state == EntryState::kLeased) lease_expired(*entry);
-    else store_.make_ready(*entry);
+    if (entry->state == EntryState::kLeased)
+      lease_expired(*entry);
+    else
+      store_.make_ready(*entry);
   }
   const auto wall = clock_.wall();
   while (Entry* entry = store_.due_wall(wall)) wall_due(*entry, wall);
@@ -70,7 +77,8 @@ void Engine::Impl::tick() {
   work_retry_job(now);
   admission_.drained(hand_outs_sync_.per_second(now) + hand_outs_async_.per_second(now));
   pool_->tick();
-  if (!failure_ && !writer_->busy() && !writer_->marked() && now >= last_append_ + options_.idle_mark_after) writer_->mark();
+  if (!failure_ && !writer_->busy() && !writer_->marked() && now >= last_append_ + options_.idle_mark_after)
+    writer_->mark();
   if (now >= stop_deadline_ && stop_timed_out_) std::exchange(stop_timed_out_, {})();
   serve_waiters();
 }
@@ -79,7 +87,8 @@ MonoTime Engine::Impl::next_wakeup() const {
   if (!writer_ || engine_state_ == EngineState::kStopped) return MonoTime::never();
   const auto now = clock_.mono();
   auto next = std::min({waiters_.next(), store_.next_mono(), keys_.next(), pool_->next_wakeup(), stop_deadline_});
-  if (!failure_ && !writer_->busy() && !writer_->marked()) next = std::min(next, last_append_ + options_.idle_mark_after);
+  if (!failure_ && !writer_->busy() && !writer_->marked())
+    next = std::min(next, last_append_ + options_.idle_mark_after);
   if (store_.has_wall_timers()) {
     const auto until = std::clamp(store_.next_wall() - clock_.wall(), Duration(0), Duration(kWallPoll));
     next = std::min(next, now + until);
@@ -109,8 +118,10 @@ Task<Result<void>> Engine::Impl::durable(wal::Ordinal ordinal) {
   co_return co_await until<Result<void>>([this, ordinal](auto done) {
     if (ordinal <= durable_ordinal_ && !failure_) return done(Result<void>());
     when_durable(newest_of(ordinal), [done = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) done(fail(*error));
-      else done(Result<void>());
+      if (error != nullptr)
+        done(fail(*error));
+      else
+        done(Result<void>());
     });
   });
 }
@@ -137,7 +148,8 @@ Task<Result<void>> Engine::Impl::write_out() {
     Entry* entry = store_.find(in_memory[i]);
     if (entry == nullptr || is_logged(*entry)) continue;
     if (room(put_bytes(*entry), Use::kEnd) == Room::kNone) {
-      co_return fail(no_room().in(fmt::format("{} messages that were only in memory could not be written", in_memory.size() - i)));
+      co_return fail(
+          no_room().in(fmt::format("{} messages that were only in memory could not be written", in_memory.size() - i)));
     }
     append_put(*entry, 0, true);
     bytes += entry->record_bytes;
@@ -159,7 +171,9 @@ Task<void> Engine::Impl::run_stop(Done<void> done) {
   stop_timed_out_ = [this, answered, answer] {
     *answered = true;
     stop_deadline_ = MonoTime::never();
-    (*answer)(fail(Errc::kTimeout, "the queue did not stop in time: messages that were only in memory may be lost, what was acknowledged as durable is not"));
+    (*answer)(fail(Errc::kTimeout,
+                   "the queue did not stop in time: messages that were only in memory may be lost, what was "
+                   "acknowledged as durable is not"));
   };
   auto written = co_await write_out();
   if (written && writer_ && !writer_->busy() && !writer_->marked()) writer_->mark();
@@ -167,8 +181,10 @@ Task<void> Engine::Impl::run_stop(Done<void> done) {
     // The mark is one more batch; its completion moves durability.
     written = co_await until<Result<void>>([this](auto marked) {
       mark_waiter_ = [this, marked = std::move(marked)]() mutable {
-        if (failure_) marked(fail(*failure_));
-        else marked(Result<void>());
+        if (failure_)
+          marked(fail(*failure_));
+        else
+          marked(Result<void>());
       };
     });
   }
@@ -189,35 +205,55 @@ void Engine::open(Done<RecoveryReport> done) { impl_->open(wal::RecoveryMode::kO
 void Engine::open_salvage(Done<RecoveryReport> done) { impl_->open(wal::RecoveryMode::kSalvage, std::move(done)); }
 void Engine::open_read_only(Done<RecoveryReport> done) { impl_->open(wal::RecoveryMode::kReadOnly, std::move(done)); }
 void Engine::submit(Submission s, Done<Submitted> done) { impl_->submit(std::move(s), std::move(done)); }
-void Engine::submit_batch(std::vector<Submission> s, Done<std::vector<Submitted>> done) { impl_->submit_batch(std::move(s), std::move(done)); }
+void Engine::submit_batch(std::vector<Submission> s, Done<std::vector<Submitted>> done) {
+  impl_->submit_batch(std::move(s), std::move(done));
+}
 void Engine::submit_held(Submission s, Done<Leased> done) { impl_->submit_held(std::move(s), std::move(done)); }
-Engine::WaitId Engine::take(HandOut request, Done<std::optional<Taken>> done) { return impl_->take(request, std::move(done)); }
+Engine::WaitId Engine::take(HandOut request, Done<std::optional<Taken>> done) {
+  return impl_->take(request, std::move(done));
+}
 Engine::WaitId Engine::lease(HandOut request, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done) {
   return impl_->lease(request, max, duration, std::move(done));
 }
 void Engine::cancel(WaitId wait) { impl_->cancel(wait); }
-void Engine::ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done) { impl_->ack(std::move(leases), std::move(done)); }
-void Engine::nack(std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error, Done<LeaseOutcome> done) {
+void Engine::ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
+  impl_->ack(std::move(leases), std::move(done));
+}
+void Engine::nack(std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error,
+                  Done<LeaseOutcome> done) {
   impl_->nack(std::move(leases), delay, std::move(error), std::move(done));
 }
-Result<LeaseOutcome> Engine::extend(const std::vector<LeaseId>& leases, Duration duration) { return impl_->extend(leases, duration); }
-void Engine::hold(std::vector<LeaseId> leases, Done<LeaseOutcome> done) { impl_->hold(std::move(leases), std::move(done)); }
+Result<LeaseOutcome> Engine::extend(const std::vector<LeaseId>& leases, Duration duration) {
+  return impl_->extend(leases, duration);
+}
+void Engine::hold(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
+  impl_->hold(std::move(leases), std::move(done));
+}
 Depth Engine::depth() const { return impl_->store_.depth(); }
-std::vector<QueuedMessage> Engine::peek(std::size_t count, KindMask mask, std::optional<std::pair<Priority, MessageId>> after) const {
+std::vector<QueuedMessage> Engine::peek(std::size_t count, KindMask mask,
+                                        std::optional<std::pair<Priority, MessageId>> after) const {
   return impl_->peek(count, mask, after);
 }
 Found Engine::find(MessageId id) const { return impl_->find(id); }
 void Engine::each(UniqueFunction<void(const Found& found)> visit) const { impl_->each(std::move(visit)); }
 void Engine::remove(MessageId id, Done<bool> done) { impl_->remove(id, std::move(done)); }
-void Engine::purge(KindMask mask, Duration older_than, Done<std::uint64_t> done) { impl_->purge(mask, older_than, std::move(done)); }
+void Engine::purge(KindMask mask, Duration older_than, Done<std::uint64_t> done) {
+  impl_->purge(mask, older_than, std::move(done));
+}
 void Engine::pause(KindMask mask, Done<KindMask> done) { impl_->set_paused(paused() | mask, std::move(done)); }
 void Engine::resume(KindMask mask, Done<KindMask> done) { impl_->set_paused(paused().without(mask), std::move(done)); }
 KindMask Engine::paused() const { return KindMask(impl_->state_.paused_kinds); }
-std::vector<DeadLetter> Engine::dead_letters(std::optional<MessageId> after, std::size_t limit) const { return impl_->dead_letters(after, limit); }
+std::vector<DeadLetter> Engine::dead_letters(std::optional<MessageId> after, std::size_t limit) const {
+  return impl_->dead_letters(after, limit);
+}
 void Engine::retry_dead(MessageId id, Done<std::uint64_t> done) { impl_->retry_dead(id, std::move(done)); }
-void Engine::retry_all_dead(double per_second, Done<std::uint64_t> done) { impl_->retry_all_dead(per_second, std::move(done)); }
+void Engine::retry_all_dead(double per_second, Done<std::uint64_t> done) {
+  impl_->retry_all_dead(per_second, std::move(done));
+}
 void Engine::purge_dead(MessageId id, Done<std::uint64_t> done) { impl_->purge_dead(id, std::move(done)); }
-void Engine::purge_dead_older(Duration older_than, Done<std::uint64_t> done) { impl_->purge_dead_older(older_than, std::move(done)); }
+void Engine::purge_dead_older(Duration older_than, Done<std::uint64_t> done) {
+  impl_->purge_dead_older(older_than, std::move(done));
+}
 void Engine::compact_wal(Done<void> done) { impl_->compact_wal(std::move(done)); }
 void Engine::pump() { impl_->pump(); }
 void Engine::tick() { impl_->tick(); }

@@ -110,8 +110,8 @@ class Engine {
   using WaitId = std::uint64_t;
 
   struct Hooks {
-    UniqueFunction<void()> want_pump;                   ///< records wait for pump(); called once per pump
-    UniqueFunction<void(std::string_view line)> warn;   ///< what an operator should read; never empty lines
+    UniqueFunction<void()> want_pump;                  ///< records wait for pump(); called once per pump
+    UniqueFunction<void(std::string_view line)> warn;  ///< what an operator should read; never empty lines
   };
 
   struct HandOut {
@@ -152,8 +152,7 @@ class Engine {
 
   void ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done);
   /// Without a delay: min(2^deliveries s, 60 s) +- 20 %.
-  void nack(std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error,
-            Done<LeaseOutcome> done);
+  void nack(std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error, Done<LeaseOutcome> done);
   /// A new deadline from now on; in memory, as leases do not outlive the process.
   Result<LeaseOutcome> extend(const std::vector<LeaseId>& leases, Duration duration);
   /// No clock any more, deliveries 0 again, both durable: for a consumer that keeps the message in its
@@ -173,7 +172,7 @@ class Engine {
   void remove(MessageId id, Done<bool> done);
   /// Ready and delayed messages of these kinds, made before now - older_than. Answers how many.
   void purge(KindMask kinds, Duration older_than, Done<std::uint64_t> done);
-  void pause(KindMask kinds, Done<KindMask> done);   ///< answers what is paused now
+  void pause(KindMask kinds, Done<KindMask> done);  ///< answers what is paused now
   void resume(KindMask kinds, Done<KindMask> done);
   KindMask paused() const;
 

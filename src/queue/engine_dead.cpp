@@ -30,7 +30,8 @@ void Engine::Impl::to_dead(Entry& entry, DeadReason reason, std::string error) {
 void Engine::Impl::limit_dead(WallTime now) {
   std::uint64_t gone = 0;
   while (Entry* oldest = store_.oldest_dead()) {
-    const bool over = store_.dead_count() > options_.dead_letters_max || store_.dead_bytes() > options_.dead_letter_bytes_max;
+    const bool over =
+        store_.dead_count() > options_.dead_letters_max || store_.dead_bytes() > options_.dead_letter_bytes_max;
     const bool old = now - WallTime::from_ms(oldest->extra->died_at_ms) > options_.dead_letter_age_max;
     if (!over && !old) break;
     if (is_logged(*oldest)) {
@@ -43,9 +44,12 @@ void Engine::Impl::limit_dead(WallTime now) {
     ++gone;
   }
   if (gone > 0) {
-    warn(fmt::format("{} dead letters left the queue, the oldest first: {} are kept at most, {} bytes, {} days ({} have left so far)", gone,
-                     options_.dead_letters_max, options_.dead_letter_bytes_max,
-                     std::chrono::duration_cast<std::chrono::hours>(options_.dead_letter_age_max).count() / 24, state_.counters.dead_evicted));
+    warn(
+        fmt::format("{} dead letters left the queue, the oldest first: {} are kept at most, {} bytes, {} days ({} have "
+                    "left so far)",
+                    gone, options_.dead_letters_max, options_.dead_letter_bytes_max,
+                    std::chrono::duration_cast<std::chrono::hours>(options_.dead_letter_age_max).count() / 24,
+                    state_.counters.dead_evicted));
   }
 }
 
@@ -65,7 +69,8 @@ std::vector<DeadLetter> Engine::Impl::dead_letters(std::optional<MessageId> afte
   }
   store_.each_dead(behind, [&](const Entry& entry) {
     if (letters.size() >= limit) return false;
-    letters.push_back({store_.describe(entry), entry.extra->reason, WallTime::from_ms(entry.extra->died_at_ms), entry.extra->last_error});
+    letters.push_back({store_.describe(entry), entry.extra->reason, WallTime::from_ms(entry.extra->died_at_ms),
+                       entry.extra->last_error});
     return true;
   });
   return letters;
@@ -87,8 +92,10 @@ void Engine::Impl::retry_dead(MessageId id, Done<std::uint64_t> done) {
   }
   if (blocked(kSmallRecordBytes, Use::kEnd)) {
     return wait_for_room(kSmallRecordBytes, Use::kEnd, [this, id, d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) d(fail(*error));
-      else retry_dead(id, std::move(d));
+      if (error != nullptr)
+        d(fail(*error));
+      else
+        retry_dead(id, std::move(d));
     });
   }
   const bool durable = is_logged(*entry);
@@ -97,8 +104,10 @@ void Engine::Impl::retry_dead(MessageId id, Done<std::uint64_t> done) {
     done(std::uint64_t{1});
   } else {
     when_durable(newest_of(last_ordinal_), [done = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) done(fail(*error));
-      else done(std::uint64_t{1});
+      if (error != nullptr)
+        done(fail(*error));
+      else
+        done(std::uint64_t{1});
     });
   }
   serve_waiters();
@@ -115,8 +124,10 @@ void Engine::Impl::retry_all_dead(double per_second, Done<std::uint64_t> done) {
   const auto bytes = kSmallRecordBytes * count;
   if (blocked(bytes, Use::kEnd)) {
     return wait_for_room(bytes, Use::kEnd, [this, d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) d(fail(*error));
-      else retry_all_dead(0, std::move(d));
+      if (error != nullptr)
+        d(fail(*error));
+      else
+        retry_all_dead(0, std::move(d));
     });
   }
   while (Entry* entry = store_.oldest_dead()) revive(*entry);
@@ -125,8 +136,10 @@ void Engine::Impl::retry_all_dead(double per_second, Done<std::uint64_t> done) {
     done(count);
   } else {
     when_durable(wait_for, [count, done = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) done(fail(*error));
-      else done(count);
+      if (error != nullptr)
+        done(fail(*error));
+      else
+        done(count);
     });
   }
   serve_waiters();
@@ -161,8 +174,10 @@ void Engine::Impl::remove_entries(const std::vector<Entry*>& entries, Done<std::
   const std::uint64_t count = entries.size();
   if (wait_for == 0) return done(count);
   when_durable(wait_for, [count, done = std::move(done)](const Error* error) mutable {
-    if (error != nullptr) done(fail(*error));
-    else done(count);
+    if (error != nullptr)
+      done(fail(*error));
+    else
+      done(count);
   });
 }
 
@@ -171,17 +186,22 @@ void Engine::Impl::remove(MessageId id, Done<bool> done) {
   Entry* entry = store_.find(id);
   if (entry == nullptr || entry->state == EntryState::kPending || entry->state == EntryState::kDead) return done(false);
   if (entry->state == EntryState::kLeased) {
-    return done(fail(Errc::kBusy, fmt::format("message {} is leased: ack or nack it, or wait for its lease to end", id.value())));
+    return done(fail(Errc::kBusy,
+                     fmt::format("message {} is leased: ack or nack it, or wait for its lease to end", id.value())));
   }
   if (blocked(kSmallRecordBytes, Use::kEnd)) {
     return wait_for_room(kSmallRecordBytes, Use::kEnd, [this, id, d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) d(fail(*error));
-      else remove(id, std::move(d));
+      if (error != nullptr)
+        d(fail(*error));
+      else
+        remove(id, std::move(d));
     });
   }
   remove_entries({entry}, [done = std::move(done)](Result<std::uint64_t> removed) mutable {
-    if (!removed) done(fail(std::move(removed.error())));
-    else done(*removed == 1);
+    if (!removed)
+      done(fail(std::move(removed.error())));
+    else
+      done(*removed == 1);
   });
 }
 
@@ -196,8 +216,10 @@ void Engine::Impl::purge(KindMask mask, Duration older_than, Done<std::uint64_t>
   const auto bytes = kSmallRecordBytes * entries.size();
   if (blocked(bytes, Use::kEnd)) {
     return wait_for_room(bytes, Use::kEnd, [this, mask, older_than, d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) d(fail(*error));
-      else purge(mask, older_than, std::move(d));
+      if (error != nullptr)
+        d(fail(*error));
+      else
+        purge(mask, older_than, std::move(d));
     });
   }
   std::sort(entries.begin(), entries.end(), [](const Entry* a, const Entry* b) { return a->id < b->id; });
@@ -212,8 +234,10 @@ void Engine::Impl::purge_dead(MessageId id, Done<std::uint64_t> done) {
   }
   if (blocked(kSmallRecordBytes, Use::kEnd)) {
     return wait_for_room(kSmallRecordBytes, Use::kEnd, [this, id, d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) d(fail(*error));
-      else purge_dead(id, std::move(d));
+      if (error != nullptr)
+        d(fail(*error));
+      else
+        purge_dead(id, std::move(d));
     });
   }
   remove_entries({entry}, std::move(done));
@@ -231,8 +255,10 @@ void Engine::Impl::purge_dead_older(Duration older_than, Done<std::uint64_t> don
   const auto bytes = kSmallRecordBytes * entries.size();
   if (blocked(bytes, Use::kEnd)) {
     return wait_for_room(bytes, Use::kEnd, [this, older_than, d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) d(fail(*error));
-      else purge_dead_older(older_than, std::move(d));
+      if (error != nullptr)
+        d(fail(*error));
+      else
+        purge_dead_older(older_than, std::move(d));
     });
   }
   remove_entries(entries, std::move(done));
@@ -244,13 +270,16 @@ void Engine::Impl::set_paused(KindMask paused, Done<KindMask> done) {
   auto next = state_;
   next.paused_kinds = paused.bits();
   when_durable(append_state(next), [paused, done = std::move(done)](const Error* error) mutable {
-    if (error != nullptr) done(fail(*error));
-    else done(paused);
+    if (error != nullptr)
+      done(fail(*error));
+    else
+      done(paused);
   });
   serve_waiters();
 }
 
-std::vector<QueuedMessage> Engine::Impl::peek(std::size_t count, KindMask mask, std::optional<std::pair<Priority, MessageId>> after) const {
+std::vector<QueuedMessage> Engine::Impl::peek(std::size_t count, KindMask mask,
+                                              std::optional<std::pair<Priority, MessageId>> after) const {
   std::vector<QueuedMessage> found;
   count = std::min(count, kPeekMax);
   for (const auto priority : {Priority::kCritical, Priority::kHigh, Priority::kNormal, Priority::kLow}) {
@@ -289,17 +318,23 @@ Found Engine::Impl::find(MessageId id) const {
   const Entry* entry = store_.find(id);
   if (entry == nullptr || entry->state == EntryState::kPending) return found;
   switch (entry->state) {
-    case EntryState::kPending: break;
-    case EntryState::kReady: found.state = MessageState::kReady; break;
+    case EntryState::kPending:
+      break;
+    case EntryState::kReady:
+      found.state = MessageState::kReady;
+      break;
     case EntryState::kDelayed:
       found.state = MessageState::kDelayed;
       found.ready_at = WallTime::from_ms(entry->not_before_ms);
       break;
     case EntryState::kLeased:
       found.state = MessageState::kLeased;
-      if (const auto deadline = store_.mono_deadline(*entry)) found.lease_until = clock_.wall() + (*deadline - clock_.mono());
+      if (const auto deadline = store_.mono_deadline(*entry))
+        found.lease_until = clock_.wall() + (*deadline - clock_.mono());
       break;
-    case EntryState::kDead: found.state = MessageState::kDead; break;
+    case EntryState::kDead:
+      found.state = MessageState::kDead;
+      break;
   }
   found.message = store_.describe(*entry);
   return found;

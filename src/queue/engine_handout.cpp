@@ -38,7 +38,8 @@ Entry* Engine::Impl::pick(KindMask mask) {
   auto chosen = next_from(0);
   if (chosen == heads.size()) return nullptr;
   if (options_.fairness == 0) return heads[chosen];
-  for (auto lower = next_from(chosen + 1); lower < heads.size() && streak_[chosen] >= options_.fairness; lower = next_from(chosen + 1)) {
+  for (auto lower = next_from(chosen + 1); lower < heads.size() && streak_[chosen] >= options_.fairness;
+       lower = next_from(chosen + 1)) {
     streak_[chosen] = 0;
     chosen = lower;
   }
@@ -55,8 +56,10 @@ Engine::WaitId Engine::Impl::take(HandOut request, Done<std::optional<Taken>> do
   }
   if (blocked(kSmallRecordBytes, Use::kEnd)) {
     wait_for_room(kSmallRecordBytes, Use::kEnd, [this, request, d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) d(fail(*error));
-      else take(request, std::move(d));
+      if (error != nullptr)
+        d(fail(*error));
+      else
+        take(request, std::move(d));
     });
     return 0;
   }
@@ -93,21 +96,27 @@ void Engine::Impl::give(Entry& entry, Done<std::optional<Taken>> done) {
   ++state_.counters.taken;
   hand_outs_sync_.add(1, now);
   end_entry(entry);
-  when_durable(ordinal, [message = std::make_unique<QueuedMessage>(store_.extract(entry)), done = std::move(done)](const Error* error) mutable {
-    if (error != nullptr) done(fail(*error));
-    else done(std::optional<Taken>(Taken(std::move(*message))));
+  when_durable(ordinal, [message = std::make_unique<QueuedMessage>(store_.extract(entry)),
+                         done = std::move(done)](const Error* error) mutable {
+    if (error != nullptr)
+      done(fail(*error));
+    else
+      done(std::optional<Taken>(Taken(std::move(*message))));
   });
 }
 
 // -- Lease ---------------------------------------------------------------------------------------------------
 
-Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done) {
+Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration duration,
+                                   Done<std::vector<Leased>> done) {
   auto checked = check_running();
-  if (checked && (max == 0 || max > kLeaseMax)) checked = fail(Error(Errc::kInvalid, "max: must be 1 to 1000").about("max"));
+  if (checked && (max == 0 || max > kLeaseMax))
+    checked = fail(Error(Errc::kInvalid, "max: must be 1 to 1000").about("max"));
   if (checked && (duration < options_.lease_min || duration > options_.lease_max)) {
-    checked = fail(Error(Errc::kInvalid, fmt::format("duration_ms: must be {} to {}", options_.lease_min.count() / 1'000'000,
-                                                     options_.lease_max.count() / 1'000'000))
-                       .about("duration_ms"));
+    checked =
+        fail(Error(Errc::kInvalid, fmt::format("duration_ms: must be {} to {}", options_.lease_min.count() / 1'000'000,
+                                               options_.lease_max.count() / 1'000'000))
+                 .about("duration_ms"));
   }
   if (!checked) {
     done(fail(std::move(checked.error())));
@@ -117,11 +126,15 @@ Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration 
   const bool no_ids = !ids_ready(max, true);
   if (no_ids || blocked(bytes, Use::kEnd)) {
     auto again = [this, request, max, duration, d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) d(fail(*error));
-      else lease(request, max, duration, std::move(d));
+      if (error != nullptr)
+        d(fail(*error));
+      else
+        lease(request, max, duration, std::move(d));
     };
-    if (no_ids) wait_for_ids(std::move(again));
-    else wait_for_room(bytes, Use::kEnd, std::move(again));
+    if (no_ids)
+      wait_for_ids(std::move(again));
+    else
+      wait_for_room(bytes, Use::kEnd, std::move(again));
     return 0;
   }
   if (store_.any_ready(request.kinds.without(KindMask(state_.paused_kinds)))) {
@@ -166,10 +179,13 @@ void Engine::Impl::give_leases(KindMask mask, std::uint32_t max, Duration durati
   }
   reserve_ids();
   if (wait_for == 0) return finish_leases(std::move(leases), duration, std::move(done));
-  when_durable(wait_for, [this, duration, leases = std::move(leases), done = std::move(done)](const Error* error) mutable {
-    if (error != nullptr) done(fail(*error));
-    else finish_leases(std::move(leases), duration, std::move(done));
-  });
+  when_durable(wait_for,
+               [this, duration, leases = std::move(leases), done = std::move(done)](const Error* error) mutable {
+                 if (error != nullptr)
+                   done(fail(*error));
+                 else
+                   finish_leases(std::move(leases), duration, std::move(done));
+               });
 }
 
 /// The clock of a lease starts when its holder hears of it.
@@ -207,8 +223,10 @@ void Engine::Impl::serve_waiters() {
     if (first == nullptr) break;
     auto waiter = *waiters_.take_out(first->id);
     const HandOut request{waiter.kinds, waiter.until};
-    if (waiter.max == 0) take(request, std::move(waiter.take));
-    else lease(request, waiter.max, waiter.duration, std::move(waiter.lease));
+    if (waiter.max == 0)
+      take(request, std::move(waiter.take));
+    else
+      lease(request, waiter.max, waiter.duration, std::move(waiter.lease));
   }
   serving_ = false;
 }
@@ -221,8 +239,10 @@ std::vector<Entry*> Engine::Impl::held_by(const std::vector<LeaseId>& leases, Le
   for (const auto lease : leases) {
     Entry* entry = store_.find(lease);
     // The same lease twice in one list counts once.
-    if (entry == nullptr || !seen.insert(lease.value()).second) outcome.lost.push_back(lease);
-    else entries.push_back(entry);
+    if (entry == nullptr || !seen.insert(lease.value()).second)
+      outcome.lost.push_back(lease);
+    else
+      entries.push_back(entry);
   }
   outcome.done = entries.size();
   return entries;
@@ -232,10 +252,13 @@ void Engine::Impl::ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
   const auto bytes = std::uint64_t{kSmallRecordBytes} * leases.size();
   if (blocked(bytes, Use::kEnd)) {
-    return wait_for_room(bytes, Use::kEnd, [this, leases = std::move(leases), d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) d(fail(*error));
-      else ack(std::move(leases), std::move(d));
-    });
+    return wait_for_room(bytes, Use::kEnd,
+                         [this, leases = std::move(leases), d = std::move(done)](const Error* error) mutable {
+                           if (error != nullptr)
+                             d(fail(*error));
+                           else
+                             ack(std::move(leases), std::move(d));
+                         });
   }
   LeaseOutcome outcome;
   wal::Ordinal wait_for = 0;
@@ -247,8 +270,10 @@ void Engine::Impl::ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
   }
   if (wait_for == 0) return done(std::move(outcome));
   when_durable(wait_for, [outcome = std::move(outcome), done = std::move(done)](const Error* error) mutable {
-    if (error != nullptr) done(fail(*error));
-    else done(std::move(outcome));
+    if (error != nullptr)
+      done(fail(*error));
+    else
+      done(std::move(outcome));
   });
 }
 
@@ -258,7 +283,8 @@ Duration Engine::Impl::nack_delay(std::uint32_t deliveries) {
   return Duration(static_cast<std::int64_t>(seconds * spread * 1e9));
 }
 
-void Engine::Impl::nack(std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error, Done<LeaseOutcome> done) {
+void Engine::Impl::nack(std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error,
+                        Done<LeaseOutcome> done) {
   auto checked = check_running();
   if (checked && delay && (*delay < Duration(0) || *delay > std::chrono::hours(24 * 365))) {
     checked = fail(Error(Errc::kInvalid, "delay_ms: must be 0 to one year").about("delay_ms"));
@@ -267,10 +293,13 @@ void Engine::Impl::nack(std::vector<LeaseId> leases, std::optional<Duration> del
   error = clipped(std::move(error));
   const auto bytes = (kSmallRecordBytes + error.size()) * leases.size();
   if (blocked(bytes, Use::kEnd)) {
-    return wait_for_room(bytes, Use::kEnd, [this, leases = std::move(leases), delay, error, d = std::move(done)](const Error* e) mutable {
-      if (e != nullptr) d(fail(*e));
-      else nack(std::move(leases), delay, std::move(error), std::move(d));
-    });
+    return wait_for_room(bytes, Use::kEnd,
+                         [this, leases = std::move(leases), delay, error, d = std::move(done)](const Error* e) mutable {
+                           if (e != nullptr)
+                             d(fail(*e));
+                           else
+                             nack(std::move(leases), delay, std::move(error), std::move(d));
+                         });
   }
   LeaseOutcome outcome;
   const auto now = clock_.mono();
@@ -285,25 +314,33 @@ void Engine::Impl::nack(std::vector<LeaseId> leases, std::optional<Duration> del
     }
     ++state_.counters.nacked;
     if (!error.empty()) entry->more().last_error = error;
-    if (entry->deliveries >= options_.max_deliveries) to_dead(*entry, DeadReason::kMaxDeliveries, error.empty() ? "given back by its consumer" : error);
-    else if (wait > Duration(0)) store_.delay_for(*entry, now + wait, now_wall + wait);
-    else store_.make_ready(*entry);
+    if (entry->deliveries >= options_.max_deliveries)
+      to_dead(*entry, DeadReason::kMaxDeliveries, error.empty() ? "given back by its consumer" : error);
+    else if (wait > Duration(0))
+      store_.delay_for(*entry, now + wait, now_wall + wait);
+    else
+      store_.make_ready(*entry);
   }
   auto answer = [outcome = std::move(outcome), done = std::move(done)](const Error* e) mutable {
-    if (e != nullptr) done(fail(*e));
-    else done(std::move(outcome));
+    if (e != nullptr)
+      done(fail(*e));
+    else
+      done(std::move(outcome));
   };
-  if (wait_for != 0) when_durable(newest_of(wait_for), std::move(answer));
-  else answer(nullptr);
+  if (wait_for != 0)
+    when_durable(newest_of(wait_for), std::move(answer));
+  else
+    answer(nullptr);
   serve_waiters();
 }
 
 Result<LeaseOutcome> Engine::Impl::extend(const std::vector<LeaseId>& leases, Duration duration) {
   if (auto running = check_running(); !running) return fail(std::move(running.error()));
   if (duration < options_.lease_min || duration > options_.lease_max) {
-    return fail(Error(Errc::kInvalid, fmt::format("duration_ms: must be {} to {}", options_.lease_min.count() / 1'000'000,
-                                                  options_.lease_max.count() / 1'000'000))
-                    .about("duration_ms"));
+    return fail(
+        Error(Errc::kInvalid, fmt::format("duration_ms: must be {} to {}", options_.lease_min.count() / 1'000'000,
+                                          options_.lease_max.count() / 1'000'000))
+            .about("duration_ms"));
   }
   LeaseOutcome outcome;
   const auto deadline = clock_.mono() + duration;
@@ -317,10 +354,13 @@ void Engine::Impl::hold(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
   const auto bytes = std::uint64_t{kSmallRecordBytes} * leases.size();
   if (blocked(bytes, Use::kEnd)) {
-    return wait_for_room(bytes, Use::kEnd, [this, leases = std::move(leases), d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) d(fail(*error));
-      else hold(std::move(leases), std::move(d));
-    });
+    return wait_for_room(bytes, Use::kEnd,
+                         [this, leases = std::move(leases), d = std::move(done)](const Error* error) mutable {
+                           if (error != nullptr)
+                             d(fail(*error));
+                           else
+                             hold(std::move(leases), std::move(d));
+                         });
   }
   LeaseOutcome outcome;
   wal::Ordinal wait_for = 0;
@@ -331,8 +371,10 @@ void Engine::Impl::hold(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
   }
   if (wait_for == 0) return done(std::move(outcome));
   when_durable(wait_for, [outcome = std::move(outcome), done = std::move(done)](const Error* error) mutable {
-    if (error != nullptr) done(fail(*error));
-    else done(std::move(outcome));
+    if (error != nullptr)
+      done(fail(*error));
+    else
+      done(std::move(outcome));
   });
 }
 

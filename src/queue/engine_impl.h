@@ -20,8 +20,8 @@
 #include "queue/admission.h"
 #include "queue/engine.h"
 #include "queue/key_window.h"
-#include "queue/log_recovery.h"
 #include "queue/log_records.h"
+#include "queue/log_recovery.h"
 #include "queue/log_writer.h"
 #include "queue/segment_pool.h"
 #include "queue/segment_table.h"
@@ -52,7 +52,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   Result<LeaseOutcome> extend(const std::vector<LeaseId>& leases, Duration duration);
   void hold(std::vector<LeaseId> leases, Done<LeaseOutcome> done);
 
-  std::vector<QueuedMessage> peek(std::size_t count, KindMask kinds, std::optional<std::pair<Priority, MessageId>> after) const;
+  std::vector<QueuedMessage> peek(std::size_t count, KindMask kinds,
+                                  std::optional<std::pair<Priority, MessageId>> after) const;
   Found find(MessageId id) const;
   void each(UniqueFunction<void(const Found& found)> visit) const;
   void remove(MessageId id, Done<bool> done);

@@ -224,7 +224,8 @@ bool Engine::Impl::ids_ready(std::uint64_t count, bool leases) const {
 
 // A new block is asked for when half of the last one is used. Blocks grow while they do not last.
 void Engine::Impl::reserve_ids() {
-  const bool low = next_message_id_ + id_block_ / 2 >= state_.next_message_id || next_lease_id_ + id_block_ / 2 >= state_.next_lease_id;
+  const bool low = next_message_id_ + id_block_ / 2 >= state_.next_message_id ||
+                   next_lease_id_ + id_block_ / 2 >= state_.next_lease_id;
   if (reserving_ || !low || !log_ok() || room(kStateRecordBytes, Use::kCompact) != Room::kEnough) return;
   reserving_ = true;
   id_block_ = std::clamp(id_block_ * 4, kIdBlockMin, kIdBlockMax);
@@ -309,8 +310,10 @@ void Engine::Impl::advance_head() {
     if (error != nullptr) return;
     segments_.drop_head();
     ++compactions_;
-    if (std::erase(damaged_segments_, dead.index) > 0) pool_->keep_damaged(dead);
-    else pool_->retire(dead);
+    if (std::erase(damaged_segments_, dead.index) > 0)
+      pool_->keep_damaged(dead);
+    else
+      pool_->retire(dead);
     check_compact_requests();
     compact();
   });
@@ -330,8 +333,10 @@ void Engine::Impl::check_compact_requests() {
   if (head != nullptr && head->index <= compact_requests_.back().through_segment) return;
   if (!pool_->idle() && !pool_->failure()) return;
   for (auto& request : std::exchange(compact_requests_, {})) {
-    if (pool_->failure()) request.done(fail(no_room()));
-    else request.done({});
+    if (pool_->failure())
+      request.done(fail(no_room()));
+    else
+      request.done({});
   }
 }
 

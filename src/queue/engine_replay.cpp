@@ -11,7 +11,7 @@ constexpr std::uint64_t kFirstRecordBytes = 4 * wal::kBlockBytes;
 // A lost record may have reserved as many ids; how many records are lost is not always known.
 constexpr std::uint64_t kIdsLostRecordMax = std::uint64_t{1} << 20;
 constexpr std::uint64_t kIdsLostMax = std::uint64_t{1} << 40;
-}
+}  // namespace
 
 void Engine::Impl::on_segment(const wal::SegmentOnDisk& segment) {
   segments_.started(segment.index, segment.bytes, segment.ordinal);
@@ -103,9 +103,12 @@ Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal,
     entry->key = &key;
     keys_.logged(key, ordinal);
   }
-  if (put.death && entry->state != EntryState::kDead) store_.make_dead(*entry, put.death->reason, WallTime::from_ms(put.death->at_ms));
-  if (put.group_left > 0) open_group_.push_back(entry);
-  else open_group_.clear();
+  if (put.death && entry->state != EntryState::kDead)
+    store_.make_dead(*entry, put.death->reason, WallTime::from_ms(put.death->at_ms));
+  if (put.group_left > 0)
+    open_group_.push_back(entry);
+  else
+    open_group_.clear();
   open_group_left_ = put.group_left;
   return {};
 }
@@ -119,7 +122,10 @@ void Engine::Impl::replay_end(Entry& entry) {
 Result<void> Engine::Impl::replay_change(const wal::RecordView& record) {
   using wal::RecordType;
   auto& counters = state_.counters;
-  const auto unreadable = [&] { return fail(Errc::kCorrupt, fmt::format("a {} record that this program cannot read", wal::record_type_name(record.type))); };
+  const auto unreadable = [&] {
+    return fail(Errc::kCorrupt,
+                fmt::format("a {} record that this program cannot read", wal::record_type_name(record.type)));
+  };
   if (record.type == RecordType::kLease) {
     const auto lease = wal::decode_lease(record.payload);
     if (!lease) return unreadable();
@@ -184,7 +190,8 @@ Result<void> Engine::Impl::replay_change(const wal::RecordView& record) {
       entry->expires_at_ms = 0;
       store_.make_ready(*entry);
       return {};
-    default: return unreadable();
+    default:
+      return unreadable();
   }
 }
 
@@ -201,7 +208,8 @@ void Engine::Impl::settle_after_replay() {
   for (Entry* entry : entries) {
     if (entry->deliveries >= options_.max_deliveries) {
       const auto* last = entry->extra ? &entry->extra->last_error : nullptr;
-      to_dead(*entry, DeadReason::kMaxDeliveries, last == nullptr || last->empty() ? "its consumer, or the node, ended before it answered" : *last);
+      to_dead(*entry, DeadReason::kMaxDeliveries,
+              last == nullptr || last->empty() ? "its consumer, or the node, ended before it answered" : *last);
     } else if (entry->not_before_ms > now.ms()) {
       store_.delay_until(*entry, WallTime::from_ms(entry->not_before_ms));
     } else {
@@ -219,8 +227,10 @@ void Engine::Impl::settle_read_only() {
     if (entry.state != EntryState::kDead) entries.push_back(&entry);
   });
   for (Entry* entry : entries) {
-    if (entry->not_before_ms > now.ms()) store_.delay_until(*entry, WallTime::from_ms(entry->not_before_ms));
-    else store_.make_ready(*entry);
+    if (entry->not_before_ms > now.ms())
+      store_.delay_until(*entry, WallTime::from_ms(entry->not_before_ms));
+    else
+      store_.make_ready(*entry);
   }
   engine_state_ = EngineState::kStopped;
 }
@@ -230,7 +240,8 @@ void Engine::Impl::note_salvage(const wal::Recovered& recovered) {
     if (const auto index = wal::segment_index(name)) damaged_segments_.push_back(*index);
   }
   // The new segment's header says where the log starts until its state records say more.
-  state_.head_segment = recovered.segments.empty() ? recovered.start.segment.index + 1 : recovered.segments.front().index;
+  state_.head_segment =
+      recovered.segments.empty() ? recovered.start.segment.index + 1 : recovered.segments.front().index;
 }
 
 void Engine::Impl::start_log(wal::Recovered& recovered) {
@@ -266,12 +277,17 @@ Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> d
   if (mode == wal::RecoveryMode::kSalvage) note_salvage(*recovered);
   pool_.emplace(storage_, clock_, options_.segment_bytes_min,
                 wal::SegmentPool::Hooks{[this] { pool_changed(); }, [this](std::string_view line) { warn(line); }});
-  writer_.emplace(storage_, clock_, rng_, *pool_,
-                  wal::LogWriter::Limits{options_.segment_bytes_min, options_.segment_bytes_max, options_.batches_in_flight}, *this);
+  writer_.emplace(
+      storage_, clock_, rng_, *pool_,
+      wal::LogWriter::Limits{options_.segment_bytes_min, options_.segment_bytes_max, options_.batches_in_flight},
+      *this);
   engine_state_ = EngineState::kRunning;
   start_log(*recovered);
   settle_after_replay();
-  if (lost_groups_ > 0) report.notes.push_back(fmt::format("{} batch submits were cut off before they were whole and never acknowledged: nothing of them is kept", lost_groups_));
+  if (lost_groups_ > 0)
+    report.notes.push_back(fmt::format(
+        "{} batch submits were cut off before they were whole and never acknowledged: nothing of them is kept",
+        lost_groups_));
   torn_bytes_ = report.torn_bytes;
   report.messages = store_.depth().total();
   report.dead_letters = store_.dead_count();
@@ -283,8 +299,10 @@ Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> d
       if (no_room != nullptr) return d(fail(*no_room));
       reserve_ids();
       when_durable(last_ordinal_, [d = std::move(d)](const Error* error) mutable {
-        if (error != nullptr) d(fail(*error));
-        else d(Result<void>());
+        if (error != nullptr)
+          d(fail(*error));
+        else
+          d(Result<void>());
       });
     });
     retry_parked();

@@ -20,19 +20,24 @@ tl::unexpected<Error> bad_option(std::string_view name, std::string why) {
 std::uint64_t counted_bytes(const Submission& s) { return s.body.size() + s.options.idempotency_key.size(); }
 
 std::uint64_t record_bytes(const Submission& s) {
-  return wal::put_record_bytes(s.body.size(), s.options.submitted_by.size(), s.options.idempotency_key.size(), 0, false);
+  return wal::put_record_bytes(s.body.size(), s.options.submitted_by.size(), s.options.idempotency_key.size(), 0,
+                               false);
 }
 
 }  // namespace
 
 Result<void> Engine::Impl::check_running() const {
   switch (engine_state_) {
-    case EngineState::kRunning: return {};
-    case EngineState::kFailed: return fail(*failure_);
+    case EngineState::kRunning:
+      return {};
+    case EngineState::kFailed:
+      return fail(*failure_);
     case EngineState::kStopping:
-    case EngineState::kStopped: return fail(Errc::kShuttingDown, "the queue is shutting down");
+    case EngineState::kStopped:
+      return fail(Errc::kShuttingDown, "the queue is shutting down");
     case EngineState::kClosed:
-    case EngineState::kOpening: break;
+    case EngineState::kOpening:
+      break;
   }
   return fail(Errc::kShuttingDown, "the queue is not open yet");
 }
@@ -40,30 +45,47 @@ Result<void> Engine::Impl::check_running() const {
 Error Engine::Impl::refuse(Error error) {
   refused_.add(1, clock_.mono());
   switch (error.code) {
-    case Errc::kQueueFull: ++refusals_.queue_full; break;
-    case Errc::kRateLimited: ++refusals_.rate_limited; break;
-    case Errc::kStorageFull: ++refusals_.storage_full; break;
-    case Errc::kStorageFailed: ++refusals_.storage_failed; break;
-    case Errc::kTooLarge: ++refusals_.too_large; break;
-    case Errc::kShuttingDown: ++refusals_.shutting_down; break;
-    default: ++refusals_.invalid; break;
+    case Errc::kQueueFull:
+      ++refusals_.queue_full;
+      break;
+    case Errc::kRateLimited:
+      ++refusals_.rate_limited;
+      break;
+    case Errc::kStorageFull:
+      ++refusals_.storage_full;
+      break;
+    case Errc::kStorageFailed:
+      ++refusals_.storage_failed;
+      break;
+    case Errc::kTooLarge:
+      ++refusals_.too_large;
+      break;
+    case Errc::kShuttingDown:
+      ++refusals_.shutting_down;
+      break;
+    default:
+      ++refusals_.invalid;
+      break;
   }
   return error;
 }
 
 Result<void> Engine::Impl::check_options(const SubmitOptions& options) const {
   if (options.idempotency_key.size() > kKeyBytesMax) {
-    return bad_option("idempotency_key", fmt::format("has {} bytes; at most {} are allowed", options.idempotency_key.size(), kKeyBytesMax));
+    return bad_option("idempotency_key", fmt::format("has {} bytes; at most {} are allowed",
+                                                     options.idempotency_key.size(), kKeyBytesMax));
   }
   if (options.submitted_by.size() > kSubmitterBytesMax) return bad_option("submitted_by", "is longer than 255 bytes");
   if (options.not_before && options.not_before->ns < 0) return bad_option("not_before_ms", "is before 1970");
   if (options.expires_at && options.expires_at->ns <= 0) return bad_option("expires_at_ms", "is before 1970");
   if (options.id) {
-    if (options.id->value() == 0 || options.id->value() > kIntegerMax) return bad_option("message_id", "must be 1 to 2^53 - 1");
+    if (options.id->value() == 0 || options.id->value() > kIntegerMax)
+      return bad_option("message_id", "must be 1 to 2^53 - 1");
     if (options.id->value() < next_message_id_) {
-      return fail(Error(Errc::kExists, fmt::format("message_id {} was given already, or may have been: this queue's next is {}",
-                                                   options.id->value(), next_message_id_))
-                      .about("message_id"));
+      return fail(
+          Error(Errc::kExists, fmt::format("message_id {} was given already, or may have been: this queue's next is {}",
+                                           options.id->value(), next_message_id_))
+              .about("message_id"));
     }
   }
   return {};
@@ -102,8 +124,10 @@ Entry& Engine::Impl::make_entry(Submission& submission, const Admitted& admitted
 
 /// Lets the hand-out see a message whose submit is as durable as it asked for.
 void Engine::Impl::settle_new(Entry& entry) {
-  if (entry.not_before_ms != 0 && entry.not_before_ms > clock_.wall().ms()) store_.delay_until(entry, WallTime::from_ms(entry.not_before_ms));
-  else store_.make_ready(entry);
+  if (entry.not_before_ms != 0 && entry.not_before_ms > clock_.wall().ms())
+    store_.delay_until(entry, WallTime::from_ms(entry.not_before_ms));
+  else
+    store_.make_ready(entry);
 }
 
 void Engine::Impl::count_submits(Durability durability, std::uint64_t count, MonoTime now) {
@@ -125,14 +149,17 @@ void Engine::Impl::submit_duplicate(const Admitted& admitted, Durability wanted,
   Submitted answer{key.id, key.kind, false, true};
   if (wanted == Durability::kAsync || key.ordinal == 0) {
     // In memory only. A sync repeat makes it durable while it is still there.
-    if (wanted == Durability::kSync && key.message != nullptr && !is_logged(*key.message)) append_put(*key.message, 0, true);
+    if (wanted == Durability::kSync && key.message != nullptr && !is_logged(*key.message))
+      append_put(*key.message, 0, true);
     if (key.ordinal == 0) return done(answer);
   }
   answer.persisted = true;
   if (wanted == Durability::kAsync || key.ordinal <= durable_ordinal_) return done(answer);
   when_durable(newest_of(key.ordinal), [answer, done = std::move(done)](const Error* error) mutable {
-    if (error != nullptr) done(fail(*error));
-    else done(answer);
+    if (error != nullptr)
+      done(fail(*error));
+    else
+      done(answer);
   });
 }
 
@@ -145,9 +172,12 @@ void Engine::Impl::submit(Submission submission, Done<Submitted> done) {
   const auto& key = submission.options.idempotency_key;
   const std::uint64_t log_bytes = durability == Durability::kSync ? record_bytes(submission) : 0;
   auto again = [&] {
-    return [this, s = std::make_unique<Submission>(std::move(submission)), d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) d(fail(refuse(*error)));
-      else submit(std::move(*s), std::move(d));
+    return [this, s = std::make_unique<Submission>(std::move(submission)),
+            d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr)
+        d(fail(refuse(*error)));
+      else
+        submit(std::move(*s), std::move(d));
     };
   };
   if (!key.empty() && (admitted->seen = keys_.find(key)) != nullptr) {
@@ -189,7 +219,8 @@ void Engine::Impl::submit(Submission submission, Done<Submitted> done) {
 
 // -- Batches -------------------------------------------------------------------------------------------------
 
-Result<void> Engine::Impl::check_load(const std::vector<Submission>& submissions, const std::vector<Admitted>& admitted) const {
+Result<void> Engine::Impl::check_load(const std::vector<Submission>& submissions,
+                                      const std::vector<Admitted>& admitted) const {
   std::uint64_t bytes = 0;
   auto priority = Priority::kCritical;
   for (std::size_t i = 0; i < submissions.size(); ++i) {
@@ -198,13 +229,15 @@ Result<void> Engine::Impl::check_load(const std::vector<Submission>& submissions
   }
   if (submissions.size() > options_.max_batch_messages || bytes > options_.max_batch_bytes) {
     const bool by_count = submissions.size() > options_.max_batch_messages;
-    Error error(Errc::kTooLarge, fmt::format("a batch of {} messages and {} bytes; at most {} and {} are allowed", submissions.size(),
-                                             bytes, options_.max_batch_messages, options_.max_batch_bytes));
+    Error error(Errc::kTooLarge,
+                fmt::format("a batch of {} messages and {} bytes; at most {} and {} are allowed", submissions.size(),
+                            bytes, options_.max_batch_messages, options_.max_batch_bytes));
     error.size = by_count ? submissions.size() : bytes;
     error.limit = by_count ? options_.max_batch_messages : options_.max_batch_bytes;
     return tl::unexpected<Error>(std::move(error));
   }
-  return admission_.check_bounds({store_.messages(), store_.bytes() + keys_.bytes()}, submissions.size(), bytes, priority);
+  return admission_.check_bounds({store_.messages(), store_.bytes() + keys_.bytes()}, submissions.size(), bytes,
+                                 priority);
 }
 
 void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::vector<Submitted>> done) {
@@ -226,11 +259,14 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
   const auto count = submissions.size();
   auto again = [&] {
     return [this, s = std::move(submissions), d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) d(fail(refuse(*error)));
-      else submit_batch(std::move(s), std::move(d));
+      if (error != nullptr)
+        d(fail(refuse(*error)));
+      else
+        submit_batch(std::move(s), std::move(d));
     };
   };
-  if (durability == Durability::kSync && blocked(log_bytes, Use::kSubmit)) return wait_for_room(log_bytes, Use::kSubmit, again());
+  if (durability == Durability::kSync && blocked(log_bytes, Use::kSubmit))
+    return wait_for_room(log_bytes, Use::kSubmit, again());
   if (durability == Durability::kAsync && !ids_ready(count, false)) return wait_for_ids(again());
   if (auto rate = admission_.check_rate(submissions[0].options.submitted_by, count, now); !rate) {
     return done(fail(refuse(std::move(rate.error()))));
@@ -238,8 +274,8 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
   store_batch(std::move(submissions), std::move(admitted), durability, std::move(done));
 }
 
-void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<Admitted> admitted, Durability durability,
-                               Done<std::vector<Submitted>> done) {
+void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<Admitted> admitted,
+                               Durability durability, Done<std::vector<Submitted>> done) {
   const auto now = clock_.mono();
   const auto now_wall = clock_.wall();
   std::vector<Submitted> answers;
@@ -274,22 +310,26 @@ void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<
   }
   reserve_ids();
   if (wait_for == 0) return done(std::move(answers));
-  when_durable(wait_for, [this, fresh, now, answers = std::move(answers), done = std::move(done)](const Error* error) mutable {
-    if (error != nullptr) return done(fail(*error));
-    const auto ended = clock_.mono();
-    submit_latency_.record(static_cast<std::uint64_t>((ended - now).count()), ended);
-    for (Entry* entry : fresh) settle_new(*entry);
-    done(std::move(answers));
-    serve_waiters();
-  });
+  when_durable(wait_for,
+               [this, fresh, now, answers = std::move(answers), done = std::move(done)](const Error* error) mutable {
+                 if (error != nullptr) return done(fail(*error));
+                 const auto ended = clock_.mono();
+                 submit_latency_.record(static_cast<std::uint64_t>((ended - now).count()), ended);
+                 for (Entry* entry : fresh) settle_new(*entry);
+                 done(std::move(answers));
+                 serve_waiters();
+               });
 }
 
 // The type states' submit: what is persisted this way belongs to the caller until it is consumed.
 void Engine::Impl::submit_held(Submission submission, Done<Leased> done) {
   if (!ids_ready(1, true) && log_ok()) {
-    return wait_for_ids([this, s = std::make_unique<Submission>(std::move(submission)), d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr) d(fail(refuse(*error)));
-      else submit_held(std::move(*s), std::move(d));
+    return wait_for_ids([this, s = std::make_unique<Submission>(std::move(submission)),
+                         d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr)
+        d(fail(refuse(*error)));
+      else
+        submit_held(std::move(*s), std::move(d));
     });
   }
   submission.options.durability = Durability::kSync;

@@ -16,7 +16,8 @@ KeyEntry* KeyWindow::find(std::string_view key) {
   return it == keys_.end() ? nullptr : &it->second;
 }
 
-KeyEntry& KeyWindow::add(std::string_view key, MessageId id, Kind kind, WallTime created_at, WallTime now_wall, MonoTime now) {
+KeyEntry& KeyWindow::add(std::string_view key, MessageId id, Kind kind, WallTime created_at, WallTime now_wall,
+                         MonoTime now) {
   const auto [it, fresh] = keys_.try_emplace(std::string(key));
   INVARIANT(fresh, "a key is looked up before it is added");
   auto& entry = it->second;

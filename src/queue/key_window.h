@@ -27,9 +27,8 @@ struct Entry;
 
 struct AgeTag;
 struct KeyLogTag;
-struct KeyEntry
-    : boost::intrusive::list_base_hook<boost::intrusive::tag<AgeTag>>,
-      boost::intrusive::list_base_hook<boost::intrusive::tag<KeyLogTag>> {
+struct KeyEntry : boost::intrusive::list_base_hook<boost::intrusive::tag<AgeTag>>,
+                  boost::intrusive::list_base_hook<boost::intrusive::tag<KeyLogTag>> {
   std::string_view key;  ///< points into the map's own string
   MessageId id;
   Kind kind{};
@@ -61,8 +60,10 @@ class KeyWindow {
   void sort();
 
  private:
-  using AgeList = boost::intrusive::list<KeyEntry, boost::intrusive::base_hook<boost::intrusive::list_base_hook<boost::intrusive::tag<AgeTag>>>>;
-  using LogList = boost::intrusive::list<KeyEntry, boost::intrusive::base_hook<boost::intrusive::list_base_hook<boost::intrusive::tag<KeyLogTag>>>>;
+  using AgeList = boost::intrusive::list<
+      KeyEntry, boost::intrusive::base_hook<boost::intrusive::list_base_hook<boost::intrusive::tag<AgeTag>>>>;
+  using LogList = boost::intrusive::list<
+      KeyEntry, boost::intrusive::base_hook<boost::intrusive::list_base_hook<boost::intrusive::tag<KeyLogTag>>>>;
   using LogHook = boost::intrusive::list_base_hook<boost::intrusive::tag<KeyLogTag>>;
 
   Duration window_;

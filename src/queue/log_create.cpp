@@ -35,7 +35,9 @@ Task<Result<FileId>> Recovery::make_file(std::string name, std::uint64_t bytes) 
 // segment with nothing behind its header (itself whole, torn or not there yet), an empty mark.
 Task<Result<bool>> Recovery::nothing_was_stored() {
   if (has_identity_) co_return false;
-  const auto empty = [](ByteView bytes) { return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; }); };
+  const auto empty = [](ByteView bytes) {
+    return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+  };
   for (const auto& [index, segment] : segments_) {
     if (index != 1 && (segment.header || !segment.damage.empty())) co_return false;
     auto loaded = co_await load(index, Storage::ReadPath::kDevice);
@@ -51,7 +53,8 @@ Task<Result<bool>> Recovery::nothing_was_stored() {
   if (!got) co_return fail(got.error());
   if (empty(mark.view())) co_return true;
   if (!segments_.empty()) co_return false;
-  co_return damage(std::string(kMarkName), "says that records were stored, though there is neither an identity nor a segment");
+  co_return damage(std::string(kMarkName),
+                   "says that records were stored, though there is neither an identity nor a segment");
 }
 
 // The identity comes last: without it there has never been anything to lose.

@@ -61,9 +61,9 @@ Result<ByteReader> open_block(ByteView block, std::string_view magic) {
   in.get<std::uint32_t>();
   const bool checks = load_le<std::uint64_t>(block.data() + kChecksumAt) == xxh3(block.first(kChecksumAt), 0);
   if (checks && major > kFormatMajor) {
-    return fail(Errc::kNewerVersion,
-                fmt::format("written in format {}, this program reads up to {}: use a newer program", major,
-                            kFormatMajor));
+    return fail(
+        Errc::kNewerVersion,
+        fmt::format("written in format {}, this program reads up to {}: use a newer program", major, kFormatMajor));
   }
   if (!checks) return fail(Errc::kCorrupt, "the checksum of the header does not hold");
   return in;
@@ -77,9 +77,8 @@ void put_counters(ByteWriter& out, const Counters& c) {
 }
 
 void get_counters(ByteReader& in, Counters& c) {
-  for (auto* v : {&c.submitted_sync, &c.submitted_async, &c.taken, &c.leased, &c.acked, &c.nacked,
-                  &c.expired_leases, &c.dead_lettered, &c.dead_retried, &c.dead_evicted, &c.removed,
-                  &c.duplicates}) {
+  for (auto* v : {&c.submitted_sync, &c.submitted_async, &c.taken, &c.leased, &c.acked, &c.nacked, &c.expired_leases,
+                  &c.dead_lettered, &c.dead_retried, &c.dead_evicted, &c.removed, &c.duplicates}) {
     *v = in.get<std::uint64_t>();
   }
 }
@@ -103,21 +102,36 @@ void get_id(ByteReader& in, QueueId& id) {
 
 std::string_view record_type_name(RecordType type) {
   switch (type) {
-    case RecordType::kBatch: return "batch";
-    case RecordType::kMark: return "mark";
-    case RecordType::kSeal: return "seal";
-    case RecordType::kPut: return "put";
-    case RecordType::kTake: return "take";
-    case RecordType::kLease: return "lease";
-    case RecordType::kHold: return "hold";
-    case RecordType::kAck: return "ack";
-    case RecordType::kNack: return "nack";
-    case RecordType::kReturn: return "return";
-    case RecordType::kDead: return "dead";
-    case RecordType::kRevive: return "revive";
-    case RecordType::kRemove: return "remove";
-    case RecordType::kKey: return "key";
-    case RecordType::kState: return "state";
+    case RecordType::kBatch:
+      return "batch";
+    case RecordType::kMark:
+      return "mark";
+    case RecordType::kSeal:
+      return "seal";
+    case RecordType::kPut:
+      return "put";
+    case RecordType::kTake:
+      return "take";
+    case RecordType::kLease:
+      return "lease";
+    case RecordType::kHold:
+      return "hold";
+    case RecordType::kAck:
+      return "ack";
+    case RecordType::kNack:
+      return "nack";
+    case RecordType::kReturn:
+      return "return";
+    case RecordType::kDead:
+      return "dead";
+    case RecordType::kRevive:
+      return "revive";
+    case RecordType::kRemove:
+      return "remove";
+    case RecordType::kKey:
+      return "key";
+    case RecordType::kState:
+      return "state";
   }
   return "unknown";
 }

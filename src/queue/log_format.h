@@ -68,11 +68,11 @@ struct QueueState {
 };
 
 struct SegmentHeader {
-  std::uint64_t index = 0;          ///< the number in its file name
-  std::uint64_t bytes = 0;          ///< of the file, header included
-  std::uint64_t life = 0;           ///< random at each use
-  std::uint64_t first_seq = 0;      ///< follows the last of the segment before
-  std::uint64_t durable_seq = 0;    ///< every logical record below was durable
+  std::uint64_t index = 0;        ///< the number in its file name
+  std::uint64_t bytes = 0;        ///< of the file, header included
+  std::uint64_t life = 0;         ///< random at each use
+  std::uint64_t first_seq = 0;    ///< follows the last of the segment before
+  std::uint64_t durable_seq = 0;  ///< every logical record below was durable
   QueueId queue_id{};
   WallTime created_at;
   std::string queue_name;

@@ -24,11 +24,11 @@ struct Put {
   std::int64_t not_before_ms = 0;  ///< Unix ms; 0: none
   std::int64_t expires_at_ms = 0;  ///< Unix ms; 0: none
   std::uint16_t deliveries = 0;
-  std::uint16_t group_left = 0;    ///< puts of the same batch submit that follow: all of them count, or none
-  bool carried = false;            ///< counted before: moved by compaction, or written at a graceful stop
+  std::uint16_t group_left = 0;  ///< puts of the same batch submit that follow: all of them count, or none
+  bool carried = false;          ///< counted before: moved by compaction, or written at a graceful stop
   std::string_view submitted_by;
   std::string_view key;
-  std::string_view last_error;     ///< of the last nack, or of the death
+  std::string_view last_error;  ///< of the last nack, or of the death
   struct Death {
     DeadReason reason{};
     std::int64_t at_ms = 0;
@@ -46,7 +46,7 @@ struct Lease {
 struct Nack {
   MessageId id;
   std::uint16_t deliveries = 0;
-  std::int64_t ready_at_ms = 0;    ///< Unix ms; 0: at once
+  std::int64_t ready_at_ms = 0;  ///< Unix ms; 0: at once
   std::string_view error;
 };
 

@@ -30,8 +30,9 @@ Task<Result<Recovered>> Recovery::run() {
     if (done && writes()) done = co_await make_ready();
     if (done && !writes() && !end_.fault.empty()) {
       out_.report.torn_bytes = end_.fault_end - end_.offset;
-      note(fmt::format("{}: a torn tail at offset {} ({}): {} bytes that were never acknowledged; the next start sets them aside",
-                       segment_name(last_index_), end_.offset, end_.fault, out_.report.torn_bytes));
+      note(fmt::format(
+          "{}: a torn tail at offset {} ({}): {} bytes that were never acknowledged; the next start sets them aside",
+          segment_name(last_index_), end_.offset, end_.fault, out_.report.torn_bytes));
     }
   }
   if (!done) co_return fail(std::move(done.error()));
@@ -127,14 +128,16 @@ Task<Result<std::uint64_t>> Recovery::first_segment() {
   if (newest == 0) {
     // No header holds. One damaged file names itself; otherwise the log is gone.
     for (const auto& [index, segment] : segments_) {
-      if (!segment.damage.empty()) co_return damage(segment_name(index), segment.damage + "; all its messages are lost");
+      if (!segment.damage.empty())
+        co_return damage(segment_name(index), segment.damage + "; all its messages are lost");
     }
     co_return damage(segment_name(1), "the queue has an identity but no segment is left: all its messages are lost");
   }
   if (!identity_) {
     co_return damage(std::string(kIdentityName), "missing, though there are segments; run wal repair to make it anew");
   }
-  const auto present = static_cast<std::uint64_t>(std::distance(segments_.lower_bound(head), segments_.upper_bound(newest)));
+  const auto present =
+      static_cast<std::uint64_t>(std::distance(segments_.lower_bound(head), segments_.upper_bound(newest)));
   if (present == newest - head + 1) co_return head;
   co_return co_await newest_head(head);
 }
@@ -187,15 +190,20 @@ Result<void> Recovery::check_place(std::uint64_t index) const {
   if (!segment.header) return damage(name, "its header is zeros, though the log names it; " + lost_from);
   const auto& header = *segment.header;
   if (header.index != index) {
-    return damage(name, fmt::format("its header says segment {}, though the log names it; {}", header.index, lost_from));
+    return damage(name,
+                  fmt::format("its header says segment {}, though the log names it; {}", header.index, lost_from));
   }
-  if (identity_ && header.queue_id != identity_->queue_id) return damage(name, "belongs to another queue (" + header.queue_name + ")");
+  if (identity_ && header.queue_id != identity_->queue_id)
+    return damage(name, "belongs to another queue (" + header.queue_name + ")");
   if (segment.bytes < header.bytes) {
-    return damage(name, fmt::format("is {} bytes long, its header says {}; {}", segment.bytes, header.bytes, lost_from));
+    return damage(name,
+                  fmt::format("is {} bytes long, its header says {}; {}", segment.bytes, header.bytes, lost_from));
   }
-  if (seal_ && seal_->next_life != header.life) return damage(name, "is of another life than the one the log names; " + lost_from);
+  if (seal_ && seal_->next_life != header.life)
+    return damage(name, "is of another life than the one the log names; " + lost_from);
   if (!out_.segments.empty() && header.first_seq != next_seq_) {
-    return damage(name, fmt::format("starts with record {}, though record {} should follow", header.first_seq, next_seq_));
+    return damage(name,
+                  fmt::format("starts with record {}, though record {} should follow", header.first_seq, next_seq_));
   }
   return {};
 }
@@ -204,7 +212,10 @@ Result<void> Recovery::check_place(std::uint64_t index) const {
 Task<Result<bool>> Recovery::read_segment(std::uint64_t index) {
   const auto& segment = segments_.at(index);
   // The newest one or two may hold what the page cache has and the disk has not.
-  const auto is_old = [&](std::uint64_t i) { const auto it = segments_.find(i); return it != segments_.end() && it->second.in_log(i); };
+  const auto is_old = [&](std::uint64_t i) {
+    const auto it = segments_.find(i);
+    return it != segments_.end() && it->second.in_log(i);
+  };
   const auto path = is_old(index + 1) && is_old(index + 2) ? Storage::ReadPath::kCached : Storage::ReadPath::kDevice;
   auto loaded = co_await load(index, path);
   if (!loaded) co_return fail(std::move(loaded.error()));
@@ -222,7 +233,8 @@ Task<Result<bool>> Recovery::read_segment(std::uint64_t index) {
     replayed_ = replay_.on_record(record, ordinal);
     if (replayed_) return;
     if (salvages()) {
-      out_.lost.push_back({segment_name(index), offset, record.seq, record.seq, std::exchange(replayed_, {}).error().context});
+      out_.lost.push_back(
+          {segment_name(index), offset, record.seq, record.seq, std::exchange(replayed_, {}).error().context});
       damaged(index);
       return;
     }
@@ -270,8 +282,10 @@ Task<Result<void>> Recovery::look_at_followers(std::uint64_t last) {
     const auto end = scan_segment(view_, segment.header->life, kBlockBytes, segment.header->first_seq, nothing);
     durable_seq_ = std::max(durable_seq_, end.durable_seq);
     if (end.batches > 0 || end.resume_offset) {
-      co_return damage(segment_name(last), fmt::format("offset {}: the seal that names the next segment does not check, though {} has records; they and what stood here are lost",
-                                                       end_.offset, segment_name(index)));
+      co_return damage(segment_name(last),
+                       fmt::format("offset {}: the seal that names the next segment does not check, though {} has "
+                                   "records; they and what stood here are lost",
+                                   end_.offset, segment_name(index)));
     }
   }
   co_return Result<void>();
@@ -310,10 +324,11 @@ Task<Result<void>> Recovery::read_mark() {
 Result<void> Recovery::check_durable() const {
   if (durable_seq_ <= next_seq_) return {};
   const auto why = end_.fault.empty() ? std::string("the log ends here") : end_.fault;
-  return damage(segment_name(last_index_),
-                fmt::format("offset {}: {}, though records up to {} were known to be durable: records {} to {} are lost. "
-                            "Nothing was changed; `quantumharmony-node wal repair` salvages what can be read",
-                            end_.offset, why, durable_seq_ - 1, next_seq_, durable_seq_ - 1));
+  return damage(
+      segment_name(last_index_),
+      fmt::format("offset {}: {}, though records up to {} were known to be durable: records {} to {} are lost. "
+                  "Nothing was changed; `quantumharmony-node wal repair` salvages what can be read",
+                  end_.offset, why, durable_seq_ - 1, next_seq_, durable_seq_ - 1));
 }
 
 }  // namespace qh::queue::wal

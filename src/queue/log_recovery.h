@@ -49,11 +49,11 @@ class Replay {
 
 struct Recovered {
   WriterStart start;
-  std::vector<SegmentOnDisk> segments;       ///< with records, the last one is start.segment
-  std::vector<PreparedSegment> prepared;     ///< ready, numbered from the last segment on
-  std::vector<RetiredSegment> retired;       ///< not needed any more
-  std::vector<LostRange> lost;               ///< salvage
-  std::vector<std::string> damaged_files;    ///< salvage: to be moved aside once all is rewritten
+  std::vector<SegmentOnDisk> segments;     ///< with records, the last one is start.segment
+  std::vector<PreparedSegment> prepared;   ///< ready, numbered from the last segment on
+  std::vector<RetiredSegment> retired;     ///< not needed any more
+  std::vector<LostRange> lost;             ///< salvage
+  std::vector<std::string> damaged_files;  ///< salvage: to be moved aside once all is rewritten
   RecoveryReport report;
 };
 
@@ -125,22 +125,22 @@ class Recovery {
 
   Recovered out_;
   std::optional<Identity> identity_;
-  bool has_identity_ = false;           ///< the file is there, whatever is in it
+  bool has_identity_ = false;  ///< the file is there, whatever is in it
   bool has_mark_ = false;
-  bool mark_unreadable_ = false;        ///< salvage: by the disk, not only its content
+  bool mark_unreadable_ = false;  ///< salvage: by the disk, not only its content
   std::vector<std::string> all_names_;
   std::uint64_t marked_segment_ = 0;
-  QueueId queue_id_{};                  ///< salvage: the newest header's, when the identity is lost
+  QueueId queue_id_{};  ///< salvage: the newest header's, when the identity is lost
   Segments segments_;
   std::vector<std::string> leftovers_;  ///< half-made files of ours
   AlignedBuffer buffer_;
-  ByteView view_;                       ///< the segment that was loaded last
+  ByteView view_;  ///< the segment that was loaded last
   std::uint64_t last_index_ = 0;
   std::uint64_t last_life_ = 0;
   std::uint64_t next_seq_ = 1;
   std::uint64_t durable_seq_ = 1;
-  std::optional<Seal> seal_;            ///< of the segment before
-  ScanEnd end_;                         ///< of the last segment
+  std::optional<Seal> seal_;  ///< of the segment before
+  ScanEnd end_;               ///< of the last segment
   Result<void> replayed_;
 };
 

@@ -36,7 +36,8 @@ Task<Result<void>> Recovery::sort_other_files() {
   std::uint64_t next = last_index_ + 1;
   const AlignedBuffer zeros(kBlockBytes);
   for (const auto& [index, segment] : segments_) {
-    if (std::any_of(out_.segments.begin(), out_.segments.end(), [&, i = index](const auto& s) { return s.index == i; })) continue;
+    if (std::any_of(out_.segments.begin(), out_.segments.end(), [&, i = index](const auto& s) { return s.index == i; }))
+      continue;
     const bool ours = segment.damage.empty() && (!segment.header || segment.header->queue_id == out_.start.queue_id);
     const auto name = segment_name(index);
     if (!ours) {
@@ -49,7 +50,8 @@ Task<Result<void>> Recovery::sort_other_files() {
       if (!file) co_return fail(std::move(file.error()));
       // It may have been cut off before its size was synced, or after that failed: its last block, written
       // durably, makes the size so.
-      auto sized = co_await io::write(storage_, *file, segment.bytes - kBlockBytes, zeros.view(), Storage::Durability::kDurable);
+      auto sized =
+          co_await io::write(storage_, *file, segment.bytes - kBlockBytes, zeros.view(), Storage::Durability::kDurable);
       if (!sized) co_return sized;
       out_.prepared.push_back({index, segment.bytes, *file});
       ++next;

@@ -32,7 +32,8 @@ std::uint64_t number_of(std::string_view name) {
 bool Recovery::is_ours(const SegmentHeader& header) const { return header.queue_id == queue_id_; }
 
 bool Recovery::is_damaged(std::uint64_t index) const {
-  return std::find(out_.damaged_files.begin(), out_.damaged_files.end(), segment_name(index)) != out_.damaged_files.end();
+  return std::find(out_.damaged_files.begin(), out_.damaged_files.end(), segment_name(index)) !=
+         out_.damaged_files.end();
 }
 
 void Recovery::damaged(std::uint64_t index) {
@@ -123,13 +124,19 @@ Task<Result<void>> Recovery::salvage_log() {
       if (!any && culprit != 0) next_seq_ = 0;  // nobody knows which record was the first
       const bool open_end = any && !end_.seal;
       if ((any || culprit != 0) && first > next_seq_) {
-        if (culprit != 0) lose(culprit, 0, first - 1, segments_.contains(culprit) ? segments_.at(culprit).damage : "the file is missing");
-        else lose(last_index_, end_.offset, first - 1, end_.fault.empty() ? "the log ends too early" : end_.fault);
+        if (culprit != 0)
+          lose(culprit, 0, first - 1,
+               segments_.contains(culprit) ? segments_.at(culprit).damage : "the file is missing");
+        else
+          lose(last_index_, end_.offset, first - 1, end_.fault.empty() ? "the log ends too early" : end_.fault);
       } else if (open_end && last_index_ != 0) {
         lose(last_index_, end_.offset, next_seq_ - 1, "the seal that names the next segment does not check");
       }
       culprit = 0;
-      if (segment.adopted) lose(index, 0, first - 1, "the header is lost (" + (segment.damage.empty() ? "zeros" : segment.damage) + "); its records were read without it");
+      if (segment.adopted)
+        lose(index, 0, first - 1,
+             "the header is lost (" + (segment.damage.empty() ? "zeros" : segment.damage) +
+                 "); its records were read without it");
       auto read = co_await read_segment(index);
       if (!read) co_return fail(std::move(read.error()));
       if (segments_.at(index).bytes < segments_.at(index).header->bytes) damaged(index);
@@ -140,8 +147,10 @@ Task<Result<void>> Recovery::salvage_log() {
     }
     const auto next = segments_.upper_bound(index);
     const bool named = seal_ && seal_->next_segment == index + 1;
-    if (named) index = index + 1;
-    else index = next == segments_.end() ? 0 : next->first;
+    if (named)
+      index = index + 1;
+    else
+      index = next == segments_.end() ? 0 : next->first;
   }
   Result<void> done;
   if (has_mark_) done = co_await read_mark();  // never in a conditional expression: segment_pool.cpp says why
@@ -149,12 +158,16 @@ Task<Result<void>> Recovery::salvage_log() {
   const bool cut = any && segments_.at(last_index_).bytes < segments_.at(last_index_).header->bytes;
   const auto last_durable = durable_seq_ > next_seq_ ? durable_seq_ - 1 : 0;
   if (culprit != 0 && (end_.seal || !any)) {
-    if (any || last_durable != 0) lose(culprit, 0, last_durable, segments_.contains(culprit) ? segments_.at(culprit).damage : "the file is missing");
-    else lose(culprit, 0, 0, "nothing of it can be read");
+    if (any || last_durable != 0)
+      lose(culprit, 0, last_durable,
+           segments_.contains(culprit) ? segments_.at(culprit).damage : "the file is missing");
+    else
+      lose(culprit, 0, 0, "nothing of it can be read");
   } else if (!any) {
     lose(1, 0, last_durable, "no segment is left");
   } else if (last_durable != 0 || cut) {
-    lose(last_index_, end_.offset, last_durable, end_.fault.empty() ? "the log ends here, though more was known to be durable" : end_.fault);
+    lose(last_index_, end_.offset, last_durable,
+         end_.fault.empty() ? "the log ends here, though more was known to be durable" : end_.fault);
   }
   out_.report.segments = out_.segments.size();
   co_return Result<void>();
@@ -167,7 +180,8 @@ Task<Result<void>> Recovery::make_ready_salvaged() {
   for (const auto& [index, segment] : segments_) newest = std::max(newest, segment.header ? segment.header->index : 0);
   start.queue_name = identity_ ? identity_->queue_name : options_.name;
   for (const auto& [index, segment] : segments_) {
-    if (!identity_ && segment.header && !segment.header->queue_name.empty()) start.queue_name = segment.header->queue_name;
+    if (!identity_ && segment.header && !segment.header->queue_name.empty())
+      start.queue_name = segment.header->queue_name;
   }
   if (queue_id_ == QueueId{}) {
     store_le(queue_id_.data(), rng_.next());
@@ -204,7 +218,8 @@ Task<Result<void>> Recovery::put_aside(std::string name, std::string_view suffix
 Task<Result<void>> Recovery::sort_salvaged_files() {
   for (const auto& name : leftovers_) static_cast<void>(co_await io::remove(storage_, name));
   for (const auto& [index, segment] : segments_) {
-    if (std::any_of(out_.segments.begin(), out_.segments.end(), [&, i = index](const auto& s) { return s.index == i; })) continue;
+    if (std::any_of(out_.segments.begin(), out_.segments.end(), [&, i = index](const auto& s) { return s.index == i; }))
+      continue;
     const auto name = segment_name(index);
     const bool ours = segment.damage.empty() && (!segment.header || is_ours(*segment.header));
     bool empty = false;

@@ -30,7 +30,8 @@ std::optional<Batch> read_batch(ByteView file, std::uint64_t life, std::uint64_t
   for (std::uint32_t i = 0; i < header.records; ++i) {
     const auto record = read_record(rest, life);
     if (!record || record->seq != seq || record->type == RecordType::kBatch) {
-      batch.fault = fmt::format("record {} of {} in the batch at offset {} does not check", i + 1, header.records, offset);
+      batch.fault =
+          fmt::format("record {} of {} in the batch at offset {} does not check", i + 1, header.records, offset);
       return batch;
     }
     if (is_logical(record->type)) ++seq;
@@ -72,9 +73,9 @@ void look_behind(ByteView file, std::uint64_t life, ScanEnd& end) {
       continue;
     }
     if (end.fault.empty()) {
-      end.fault = !batch->fault.empty() ? batch->fault
-                                        : fmt::format("records {} to {} are missing before offset {}", end.next_seq,
-                                                      batch->seq - 1, at);
+      end.fault = !batch->fault.empty()
+                      ? batch->fault
+                      : fmt::format("records {} to {} are missing before offset {}", end.next_seq, batch->seq - 1, at);
     }
     end.durable_seq = std::max(end.durable_seq, batch->header.durable_seq);
     end.fault_end = std::min<std::uint64_t>(file.size(), align_up(at + batch->header.bytes, kBlockBytes));

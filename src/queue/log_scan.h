@@ -19,11 +19,11 @@ struct ScanEnd {
   std::uint64_t next_seq = 0;          ///< of the record that would follow
   std::uint64_t durable_seq = 0;       ///< the highest known-durable mark seen, behind `offset` as well
   std::uint64_t batches = 0, records = 0;
-  std::optional<Seal> seal;            ///< the log goes on elsewhere
+  std::optional<Seal> seal;  ///< the log goes on elsewhere
   /// Empty when the log simply ends here. Otherwise bytes of this life stand behind `offset` that do
   /// not continue it: a torn tail, or damage when `durable_seq` > `next_seq`.
   std::string fault;
-  std::uint64_t fault_end = 0;         ///< behind the last such byte
+  std::uint64_t fault_end = 0;  ///< behind the last such byte
   /// The next whole batch of this life behind the fault, for a reader that salvages.
   std::optional<std::uint64_t> resume_offset;
   std::uint64_t resume_seq = 0;

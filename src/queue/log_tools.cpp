@@ -44,8 +44,13 @@ Error line_error(std::uint64_t number, std::string_view field, std::string_view 
 Result<void> check_line(const ImportLine& line, const Bytes& body, const Options& options) {
   const auto kind = kind_of(line.message.message);
   const auto limit = info(kind).ordered ? options.max_tx_bytes : options.max_message_bytes;
-  if (body.size() > limit) return fail(line_error(line.number, "message", fmt::format("has {} bytes; at most {} are allowed for {}", body.size(), limit, info(kind).name), Errc::kTooLarge));
-  if (line.message.submitted_by.size() > 255) return fail(line_error(line.number, "submitted_by", "is longer than 255 bytes"));
+  if (body.size() > limit)
+    return fail(
+        line_error(line.number, "message",
+                   fmt::format("has {} bytes; at most {} are allowed for {}", body.size(), limit, info(kind).name),
+                   Errc::kTooLarge));
+  if (line.message.submitted_by.size() > 255)
+    return fail(line_error(line.number, "submitted_by", "is longer than 255 bytes"));
   const auto id = line.message.id.value();
   if (id == 0 || id > kIntegerMax) return fail(line_error(line.number, "message_id", "must be 1 to 2^53 - 1"));
   return {};
@@ -88,7 +93,8 @@ MonoTime LogTool::next_wakeup() const { return engine_ ? engine_->next_wakeup() 
 Engine& LogTool::new_engine(Options options) {
   before_ = std::move(engine_);
   pump_wanted_ = false;
-  engine_ = std::make_unique<Engine>(storage_, clock_, rng_, std::move(options), Engine::Hooks{[this] { pump_wanted_ = true; }, {}});
+  engine_ = std::make_unique<Engine>(storage_, clock_, rng_, std::move(options),
+                                     Engine::Hooks{[this] { pump_wanted_ = true; }, {}});
   return *engine_;
 }
 
@@ -123,7 +129,8 @@ Task<Result<RecoveryReport>> LogTool::open_steadily() {
     if (error.code == Errc::kNewerVersion || error.to_string() == last) co_return fail(std::move(error));
     last = error.to_string();
     if (clock_.mono() < deadline) continue;
-    co_return fail(Errc::kTimeout, "the log moved at every look: stop the node, or try again when it has less to do (" + last + ")");
+    co_return fail(Errc::kTimeout,
+                   "the log moved at every look: stop the node, or try again when it has less to do (" + last + ")");
   }
 }
 
@@ -134,7 +141,8 @@ Task<Result<LogTool::Verdict>> LogTool::verify() {
     verdict.report = std::move(*report);
     co_return verdict;
   }
-  if (report.error().code != Errc::kCorrupt && report.error().code != Errc::kIo) co_return fail(std::move(report.error()));
+  if (report.error().code != Errc::kCorrupt && report.error().code != Errc::kIo)
+    co_return fail(std::move(report.error()));
   verdict.damage = std::move(report.error());
   auto options = co_await options_here();
   if (!options) co_return fail(std::move(options.error()));
@@ -203,11 +211,15 @@ Task<Result<void>> LogTool::store(std::vector<Submission> submissions, std::uint
       auto chunk = std::make_shared<Chunk>(Chunk{end - at, {}, std::move(answer)});
       for (std::size_t i = at; i < end; ++i) {
         engine_->submit(std::move(submissions[i]), [chunk, &stored](Result<Submitted> result) {
-          if (result) ++stored;
-          else if (!chunk->error) chunk->error = std::move(result.error());
+          if (result)
+            ++stored;
+          else if (!chunk->error)
+            chunk->error = std::move(result.error());
           if (--chunk->left > 0) return;
-          if (chunk->error) chunk->done(fail(*chunk->error));
-          else chunk->done({});
+          if (chunk->error)
+            chunk->done(fail(*chunk->error));
+          else
+            chunk->done({});
         });
       }
     });
@@ -220,8 +232,11 @@ Task<Result<LogTool::Imported>> LogTool::import_lines(std::string_view text, Imp
   Imported imported;
   auto lines = read_lines(text);
   if (!lines) co_return fail(std::move(lines.error()));
-  if (!how.dead_letters) imported.dead_letters = std::erase_if(*lines, [](const ImportLine& line) { return line.dead_letter; });
-  if (!how.renumber) std::stable_sort(lines->begin(), lines->end(), [](const auto& a, const auto& b) { return a.message.id < b.message.id; });
+  if (!how.dead_letters)
+    imported.dead_letters = std::erase_if(*lines, [](const ImportLine& line) { return line.dead_letter; });
+  if (!how.renumber)
+    std::stable_sort(lines->begin(), lines->end(),
+                     [](const auto& a, const auto& b) { return a.message.id < b.message.id; });
   auto options = co_await options_here();
   if (!options) co_return fail(std::move(options.error()));
   std::vector<Submission> submissions;
@@ -231,7 +246,9 @@ Task<Result<LogTool::Imported>> LogTool::import_lines(std::string_view text, Imp
     if (!body) co_return fail(line_error(line.number, "message." + body.error().subject, body.error().context));
     if (auto good = check_line(line, *body, *options); !good) co_return fail(std::move(good.error()));
     if (!how.renumber && i > 0 && (*lines)[i - 1].message.id == line.message.id) {
-      co_return fail(line_error(line.number, "message_id", fmt::format("{} stands in line {} as well", line.message.id.value(), (*lines)[i - 1].number), Errc::kExists));
+      co_return fail(line_error(
+          line.number, "message_id",
+          fmt::format("{} stands in line {} as well", line.message.id.value(), (*lines)[i - 1].number), Errc::kExists));
     }
     SubmitOptions submit;
     submit.durability = Durability::kSync;
@@ -258,7 +275,10 @@ Task<Result<LogTool::Imported>> LogTool::import_lines(std::string_view text, Imp
   auto stopped = co_await until<Result<void>>([&](auto ended) { engine.stop(std::move(ended)); });
   if (taken) co_return fail(std::move(done.error()).in(fmt::format("line {}", first_line)));
   if (done) done = std::move(stopped);
-  if (!done) co_return fail(std::move(done.error()).in(fmt::format("{} of {} messages were stored, those with the smallest ids", imported.messages, lines->size())));
+  if (!done)
+    co_return fail(std::move(done.error())
+                       .in(fmt::format("{} of {} messages were stored, those with the smallest ids", imported.messages,
+                                       lines->size())));
   if (!lines->empty() && !how.renumber) {
     imported.first_id = lines->front().message.id.value();
     imported.last_id = lines->back().message.id.value();

@@ -1,9 +1,9 @@
 // wal dump: what stands in the files, a line each.
 #include <algorithm>
 
+#include <fmt/format.h>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
-#include <fmt/format.h>
 
 #include "base/codec.h"
 #include "base/storage_await.h"
@@ -26,8 +26,10 @@ std::string line_of(const json::object& line, bool as_json) {
   std::string text;
   for (const auto& member : line) {
     if (!text.empty()) text += ' ';
-    const bool bare = member.value().is_string() && member.value().get_string().find_first_of(" \"\\=") == json::string::npos;
-    const std::string value = bare ? std::string(std::string_view(member.value().get_string())) : write_json(member.value());
+    const bool bare =
+        member.value().is_string() && member.value().get_string().find_first_of(" \"\\=") == json::string::npos;
+    const std::string value =
+        bare ? std::string(std::string_view(member.value().get_string())) : write_json(member.value());
     text += fmt::format("{}={}", std::string_view(member.key()), value.empty() ? "\"\"" : value);
   }
   return text;
@@ -89,8 +91,11 @@ void add_change(const wal::RecordView& record, json::object& line) {
 }
 
 json::object describe(std::uint64_t segment, const wal::RecordView& record, std::uint64_t offset) {
-  json::object line{{"segment", number(segment)}, {"offset", number(offset)}, {"seq", number(record.seq)},
-                    {"type", wal::record_type_name(record.type)}, {"bytes", number(record.bytes)}};
+  json::object line{{"segment", number(segment)},
+                    {"offset", number(offset)},
+                    {"seq", number(record.seq)},
+                    {"type", wal::record_type_name(record.type)},
+                    {"bytes", number(record.bytes)}};
   ByteReader in(record.payload);
   switch (record.type) {
     case RecordType::kBatch:
@@ -99,26 +104,38 @@ json::object describe(std::uint64_t segment, const wal::RecordView& record, std:
       line["records"] = number(in.get<std::uint32_t>());
       line["durable_seq"] = number(in.get<std::uint64_t>());
       break;
-    case RecordType::kMark: break;
+    case RecordType::kMark:
+      break;
     case RecordType::kSeal:
       line["next_segment"] = number(in.get<std::uint64_t>());
       line["next_life"] = hex64(in.get<std::uint64_t>());
       break;
-    case RecordType::kPut: add_put(record.payload, line); break;
-    case RecordType::kState:
-      if (const auto state = wal::decode_state(record.payload)) add_state(*state, line);
-      else line["unreadable"] = true;
+    case RecordType::kPut:
+      add_put(record.payload, line);
       break;
-    default: add_change(record, line);
+    case RecordType::kState:
+      if (const auto state = wal::decode_state(record.payload))
+        add_state(*state, line);
+      else
+        line["unreadable"] = true;
+      break;
+    default:
+      add_change(record, line);
   }
   return line;
 }
 
 json::object describe(const wal::SegmentHeader& header, std::string_view file) {
-  json::object line{{"file", file}, {"type", "header"}, {"segment", number(header.index)}, {"bytes", number(header.bytes)},
-                    {"life", hex64(header.life)}, {"first_seq", number(header.first_seq)},
-                    {"durable_seq", number(header.durable_seq)}, {"queue", header.queue_name},
-                    {"queue_id", to_hex(header.queue_id)}, {"created_at_ms", header.created_at.ms()}};
+  json::object line{{"file", file},
+                    {"type", "header"},
+                    {"segment", number(header.index)},
+                    {"bytes", number(header.bytes)},
+                    {"life", hex64(header.life)},
+                    {"first_seq", number(header.first_seq)},
+                    {"durable_seq", number(header.durable_seq)},
+                    {"queue", header.queue_name},
+                    {"queue_id", to_hex(header.queue_id)},
+                    {"created_at_ms", header.created_at.ms()}};
   add_state(header.state, line);
   return line;
 }
@@ -131,7 +148,11 @@ std::uint64_t dump_segment(ByteView file, const std::string& name, bool as_json,
   if (!*header) return say({{"file", name}, {"type", "prepared"}, {"bytes", number(file.size())}}), 0;
   const auto& h = **header;
   if (wal::segment_name(h.index) != name) {
-    return say({{"file", name}, {"type", "prepared"}, {"bytes", number(file.size())}, {"recycled_from", number(h.index)}}), 0;
+    return say({{"file", name},
+                {"type", "prepared"},
+                {"bytes", number(file.size())},
+                {"recycled_from", number(h.index)}}),
+           0;
   }
   say(describe(h, name));
   std::uint64_t records = 0;
@@ -153,12 +174,19 @@ void dump_block_file(ByteView file, const std::string& name, bool as_json, LogTo
   if (name == wal::kIdentityName) {
     const auto identity = wal::decode_identity(file);
     if (!identity) return say({{"file", name}, {"type", "damage"}, {"offset", 0}, {"why", identity.error().context}});
-    return say({{"file", name}, {"type", "identity"}, {"queue", identity->queue_name}, {"queue_id", to_hex(identity->queue_id)}});
+    return say({{"file", name},
+                {"type", "identity"},
+                {"queue", identity->queue_name},
+                {"queue_id", to_hex(identity->queue_id)}});
   }
   for (std::size_t at = 0; at + wal::kBlockBytes <= file.size(); at += wal::kBlockBytes) {
     const auto mark = wal::decode_mark(file.subspan(at));
     if (!mark) continue;
-    say({{"file", name}, {"type", "mark"}, {"turn", number(mark->turn)}, {"durable_seq", number(mark->durable_seq)}, {"segment", number(mark->segment)}});
+    say({{"file", name},
+         {"type", "mark"},
+         {"turn", number(mark->turn)},
+         {"durable_seq", number(mark->durable_seq)},
+         {"segment", number(mark->segment)}});
   }
 }
 

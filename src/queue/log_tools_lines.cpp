@@ -1,8 +1,8 @@
 #include "queue/log_tools_lines.h"
 
+#include <fmt/format.h>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
-#include <fmt/format.h>
 
 #include "queue/json_text.h"
 
@@ -12,7 +12,8 @@ namespace {
 namespace json = boost::json;
 
 tl::unexpected<Error> bad(std::uint64_t number, std::string_view field, std::string_view why) {
-  return fail(Error(Errc::kInvalid, fmt::format("line {}: {}{}{}", number, field, field.empty() ? "" : ": ", why)).about(field));
+  return fail(Error(Errc::kInvalid, fmt::format("line {}: {}{}{}", number, field, field.empty() ? "" : ": ", why))
+                  .about(field));
 }
 
 }  // namespace
@@ -40,7 +41,8 @@ Result<ImportLine> import_line(std::string_view text, std::uint64_t number) {
     }
     if (const auto* after = object->if_contains("not_before_ms"); after != nullptr && !after->is_null()) {
       const auto ms = integer_from_json(*after);
-      if (!ms || *ms > INT64_MAX / 1'000'000) return bad(number, "not_before_ms", "expected Unix milliseconds, got " + describe_json(*after));
+      if (!ms || *ms > INT64_MAX / 1'000'000)
+        return bad(number, "not_before_ms", "expected Unix milliseconds, got " + describe_json(*after));
       line.not_before = WallTime::from_ms(static_cast<std::int64_t>(*ms));
     }
     if (const auto* dead = object->if_contains("dead_letter"); dead != nullptr && !dead->is_null()) {

@@ -23,7 +23,13 @@ std::uint64_t space_of(std::size_t record_bytes) { return align_up(kBatchRecordB
 }  // namespace
 
 LogWriter::LogWriter(Storage& storage, Clock& clock, Rng& rng, SegmentPool& pool, Limits limits, Owner& owner)
-    : storage_(storage), clock_(clock), rng_(rng), pool_(pool), limits_(limits), owner_(owner), mark_block_(kBlockBytes) {}
+    : storage_(storage),
+      clock_(clock),
+      rng_(rng),
+      pool_(pool),
+      limits_(limits),
+      owner_(owner),
+      mark_block_(kBlockBytes) {}
 
 void LogWriter::start(WriterStart start) {
   queue_id_ = start.queue_id;
@@ -85,7 +91,9 @@ bool LogWriter::fits(const Batch& batch) const {
 std::uint64_t LogWriter::room(std::size_t keep_segments) const {
   // Every segment may lose up to one batch's worth at its end to what did not fit.
   const std::uint64_t slack = 2 * kBlockBytes;
-  const auto usable = [&](std::uint64_t from, std::uint64_t bytes) { return bytes > from + slack ? bytes - from - slack : 0; };
+  const auto usable = [&](std::uint64_t from, std::uint64_t bytes) {
+    return bytes > from + slack ? bytes - from - slack : 0;
+  };
   std::uint64_t room = roll_first_ ? 0 : usable(offset_, segment_.bytes);
   const auto& ready = pool_.ready();
   for (std::size_t i = 0; i + keep_segments < ready.size(); ++i) room += usable(kBlockBytes, ready[i].bytes);
@@ -154,7 +162,8 @@ void LogWriter::issue(Batch batch) {
 void LogWriter::written(Ordinal ordinal, Result<void> result) {
   if (failure_) return;
   if (!result) return fail_with(std::move(result.error()));
-  const auto it = std::find_if(in_flight_.begin(), in_flight_.end(), [&](const InFlight& f) { return f.ordinal == ordinal; });
+  const auto it =
+      std::find_if(in_flight_.begin(), in_flight_.end(), [&](const InFlight& f) { return f.ordinal == ordinal; });
   INVARIANT(it != in_flight_.end(), "a write completes once");
   it->done = true;
   const auto now = clock_.mono();

@@ -42,7 +42,7 @@ struct WriterStart {
   Ordinal next_ordinal = 1;
   FileId mark_file;
   std::uint64_t mark_turn = 0;
-  bool roll_first = false;  ///< a torn tail stands at `offset`: seal there, and go on elsewhere
+  bool roll_first = false;    ///< a torn tail stands at `offset`: seal there, and go on elsewhere
   bool nothing_open = false;  ///< after a salvage: `segment` only has a number; go on elsewhere without a seal
 };
 
@@ -153,7 +153,7 @@ class LogWriter {
   std::uint64_t durable_seq_ = 1;  ///< every logical record below is durable
   std::uint64_t marked_seq_ = 0;
   Ordinal next_ordinal_ = 1;
-  std::deque<Batch> batches_;      ///< not yet issued; the last one is open
+  std::deque<Batch> batches_;  ///< not yet issued; the last one is open
   std::uint64_t pending_bytes_ = 0;
   std::deque<InFlight> in_flight_;
   std::vector<AlignedBuffer> spare_buffers_;

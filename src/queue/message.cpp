@@ -168,10 +168,14 @@ std::optional<Kind> kind_named(std::string_view name) {
 
 std::string_view priority_name(Priority priority) {
   switch (priority) {
-    case Priority::kLow: return "Low";
-    case Priority::kNormal: return "Normal";
-    case Priority::kHigh: return "High";
-    case Priority::kCritical: return "Critical";
+    case Priority::kLow:
+      return "Low";
+    case Priority::kNormal:
+      return "Normal";
+    case Priority::kHigh:
+      return "High";
+    case Priority::kCritical:
+      return "Critical";
   }
   return "Unknown";
 }

@@ -40,7 +40,7 @@ using Hash32 = std::array<std::byte, 32>;
 template <class Owner, class T>
 struct Field {
   std::string_view name;
-  T Owner::* member;
+  T Owner::*member;
   std::string_view meaning;
   bool nullable = false;  ///< in JSON the field must be there, though it may be null
 };
@@ -131,8 +131,7 @@ struct Gossip {
   static constexpr Durability kDurability = Durability::kAsync;
   static constexpr bool kOrdered = false;
   static auto constexpr fields() {
-    return std::tuple{Field{"topic", &Gossip::topic, "what it is about"},
-                      Field{"data", &Gossip::data, "what is said"}};
+    return std::tuple{Field{"topic", &Gossip::topic, "what it is about"}, Field{"data", &Gossip::data, "what is said"}};
   }
 };
 
@@ -178,7 +177,9 @@ class KindMask {
   constexpr KindMask() = default;
   constexpr explicit KindMask(std::uint8_t bits) : bits_(bits) {}
   static constexpr KindMask all() { return KindMask((1U << kKindCount) - 1); }
-  static constexpr KindMask of(Kind kind) { return KindMask(static_cast<std::uint8_t>(1U << static_cast<unsigned>(kind))); }
+  static constexpr KindMask of(Kind kind) {
+    return KindMask(static_cast<std::uint8_t>(1U << static_cast<unsigned>(kind)));
+  }
   constexpr bool has(Kind kind) const { return (bits_ >> static_cast<unsigned>(kind)) & 1U; }
   constexpr bool empty() const { return bits_ == 0; }
   constexpr KindMask operator|(KindMask o) const { return KindMask(static_cast<std::uint8_t>(bits_ | o.bits_)); }

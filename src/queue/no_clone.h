@@ -29,8 +29,10 @@
 namespace qh::queue {
 
 [[noreturn]] inline void consumed_twice(const char* what) {
-  std::fprintf(stderr, "%s was consumed twice, or consumed after it was moved from: stopping, since a "
-                       "message that is handed out twice cannot be taken back\n", what);
+  std::fprintf(stderr,
+               "%s was consumed twice, or consumed after it was moved from: stopping, since a "
+               "message that is handed out twice cannot be taken back\n",
+               what);
   std::abort();
 }
 
@@ -54,8 +56,7 @@ class QH_CONSUMABLE(unconsumed) NoClone {
   ~NoClone() = default;
 
   /// The value, once.
-  QH_CALLABLE_WHEN("unconsumed") QH_SET_TYPESTATE(consumed)
-  T consume() && {
+  QH_CALLABLE_WHEN("unconsumed") QH_SET_TYPESTATE(consumed) T consume() && {
     if (!value_) consumed_twice("a NoClone value");
     T value = std::move(*value_);
     value_.reset();

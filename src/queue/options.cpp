@@ -23,7 +23,8 @@ Result<void> Options::check() const {
   if (max_message_bytes == 0) return bad("max_message_bytes", "must be at least 1");
   if (max_deliveries == 0 || max_deliveries > 1000) return bad("max_deliveries", "must be 1 to 1000");
   if (max_batch_messages == 0 || max_batch_messages > 65'535) return bad("max_batch_messages", "must be 1 to 65535");
-  if (queue_rate_limit < 0 || queue_rate_burst < 1) return bad("queue_rate_limit", "must be 0 or more, with a burst of at least 1");
+  if (queue_rate_limit < 0 || queue_rate_burst < 1)
+    return bad("queue_rate_limit", "must be 0 or more, with a burst of at least 1");
   if (submitter_rate_limit < 0 || submitter_rate_burst < 1) {
     return bad("submitter_rate_limit", "must be 0 or more, with a burst of at least 1");
   }
@@ -36,7 +37,8 @@ Result<void> Options::check() const {
   if (segment_bytes_min > segment_bytes_max) return bad("segment_bytes_min", "is over segment_bytes_max");
   const auto needed = max_message_bytes + kPutFieldsMax + 4 * wal::kBlockBytes;
   if (segment_bytes_min < needed) {
-    return bad("segment_bytes_min", fmt::format("must be at least {}, so that the largest message fits into one", needed));
+    return bad("segment_bytes_min",
+               fmt::format("must be at least {}, so that the largest message fits into one", needed));
   }
   if (batches_in_flight == 0 || batches_in_flight > 64) return bad("batches_in_flight", "must be 1 to 64");
   return {};

@@ -22,7 +22,7 @@ struct Options {
   std::uint32_t max_tx_bytes = 256U << 10;           ///< Transaction and EntropyShare
   std::uint32_t max_batch_messages = 1'000;
   std::uint32_t max_batch_bytes = 4U << 20;
-  std::uint32_t max_waiters = 65'536;                ///< takes and leases that wait for a message
+  std::uint32_t max_waiters = 65'536;  ///< takes and leases that wait for a message
 
   // Messages a second; 0 is no limit. The burst is how many may come at once.
   double queue_rate_limit = 0;
@@ -43,7 +43,8 @@ struct Options {
   std::uint64_t dead_letter_bytes_max = std::uint64_t{256} << 20;
   Duration dead_letter_age_max = std::chrono::hours(24 * 30);
 
-  std::uint8_t consumed_kinds = 0;  ///< KindMask bits: kinds that this node consumes itself; their age counts for health
+  std::uint8_t consumed_kinds =
+      0;  ///< KindMask bits: kinds that this node consumes itself; their age counts for health
 
   Duration stop_within = std::chrono::seconds(10);
 

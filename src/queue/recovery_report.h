@@ -18,17 +18,17 @@ struct LostRange {
 };
 
 struct RecoveryReport {
-  bool created = false;             ///< there was no queue; a new one was made
+  bool created = false;  ///< there was no queue; a new one was made
   std::uint64_t segments = 0;
-  std::uint64_t bytes = 0;          ///< read
+  std::uint64_t bytes = 0;  ///< read
   std::uint64_t records = 0;
-  std::uint64_t messages = 0;       ///< ready, delayed or leased when the log ended
+  std::uint64_t messages = 0;  ///< ready, delayed or leased when the log ended
   std::uint64_t dead_letters = 0;
-  std::uint64_t torn_bytes = 0;     ///< above the known-durable mark, set aside
+  std::uint64_t torn_bytes = 0;  ///< above the known-durable mark, set aside
   Duration took{};
   std::vector<LostRange> lost;             ///< salvage only
   std::vector<std::string> damaged_files;  ///< salvage only: not needed once all is rewritten
-  std::vector<std::string> notes;   ///< each thing set aside or mended, by file name
+  std::vector<std::string> notes;          ///< each thing set aside or mended, by file name
 };
 
 }  // namespace qh::queue

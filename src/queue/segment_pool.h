@@ -39,7 +39,7 @@ class SegmentPool {
   static constexpr std::size_t kReadyTarget = 2;
 
   struct Hooks {
-    UniqueFunction<void()> changed;                    ///< ready(), failure() or disk_bytes() changed
+    UniqueFunction<void()> changed;  ///< ready(), failure() or disk_bytes() changed
     UniqueFunction<void(std::string_view line)> warn;
   };
 
@@ -76,7 +76,9 @@ class SegmentPool {
   Task<Result<FileId>> recycle_file(RetiredSegment from, std::string final_name, std::uint64_t bytes);
   Task<Result<void>> put_away();
   Task<Result<void>> keep_aside(RetiredSegment segment);
-  bool wanted() const { return started_ && (ready_.size() < kReadyTarget || in_work_bytes_ != 0 || !retired_.empty() || !damaged_.empty()); }
+  bool wanted() const {
+    return started_ && (ready_.size() < kReadyTarget || in_work_bytes_ != 0 || !retired_.empty() || !damaged_.empty());
+  }
   void run();
   void failed(Error error);
 

@@ -31,7 +31,10 @@ class SegmentTable {
   const Segment* head() const { return segments_.size() > 1 ? &segments_.front() : nullptr; }
   /// The one behind head(). After a repair its number need not be the next.
   const Segment& second() const { return segments_[1]; }
-  void drop_head() { sealed_bytes_ -= segments_.front().bytes; segments_.pop_front(); }
+  void drop_head() {
+    sealed_bytes_ -= segments_.front().bytes;
+    segments_.pop_front();
+  }
   std::uint64_t current() const { return segments_.back().index; }
 
   std::size_t size() const { return segments_.size(); }

@@ -73,14 +73,18 @@ void Store::leave(Entry& entry) {
   mono_.remove(entry);
   wall_.remove(entry);
   switch (entry.state) {
-    case EntryState::kPending: --pending_; break;
+    case EntryState::kPending:
+      --pending_;
+      break;
     case EntryState::kReady: {
       auto& queue = ready_[static_cast<std::size_t>(entry.kind())];
       queue.erase(queue.iterator_to(entry));
       --part(entry).ready;
       break;
     }
-    case EntryState::kDelayed: --part(entry).delayed; break;
+    case EntryState::kDelayed:
+      --part(entry).delayed;
+      break;
     case EntryState::kLeased:
       leases_.erase(entry.extra->lease.value());
       entry.extra->held = false;

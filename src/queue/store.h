@@ -104,7 +104,8 @@ class Store {
   template <class Visit>  // bool(const Entry&): go on
   void each_ready(Kind kind, MessageId behind, Visit visit) const {
     const auto& queue = ready_[static_cast<std::size_t>(kind)];
-    for (auto it = queue.upper_bound(behind, ById{}); it != queue.end() && visit(*it); ++it) {}
+    for (auto it = queue.upper_bound(behind, ById{}); it != queue.end() && visit(*it); ++it) {
+    }
   }
   template <class Visit>
   void each(Visit visit) const {
@@ -112,7 +113,9 @@ class Store {
   }
   template <class Visit>  // bool(const Entry&): go on; oldest death first
   void each_dead(const Entry* behind, Visit visit) const {
-    for (auto it = behind ? std::next(dead_.iterator_to(*behind)) : dead_.begin(); it != dead_.end() && visit(*it); ++it) {}
+    for (auto it = behind ? std::next(dead_.iterator_to(*behind)) : dead_.begin(); it != dead_.end() && visit(*it);
+         ++it) {
+    }
   }
   Entry* oldest_dead() { return dead_.empty() ? nullptr : &*dead_.begin(); }
   Entry* oldest_ready(Kind kind) const {

@@ -12,7 +12,7 @@
 namespace qh::queue {
 
 /// `Position` is a member of T, a std::uint32_t that is 0 while the item is not in the heap.
-template <class T, std::uint32_t T::* Position>
+template <class T, std::uint32_t T::*Position>
 class TimerHeap {
  public:
   bool empty() const { return nodes_.empty(); }

@@ -33,8 +33,9 @@ class QH_CONSUMABLE(unconsumed) TypeStateMessage<Consumed> {
   TypeStateMessage(TypeStateMessage&&) noexcept = default;
   TypeStateMessage(const TypeStateMessage&) = delete;
 
-  QH_CALLABLE_WHEN("unconsumed") QH_SET_TYPESTATE(consumed)
-  QueuedMessage into_inner() && { return std::move(message_).consume(); }
+  QH_CALLABLE_WHEN("unconsumed") QH_SET_TYPESTATE(consumed) QueuedMessage into_inner() && {
+    return std::move(message_).consume();
+  }
 
  private:
   friend class TypeStateMessage<Persisted>;
@@ -61,8 +62,7 @@ class QH_CONSUMABLE(unconsumed) TypeStateMessage<Persisted> {
     return held_.message;
   }
 
-  QH_CALLABLE_WHEN("unconsumed") QH_SET_TYPESTATE(consumed)
-  Result<TypeStateMessage<Consumed>> consume() && {
+  QH_CALLABLE_WHEN("unconsumed") QH_SET_TYPESTATE(consumed) Result<TypeStateMessage<Consumed>> consume() && {
     if (queue_ == nullptr) consumed_twice("a persisted message");
     auto* queue = std::exchange(queue_, nullptr);
     auto ended = queue->ack({held_.lease});
@@ -91,8 +91,8 @@ class QH_CONSUMABLE(unconsumed) TypeStateMessage<Queued> {
   TypeStateMessage(const TypeStateMessage&) = delete;
 
   /// `log` is an open queue: the record is durable in it when this returns.
-  QH_CALLABLE_WHEN("unconsumed") QH_SET_TYPESTATE(consumed)
-  Result<TypeStateMessage<Persisted>> persist(ValidatorQueue& log) && {
+  QH_CALLABLE_WHEN("unconsumed")
+  QH_SET_TYPESTATE(consumed) Result<TypeStateMessage<Persisted>> persist(ValidatorQueue& log) && {
     auto held = log.submit_held(message_, options_, ValidatorQueue::kDeadline);
     if (!held) return fail(std::move(held.error()));
     return TypeStateMessage<Persisted>(log, std::move(*held));

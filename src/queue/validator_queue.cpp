@@ -42,7 +42,9 @@ class ValidatorQueue::Owner {
     storage_ = std::move(*storage);
     engine_ = std::make_unique<Engine>(*storage_, clock_, rng_, std::move(options),
                                        Engine::Hooks{[this] { pump_wanted_ = true; },
-                                                     [this](std::string_view line) { if (warn_) warn_(line); }});
+                                                     [this](std::string_view line) {
+                                                       if (warn_) warn_(line);
+                                                     }});
     thread_ = std::thread([this] { run(); });
     // Recovery of a long log takes as long as it takes; it cannot be outrun by a deadline of the caller's.
     auto opened = call<RecoveryReport>(MonoTime::never(), [](Engine& e, auto done) { e.open(std::move(done)); });
@@ -75,7 +77,8 @@ class ValidatorQueue::Owner {
 
   template <class T, class Start>
   Result<T> call(MonoTime deadline, Start start) {
-    INVARIANT(std::this_thread::get_id() != thread_.get_id(), "a blocking call on the queue's own thread would wait for itself");
+    INVARIANT(std::this_thread::get_id() != thread_.get_id(),
+              "a blocking call on the queue's own thread would wait for itself");
     const auto answer = std::make_shared<Answer<T>>();
     post([answer, start = std::move(start)](Engine& engine) mutable {
       start(engine, [answer](Result<T> result) {
@@ -89,7 +92,8 @@ class ValidatorQueue::Owner {
     if (deadline == MonoTime::never()) {
       answer->arrived.wait(guard, there);
     } else if (!answer->arrived.wait_until(guard, steady(deadline), there)) {
-      return fail(Errc::kTimeout, "no answer before the deadline; it may still happen: repeat a submit with the same idempotency key");
+      return fail(Errc::kTimeout,
+                  "no answer before the deadline; it may still happen: repeat a submit with the same idempotency key");
     }
     return std::move(*answer->result);
   }
@@ -120,8 +124,10 @@ class ValidatorQueue::Owner {
         std::unique_lock guard(mutex_);
         const auto something = [&] { return ending_ || io_ready_ || !posted_.empty(); };
         const auto next = engine_->next_wakeup();
-        if (next == MonoTime::never()) wakeup_.wait(guard, something);
-        else wakeup_.wait_until(guard, steady(next), something);
+        if (next == MonoTime::never())
+          wakeup_.wait(guard, something);
+        else
+          wakeup_.wait_until(guard, steady(next), something);
         if (ending_) return;
         io_ready_ = false;
         work.swap(posted_);
@@ -155,7 +161,8 @@ Result<std::unique_ptr<ValidatorQueue>> ValidatorQueue::open(std::filesystem::pa
   return open(std::move(directory), std::move(options), Files());
 }
 
-Result<std::unique_ptr<ValidatorQueue>> ValidatorQueue::open(std::filesystem::path directory, Options options, Files files) {
+Result<std::unique_ptr<ValidatorQueue>> ValidatorQueue::open(std::filesystem::path directory, Options options,
+                                                             Files files) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error) return fail(Errc::kIo, "cannot make the directory " + directory.string(), error.value());
@@ -179,58 +186,79 @@ Result<Submission> submission_of(const Message& message, SubmitOptions options, 
 Result<Submitted> ValidatorQueue::submit_sync(const Message& message, SubmitOptions options, Duration deadline) {
   auto submission = submission_of(message, std::move(options), Durability::kSync);
   if (!submission) return fail(std::move(submission.error()));
-  return owner_->call<Submitted>(owner_->after(deadline), [s = std::move(*submission)](Engine& e, auto done) mutable { e.submit(std::move(s), std::move(done)); });
+  return owner_->call<Submitted>(owner_->after(deadline), [s = std::move(*submission)](Engine& e, auto done) mutable {
+    e.submit(std::move(s), std::move(done));
+  });
 }
 
 Result<Submitted> ValidatorQueue::submit_async(const Message& message, SubmitOptions options, Duration deadline) {
   auto submission = submission_of(message, std::move(options), Durability::kAsync);
   if (!submission) return fail(std::move(submission.error()));
-  return owner_->call<Submitted>(owner_->after(deadline), [s = std::move(*submission)](Engine& e, auto done) mutable { e.submit(std::move(s), std::move(done)); });
+  return owner_->call<Submitted>(owner_->after(deadline), [s = std::move(*submission)](Engine& e, auto done) mutable {
+    e.submit(std::move(s), std::move(done));
+  });
 }
 
-Result<std::vector<Submitted>> ValidatorQueue::submit_batch(const std::vector<std::pair<Message, SubmitOptions>>& messages, Duration deadline) {
+Result<std::vector<Submitted>> ValidatorQueue::submit_batch(
+    const std::vector<std::pair<Message, SubmitOptions>>& messages, Duration deadline) {
   std::vector<Submission> batch;
   for (std::size_t i = 0; i < messages.size(); ++i) {
     auto one = submission_of(messages[i].first, messages[i].second, std::nullopt);
     if (!one) return fail(std::move(one.error()).in(fmt::format("messages[{}]", i)));
     batch.push_back(std::move(*one));
   }
-  return owner_->call<std::vector<Submitted>>(owner_->after(deadline), [b = std::move(batch)](Engine& e, auto done) mutable { e.submit_batch(std::move(b), std::move(done)); });
+  return owner_->call<std::vector<Submitted>>(
+      owner_->after(deadline),
+      [b = std::move(batch)](Engine& e, auto done) mutable { e.submit_batch(std::move(b), std::move(done)); });
 }
 
 Result<Leased> ValidatorQueue::submit_held(const Message& message, SubmitOptions options, Duration deadline) {
   auto submission = submission_of(message, std::move(options), Durability::kSync);
   if (!submission) return fail(std::move(submission.error()));
-  return owner_->call<Leased>(owner_->after(deadline), [s = std::move(*submission)](Engine& e, auto done) mutable { e.submit_held(std::move(s), std::move(done)); });
+  return owner_->call<Leased>(owner_->after(deadline), [s = std::move(*submission)](Engine& e, auto done) mutable {
+    e.submit_held(std::move(s), std::move(done));
+  });
 }
 
 // The engine ends the wait; the caller's own deadline is behind it, for the write of the hand-out.
 Result<std::optional<Taken>> ValidatorQueue::take(KindMask kinds, Duration wait) {
   const auto until_then = owner_->after(wait);
-  return owner_->call<std::optional<Taken>>(until_then + kDeadline, [kinds, until_then](Engine& e, auto done) { e.take({kinds, until_then}, std::move(done)); });
+  return owner_->call<std::optional<Taken>>(until_then + kDeadline, [kinds, until_then](Engine& e, auto done) {
+    e.take({kinds, until_then}, std::move(done));
+  });
 }
 
 Result<std::vector<Leased>> ValidatorQueue::lease(std::uint32_t max, Duration duration, KindMask kinds, Duration wait) {
   const auto until_then = owner_->after(wait);
-  return owner_->call<std::vector<Leased>>(until_then + kDeadline, [=](Engine& e, auto done) { e.lease({kinds, until_then}, max, duration, std::move(done)); });
-}
-
-Result<LeaseOutcome> ValidatorQueue::ack(std::vector<LeaseId> leases, Duration deadline) {
-  return owner_->call<LeaseOutcome>(owner_->after(deadline), [l = std::move(leases)](Engine& e, auto done) mutable { e.ack(std::move(l), std::move(done)); });
-}
-
-Result<LeaseOutcome> ValidatorQueue::nack(std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error, Duration deadline) {
-  return owner_->call<LeaseOutcome>(owner_->after(deadline), [l = std::move(leases), delay, error = std::move(error)](Engine& e, auto done) mutable {
-    e.nack(std::move(l), delay, std::move(error), std::move(done));
+  return owner_->call<std::vector<Leased>>(until_then + kDeadline, [=](Engine& e, auto done) {
+    e.lease({kinds, until_then}, max, duration, std::move(done));
   });
 }
 
+Result<LeaseOutcome> ValidatorQueue::ack(std::vector<LeaseId> leases, Duration deadline) {
+  return owner_->call<LeaseOutcome>(owner_->after(deadline), [l = std::move(leases)](Engine& e, auto done) mutable {
+    e.ack(std::move(l), std::move(done));
+  });
+}
+
+Result<LeaseOutcome> ValidatorQueue::nack(std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error,
+                                          Duration deadline) {
+  return owner_->call<LeaseOutcome>(
+      owner_->after(deadline), [l = std::move(leases), delay, error = std::move(error)](Engine& e, auto done) mutable {
+        e.nack(std::move(l), delay, std::move(error), std::move(done));
+      });
+}
+
 Result<LeaseOutcome> ValidatorQueue::extend(std::vector<LeaseId> leases, Duration duration, Duration deadline) {
-  return owner_->call<LeaseOutcome>(owner_->after(deadline), [l = std::move(leases), duration](Engine& e, auto done) { done(e.extend(l, duration)); });
+  return owner_->call<LeaseOutcome>(owner_->after(deadline), [l = std::move(leases), duration](Engine& e, auto done) {
+    done(e.extend(l, duration));
+  });
 }
 
 Result<LeaseOutcome> ValidatorQueue::hold(std::vector<LeaseId> leases, Duration deadline) {
-  return owner_->call<LeaseOutcome>(owner_->after(deadline), [l = std::move(leases)](Engine& e, auto done) mutable { e.hold(std::move(l), std::move(done)); });
+  return owner_->call<LeaseOutcome>(owner_->after(deadline), [l = std::move(leases)](Engine& e, auto done) mutable {
+    e.hold(std::move(l), std::move(done));
+  });
 }
 
 Result<Depth> ValidatorQueue::depth() {
@@ -254,7 +282,8 @@ SyncResult QppSyncSubmit::execute(ValidatorQueue& queue, const Message& message,
   auto result = queue.submit_sync(message, std::move(options));
   if (result && !result->persisted) {
     // A repeat of a key whose message was only in memory, and is gone: there is nothing left to make durable.
-    result = fail(Errc::kExists, "this idempotency key belongs to a message that was only in memory and has been handed out");
+    result = fail(Errc::kExists,
+                  "this idempotency key belongs to a message that was only in memory and has been handed out");
   }
   return SyncResult(std::move(result));
 }

@@ -23,12 +23,16 @@ struct Waiter {
   Engine::Done<std::vector<Leased>> lease;
 
   void fail(const Error& error) {
-    if (max == 0) take(tl::unexpected<Error>(error));
-    else lease(tl::unexpected<Error>(error));
+    if (max == 0)
+      take(tl::unexpected<Error>(error));
+    else
+      lease(tl::unexpected<Error>(error));
   }
   void give_nothing() {
-    if (max == 0) take(std::optional<Taken>());
-    else lease(std::vector<Leased>());
+    if (max == 0)
+      take(std::optional<Taken>());
+    else
+      lease(std::vector<Leased>());
   }
 };
 

@@ -5,8 +5,8 @@
 
 #include <gtest/gtest.h>
 
-#include "rpc/method.h"
 #include "rpc/json_bed.h"
+#include "rpc/method.h"
 
 namespace qh::rpc {
 namespace {

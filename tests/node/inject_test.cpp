@@ -3,8 +3,8 @@
 #include <csignal>
 #include <set>
 
-#include <boost/json.hpp>
 #include <gtest/gtest.h>
+#include <boost/json.hpp>
 
 #include "http_client.h"
 #include "node_process.h"
@@ -20,7 +20,8 @@ struct Told {
 };
 
 std::vector<std::string> arguments(unsigned offset, const TempDir& data) {
-  return {"--validator", "--name", "alice", "--port-offset", std::to_string(offset), "--data-dir", data.path().string()};
+  return {"--validator",       "--name", "alice", "--port-offset", std::to_string(offset), "--data-dir",
+          data.path().string()};
 }
 
 /// Durable submits with a pop now and then, until the node refuses or ends.
@@ -29,7 +30,9 @@ Told work(std::uint16_t port) {
   HttpClient client(port);
   for (int i = 0; i < 30; ++i) {
     const bool pop = i % 4 == 3;
-    client.send(pop ? post(rpc("qssh_popMessage")) : post(rpc("qssh_submitMessage", R"({"Vote":{"validator":"v","block_hash":"0x)" + std::string(64, '0') + R"(","signature":[]}})")));
+    client.send(pop ? post(rpc("qssh_popMessage"))
+                    : post(rpc("qssh_submitMessage", R"({"Vote":{"validator":"v","block_hash":"0x)" +
+                                                         std::string(64, '0') + R"(","signature":[]}})")));
     const auto reply = client.reply();
     if (!reply) return told;
     const auto json = reply->json().as_object();
@@ -37,8 +40,10 @@ Told work(std::uint16_t port) {
       told.refused = true;
       return told;
     }
-    if (!pop) told.acknowledged.insert(json.at("result").at("message_id").to_number<std::uint64_t>());
-    else if (!json.at("result").is_null()) told.popped.insert(json.at("result").at("message_id").to_number<std::uint64_t>());
+    if (!pop)
+      told.acknowledged.insert(json.at("result").at("message_id").to_number<std::uint64_t>());
+    else if (!json.at("result").is_null())
+      told.popped.insert(json.at("result").at("message_id").to_number<std::uint64_t>());
   }
   return told;
 }
@@ -47,7 +52,8 @@ std::set<std::uint64_t> present(std::uint16_t port) {
   HttpClient client(port);
   std::set<std::uint64_t> ids;
   const auto reply = client.call(rpc("qssh_peek", R"({"count":100})"));
-  for (const auto& message : reply.as_object().at("result").as_array()) ids.insert(message.at("message_id").to_number<std::uint64_t>());
+  for (const auto& message : reply.as_object().at("result").as_array())
+    ids.insert(message.at("message_id").to_number<std::uint64_t>());
   return ids;
 }
 
@@ -61,12 +67,24 @@ TEST(WhatMustHold, NoFailingSystemCallLosesWhatWasAcknowledged) {
     Told told;
     {
       NodeProcess::Options how;
-      const std::string inject = std::string("inject=") + std::string(kDurableCalls) + ":error=" + (k % 2 == 0 ? "EIO" : "ENOSPC") + ":when=" + std::to_string(k);
+      const std::string inject = std::string("inject=") + std::string(kDurableCalls) +
+                                 ":error=" + (k % 2 == 0 ? "EIO" : "ENOSPC") + ":when=" + std::to_string(k);
       // -D: the node is our child, the tracer its sibling.
-      how.wrapper = {"/usr/bin/strace", "-D", "-f", "-qqq", "-o", "/dev/null", "-e", std::string("trace=") + std::string(kDurableCalls), "-e", inject};
+      how.wrapper = {"/usr/bin/strace",
+                     "-D",
+                     "-f",
+                     "-qqq",
+                     "-o",
+                     "/dev/null",
+                     "-e",
+                     std::string("trace=") + std::string(kDurableCalls),
+                     "-e",
+                     inject};
       NodeProcess node(arguments(offset, data), how);
-      if (node.says("alice: ready on port")) told = work(port);
-      else ++struck;  // it could not start, said so, and ended
+      if (node.says("alice: ready on port"))
+        told = work(port);
+      else
+        ++struck;  // it could not start, said so, and ended
       node.send_signal(SIGKILL);
       node.wait();
     }
@@ -75,7 +93,8 @@ TEST(WhatMustHold, NoFailingSystemCallLosesWhatWasAcknowledged) {
     ASSERT_TRUE(node.says("alice: ready on port")) << node.err();
     const auto there = present(port);
     for (const auto id : told.acknowledged) {
-      EXPECT_NE(there.contains(id), told.popped.contains(id)) << "message " << id << (told.popped.contains(id) ? " was popped and is back" : " is lost");
+      EXPECT_NE(there.contains(id), told.popped.contains(id))
+          << "message " << id << (told.popped.contains(id) ? " was popped and is back" : " is lost");
     }
     ASSERT_FALSE(HasFailure());
   }

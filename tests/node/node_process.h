@@ -36,7 +36,7 @@ class NodeProcess {
  public:
   struct Options {
     std::map<std::string, std::string> environment;
-    bool terminal = false;  ///< stdout is one
+    bool terminal = false;             ///< stdout is one
     std::vector<std::string> wrapper;  ///< a program and its arguments that start the node, as strace -D does
   };
 

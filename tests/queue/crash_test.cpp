@@ -103,15 +103,18 @@ class Record {
     for (auto& [tag, known] : known_) {
       if (known.gone || present_.contains(tag)) continue;
       if (known.acknowledged && !known.ack_asked) {
-        if (excused == 0) fail(fmt::format("message {} (id {}) is lost", tag, known.id));
-        else --excused;
+        if (excused == 0)
+          fail(fmt::format("message {} (id {}) is lost", tag, known.id));
+        else
+          --excused;
       }
       known.gone = true;
     }
     for (const auto& group : groups_) {
       std::size_t kept = 0;
       for (const auto tag : group) kept += known_[tag].id != 0;
-      if (kept != 0 && kept != group.size()) fail(fmt::format("a batch of {} was kept in part: {}", group.size(), kept));
+      if (kept != 0 && kept != group.size())
+        fail(fmt::format("a batch of {} was kept in part: {}", group.size(), kept));
     }
     groups_.clear();
     takes_.clear();

@@ -43,7 +43,9 @@ class Worker {
   void inventory() {
     std::atomic<bool> told = false;
     queue_.post([&](Engine& engine) {
-      engine.each([](const Found& found) { say(fmt::format("have {} {}\n", tag_of(*found.message), found.message->id.value())); });
+      engine.each([](const Found& found) {
+        say(fmt::format("have {} {}\n", tag_of(*found.message), found.message->id.value()));
+      });
       told = true;
       told.notify_one();
     });
@@ -55,11 +57,16 @@ class Worker {
     SeededRng rng(seed);
     while (true) {
       const auto choice = rng.below(20);
-      if (choice < 9) submit(thread, rng);
-      else if (choice < 13) take(thread);
-      else if (choice < 18) lease(thread, rng);
-      else if (choice == 18) static_cast<void>(queue_.compact_wal());
-      else batch(thread, rng);
+      if (choice < 9)
+        submit(thread, rng);
+      else if (choice < 13)
+        take(thread);
+      else if (choice < 18)
+        lease(thread, rng);
+      else if (choice == 18)
+        static_cast<void>(queue_.compact_wal());
+      else
+        batch(thread, rng);
     }
   }
 

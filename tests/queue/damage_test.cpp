@@ -36,7 +36,7 @@ SimDisk::Options at_once() {
 
 struct Resting {
   Files files;
-  Duration age{};         ///< virtual time since the queue was made
+  Duration age{};  ///< virtual time since the queue was made
   std::string says;
 };
 
@@ -45,7 +45,7 @@ struct Start {
   Result<RecoveryReport> report;
   std::string says;
   std::vector<std::string> warnings;
-  Files files;            ///< afterwards, when it was refused
+  Files files;  ///< afterwards, when it was refused
 };
 
 Start start_on(const Files& files, Duration age, const Options& options = tiny_options()) {
@@ -54,8 +54,10 @@ Start start_on(const Files& files, Duration age, const Options& options = tiny_o
   put_files(m.disk, files);
   Start start{m.start(), {}, {}, {}};
   start.warnings = m.warnings;
-  if (start.report) start.says = snapshot(*m.engine);
-  else start.files = files_of(m.disk);
+  if (start.report)
+    start.says = snapshot(*m.engine);
+  else
+    start.files = files_of(m.disk);
   return start;
 }
 
@@ -109,7 +111,8 @@ Resting make_queue(End end, std::string name = "sim", std::uint64_t seed = 5) {
   EXPECT_TRUE(m.submit(BlockImport{{}, 5, 6}, sync_by("")));
   std::vector<Submission> batch;
   for (int i = 0; i < 3; ++i) batch.push_back({encode(gossip("batch " + std::to_string(i))).value(), sync_by("eve")});
-  EXPECT_TRUE(m.answer<std::vector<Submitted>>([&](auto done) { m.engine->submit_batch(std::move(batch), std::move(done)); }));
+  EXPECT_TRUE(
+      m.answer<std::vector<Submitted>>([&](auto done) { m.engine->submit_batch(std::move(batch), std::move(done)); }));
   for (int i = 0; i < 5; ++i) {  // the first in order dies of it
     auto leased = m.lease();
     EXPECT_TRUE(m.nack(leased->at(0).lease, Duration(0), "error " + std::to_string(i)));
@@ -163,7 +166,8 @@ Layout layout_of(const Files& files) {
       std::vector<Span> spans = {{0, wal::kBlockBytes}};
       std::vector<std::uint64_t> boundaries = {0};
       wal::RecordVisitor visit = [&](const wal::RecordView& record, std::uint64_t offset) {
-        if (record.type == wal::RecordType::kState) head = std::max(head, wal::decode_state(record.payload)->head_segment);
+        if (record.type == wal::RecordType::kState)
+          head = std::max(head, wal::decode_state(record.payload)->head_segment);
         spans.push_back({offset, offset + record.bytes});
         boundaries.push_back(offset);
       };
@@ -180,7 +184,8 @@ Layout layout_of(const Files& files) {
 
 bool relied_on(const Layout& layout, const std::string& name, std::uint64_t at) {
   const auto it = layout.relied_on.find(name);
-  return it != layout.relied_on.end() && std::any_of(it->second.begin(), it->second.end(), [&](Span s) { return s.from <= at && at < s.to; });
+  return it != layout.relied_on.end() &&
+         std::any_of(it->second.begin(), it->second.end(), [&](Span s) { return s.from <= at && at < s.to; });
 }
 
 enum class Must { kBeFound, kNotMatter };
@@ -220,14 +225,16 @@ void flip_every_byte(const Resting& queue) {
         if (!soak && bit != at % 8 && !(matters && bit == (at + 5) % 8)) continue;
         const auto before = bytes[at];
         bytes[at] ^= static_cast<std::byte>(1U << bit);
-        judge(queue, damaged, matters ? Must::kBeFound : Must::kNotMatter, fmt::format("{}: byte {} bit {}", name, at, bit));
+        judge(queue, damaged, matters ? Must::kBeFound : Must::kNotMatter,
+              fmt::format("{}: byte {} bit {}", name, at, bit));
         bytes[at] = before;
         ++(matters ? flips : idle);
         if (::testing::Test::HasFailure()) return;
       }
     }
   }
-  std::printf("%llu flips of bytes that are relied on, %llu of others\n", static_cast<unsigned long long>(flips), static_cast<unsigned long long>(idle));
+  std::printf("%llu flips of bytes that are relied on, %llu of others\n", static_cast<unsigned long long>(flips),
+              static_cast<unsigned long long>(idle));
 }
 
 TEST(WhatMustHold3, EveryFlipIsFoundAfterAKillAtRest) { flip_every_byte(make_queue(End::kKilledAtRest)); }
@@ -253,7 +260,8 @@ void lose_every_file(const Resting& queue) {
     judge(queue, damaged, must, name + " full of ones");
     damaged[name] = bytes;
     damaged[name].resize(bytes.size() / 2);
-    judge(queue, damaged, matters && name != wal::kIdentityName && !mark ? Must::kBeFound : must, name + " cut in half");
+    judge(queue, damaged, matters && name != wal::kIdentityName && !mark ? Must::kBeFound : must,
+          name + " cut in half");
   }
 }
 TEST(WhatMustHold3, EachFileRemovedEmptiedZeroedAfterAKillAtRest) { lose_every_file(make_queue(End::kKilledAtRest)); }
@@ -277,8 +285,8 @@ void cut_at_every_record(const Resting& queue) {
         const auto start = start_on(damaged, queue.age);
         if (start.report) {
           EXPECT_EQ(start.says, queue.says) << name << " zeroed from " << end;
-        }
-        else judge(queue, damaged, Must::kBeFound, fmt::format("{} zeroed from {}", name, end));
+        } else
+          judge(queue, damaged, Must::kBeFound, fmt::format("{} zeroed from {}", name, end));
       }
     }
   }
@@ -326,7 +334,8 @@ TEST(WhatMustHold3, ANewerFormatIsRefusedInClearWords) {
     ASSERT_FALSE(start.report) << name;
     EXPECT_EQ(start.report.error().code, Errc::kNewerVersion) << start.report.error().to_string();
     EXPECT_EQ(start.report.error().subject, name);
-    EXPECT_NE(start.report.error().to_string().find("newer program"), std::string::npos) << start.report.error().to_string();
+    EXPECT_NE(start.report.error().to_string().find("newer program"), std::string::npos)
+        << start.report.error().to_string();
     EXPECT_EQ(start.files, newer) << name << ": changed by a start that was refused";
   }
 }

@@ -33,12 +33,14 @@ TEST(Engine, AMessageComesOutOnceAsItWentIn) {
 }
 
 TEST(Engine, HigherPriorityFirstThenById) {
-  const std::vector<Message> sent = {Telemetry{"t", {}}, Gossip{"g", {}}, Transaction{}, Vote{"v", {}, {}, {}}, EntropyShare{"e", {}, {}}, BlockImport{}, Gossip{"g2", {}}};
+  const std::vector<Message> sent = {Telemetry{"t", {}},        Gossip{"g", {}}, Transaction{},   Vote{"v", {}, {}, {}},
+                                     EntropyShare{"e", {}, {}}, BlockImport{},   Gossip{"g2", {}}};
   std::vector<std::uint64_t> order;
   QueueMachine n(3);
   ASSERT_TRUE(n.start());
   for (const auto& message : sent) ASSERT_TRUE(n.submit(message, sync_by("a")));
-  for (auto taken = n.take(); taken && *taken; taken = n.take()) order.push_back(std::move(**taken).consume().id.value());
+  for (auto taken = n.take(); taken && *taken; taken = n.take())
+    order.push_back(std::move(**taken).consume().id.value());
   EXPECT_EQ(order, (std::vector<std::uint64_t>{4, 6, 3, 5, 2, 7, 1}));
 }
 
@@ -205,7 +207,9 @@ TEST(Engine, WaitersAreServedInTheOrderTheyCame) {
 TEST(Engine, AWaitEndsAtItsDeadlineWithNothing) {
   QueueMachine m(13);
   ASSERT_TRUE(m.start());
-  const auto taken = m.answer<std::optional<Taken>>([&](auto done) { m.engine->take({KindMask::all(), m.world.mono() + seconds(2)}, std::move(done)); });
+  const auto taken = m.answer<std::optional<Taken>>([&](auto done) {
+    m.engine->take({KindMask::all(), m.world.mono() + seconds(2)}, std::move(done));
+  });
   ASSERT_TRUE(taken);
   EXPECT_FALSE(*taken);
 }

@@ -118,11 +118,21 @@ TEST(WalV1, Records) {
   expect_golden("wal_v1_ack", record(RecordType::kAck, 104, id));
   expect_golden("wal_v1_revive", record(RecordType::kRevive, 105, id));
   expect_golden("wal_v1_remove", record(RecordType::kRemove, 106, id));
-  expect_golden("wal_v1_lease", record(RecordType::kLease, 107, [](Bytes& out) { wal::encode(wal::Lease{MessageId(42), LeaseId(9), 3}, out); }));
-  expect_golden("wal_v1_nack", record(RecordType::kNack, 108, [](Bytes& out) { wal::encode(wal::Nack{MessageId(42), 3, 88, "no"}, out); }));
-  expect_golden("wal_v1_return", record(RecordType::kReturn, 109, [](Bytes& out) { wal::encode(wal::Return{MessageId(42), 2}, out); }));
-  expect_golden("wal_v1_dead", record(RecordType::kDead, 110, [](Bytes& out) { wal::encode(wal::Dead{MessageId(42), DeadReason::kMaxDeliveries, 99, "no"}, out); }));
-  expect_golden("wal_v1_key", record(RecordType::kKey, 111, [](Bytes& out) { wal::encode(wal::Key{MessageId(42), {1000}, "k", Kind::kGossip}, out); }));
+  expect_golden("wal_v1_lease", record(RecordType::kLease, 107, [](Bytes& out) {
+                  wal::encode(wal::Lease{MessageId(42), LeaseId(9), 3}, out);
+                }));
+  expect_golden("wal_v1_nack", record(RecordType::kNack, 108, [](Bytes& out) {
+                  wal::encode(wal::Nack{MessageId(42), 3, 88, "no"}, out);
+                }));
+  expect_golden("wal_v1_return", record(RecordType::kReturn, 109, [](Bytes& out) {
+                  wal::encode(wal::Return{MessageId(42), 2}, out);
+                }));
+  expect_golden("wal_v1_dead", record(RecordType::kDead, 110, [](Bytes& out) {
+                  wal::encode(wal::Dead{MessageId(42), DeadReason::kMaxDeliveries, 99, "no"}, out);
+                }));
+  expect_golden("wal_v1_key", record(RecordType::kKey, 111, [](Bytes& out) {
+                  wal::encode(wal::Key{MessageId(42), {1000}, "k", Kind::kGossip}, out);
+                }));
   expect_golden("wal_v1_state", record(RecordType::kState, 112, [](Bytes& out) { wal::encode_state(state(), out); }));
   expect_golden("wal_v1_mark_record", record(RecordType::kMark, 113, [](Bytes&) {}));
   Bytes batch(wal::kBatchRecordBytes);

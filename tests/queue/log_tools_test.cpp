@@ -37,17 +37,24 @@ template <class Start>
 auto ask(QueueMachine& machine, Start start) {
   LogTool tool(machine.disk, machine.world, machine.rng);
   auto work = start(tool);
-  if (!run(machine, tool, work)) { ADD_FAILURE() << machine.disk.trace(); }
+  if (!run(machine, tool, work)) {
+    ADD_FAILURE() << machine.disk.trace();
+  }
   auto result = work.result();
   machine.disk.process_kill(7);
   machine.disk.reboot();
   return result;
 }
-auto verify(QueueMachine& m) { return ask(m, [](LogTool& t) { return t.verify(); }); }
-auto repair(QueueMachine& m) { return ask(m, [](LogTool& t) { return t.repair(); }); }
+auto verify(QueueMachine& m) {
+  return ask(m, [](LogTool& t) { return t.verify(); });
+}
+auto repair(QueueMachine& m) {
+  return ask(m, [](LogTool& t) { return t.repair(); });
+}
 std::vector<std::string> exported(QueueMachine& m) {
   std::vector<std::string> lines;
-  auto count = ask(m, [&](LogTool& t) { return t.export_lines([&](std::string_view line) { lines.emplace_back(line); }); });
+  auto count =
+      ask(m, [&](LogTool& t) { return t.export_lines([&](std::string_view line) { lines.emplace_back(line); }); });
   EXPECT_TRUE(count) << count.error().to_string();
   return lines;
 }
@@ -88,7 +95,8 @@ std::map<std::string, Bytes> grown(QueueMachine& m, std::map<std::uint64_t, std:
 
 std::map<std::uint64_t, std::string> present(QueueMachine& m) {
   std::map<std::uint64_t, std::string> found;
-  m.engine->each([&](const Found& one) { found[one.message->id.value()] = std::get<Gossip>(one.message->message()).topic; });
+  m.engine->each(
+      [&](const Found& one) { found[one.message->id.value()] = std::get<Gossip>(one.message->message()).topic; });
   return found;
 }
 
@@ -111,15 +119,19 @@ void check_repair(QueueMachine& m, const std::map<std::uint64_t, std::string>& i
   std::size_t missing = 0;
   for (const auto& [id, topic] : ids) {
     const auto it = found.find(id);
-    if (it == found.end()) ++missing;
-    else EXPECT_EQ(it->second, topic);
+    if (it == found.end())
+      ++missing;
+    else
+      EXPECT_EQ(it->second, topic);
   }
   EXPECT_TRUE(missing == 0 || !result.salvaged.lost.empty()) << missing << " messages are missing and nothing was said";
   std::uint64_t lost_records = 0;
   bool unknown = false;
   for (const auto& lost : result.salvaged.lost) {
-    if (lost.to_seq >= lost.from_seq) lost_records += lost.to_seq - lost.from_seq + 1;
-    else unknown = true;
+    if (lost.to_seq >= lost.from_seq)
+      lost_records += lost.to_seq - lost.from_seq + 1;
+    else
+      unknown = true;
   }
   EXPECT_TRUE(unknown || missing <= lost_records) << missing << " of " << lost_records;
   const auto next = m.submit(gossip("next"), sync_by("bob"));
@@ -140,14 +152,16 @@ std::vector<Damage> damages() {
       {"removed", [](SimDisk& d, const std::string& n, const Bytes&) { d.erase(n); }},
       {"emptied", [](SimDisk& d, const std::string& n, const Bytes&) { d.set_contents(n, {}); }},
       {"zeroed", [](SimDisk& d, const std::string& n, const Bytes& b) { d.set_contents(n, Bytes(b.size())); }},
-      {"header zeroed", [](SimDisk& d, const std::string& n, const Bytes& b) {
+      {"header zeroed",
+       [](SimDisk& d, const std::string& n, const Bytes& b) {
          auto c = b;
          std::fill_n(c.begin(), std::min<std::size_t>(4096, c.size()), std::byte{0});
          d.set_contents(n, c);
        }},
       {"unreadable", [](SimDisk& d, const std::string& n, const Bytes&) { d.fail_reads(n, 0, 10); }},
   };
-  for (const std::size_t at : {0U, 9U, 40U, 100U, 4090U, 4096U, 4100U, 4130U, 4200U, 8192U, 12000U, 20480U, 40000U, 57400U, 61500U, 65530U}) {
+  for (const std::size_t at :
+       {0U, 9U, 40U, 100U, 4090U, 4096U, 4100U, 4130U, 4200U, 8192U, 12000U, 20480U, 40000U, 57400U, 61500U, 65530U}) {
     all.push_back({fmt::format("flipped at {}", at), [at](SimDisk& d, const std::string& n, const Bytes& b) {
                      if (at < b.size()) d.corrupt(n, at, std::byte{0x10});
                    }});
@@ -159,7 +173,8 @@ std::vector<Damage> damages() {
                      std::fill(c.begin() + static_cast<std::ptrdiff_t>(std::min(at, c.size())), c.end(), std::byte{0});
                      d.set_contents(n, c);
                    }});
-    all.push_back({fmt::format("unreadable at {}", at), [at](SimDisk& d, const std::string& n, const Bytes&) { d.fail_reads(n, at, 1); }});
+    all.push_back({fmt::format("unreadable at {}", at),
+                   [at](SimDisk& d, const std::string& n, const Bytes&) { d.fail_reads(n, at, 1); }});
   }
   return all;
 }
@@ -203,7 +218,8 @@ TEST(LogTools, TwoDamagesAtOnceAreRepaired) {
       damage.make(m.disk, name, *now);
       what += name + " " + damage.what + "; ";
     }
-    const bool all_gone = std::none_of(good.begin(), good.end(), [&](const auto& f) { return f.first != "mark" && m.disk.contents(f.first); });
+    const bool all_gone = std::none_of(good.begin(), good.end(),
+                                       [&](const auto& f) { return f.first != "mark" && m.disk.contents(f.first); });
     if (!all_gone) check_repair(m, ids, what);
     if (HasFatalFailure()) return;
   }
@@ -236,7 +252,8 @@ TEST(LogTools, ARepairThatIsCutOffIsRepairedAgain) {
         if (m.start()) {
           const auto found = present(m);
           m.process_kill(2);
-          const auto kept = std::count_if(ids.begin(), ids.end(), [&](const auto& id) { return found.contains(id.first); });
+          const auto kept =
+              std::count_if(ids.begin(), ids.end(), [&](const auto& id) { return found.contains(id.first); });
           EXPECT_GE(static_cast<std::size_t>(kept) + 1, ids.size());
         } else {
           m.engine.reset();
@@ -246,7 +263,8 @@ TEST(LogTools, ARepairThatIsCutOffIsRepairedAgain) {
         ASSERT_TRUE(again) << again.error().to_string();
         ASSERT_TRUE(m.start());
         const auto found = present(m);
-        const auto missing = std::count_if(ids.begin(), ids.end(), [&](const auto& id) { return !found.contains(id.first); });
+        const auto missing =
+            std::count_if(ids.begin(), ids.end(), [&](const auto& id) { return !found.contains(id.first); });
         EXPECT_LE(missing, 1);
         m.process_kill(2);
         if (ended) break;
@@ -338,17 +356,22 @@ TEST(LogTools, WhatIsExportedIsImported) {
 
 TEST(LogTools, TheSeedsLinesAreImported) {
   QueueMachine m(5);
-  const auto done = import(m, R"({"message":{"Gossip":{"topic":"test","data":[1,2,3]}},"message_id":7,"created_at":1698509120,"submitted_by":"alice","persisted":true,"broadcast":false})");
+  const auto done = import(
+      m,
+      R"({"message":{"Gossip":{"topic":"test","data":[1,2,3]}},"message_id":7,"created_at":1698509120,"submitted_by":"alice","persisted":true,"broadcast":false})");
   ASSERT_TRUE(done) << done.error().to_string();
   const auto lines = exported(m);
   ASSERT_EQ(lines.size(), 1U);
-  EXPECT_NE(lines[0].find(R"("message_id":7,"created_at":1698509120,"submitted_by":"alice")"), std::string::npos) << lines[0];
+  EXPECT_NE(lines[0].find(R"("message_id":7,"created_at":1698509120,"submitted_by":"alice")"), std::string::npos)
+      << lines[0];
 }
 
 TEST(LogTools, AWrongLineStoresNothing) {
   QueueMachine m(5);
-  const std::string good = R"({"message":{"Gossip":{"topic":"t","data":[1]}},"message_id":1,"created_at":1,"submitted_by":"a"})";
-  const auto bad = import(m, good + "\n\n" + R"({"message":{"Gossip":{"topic":"t","data":[300]}},"message_id":2,"created_at":1})");
+  const std::string good =
+      R"({"message":{"Gossip":{"topic":"t","data":[1]}},"message_id":1,"created_at":1,"submitted_by":"a"})";
+  const auto bad =
+      import(m, good + "\n\n" + R"({"message":{"Gossip":{"topic":"t","data":[300]}},"message_id":2,"created_at":1})");
   ASSERT_FALSE(bad);
   EXPECT_TRUE(bad.error().context.starts_with("line 3: Gossip.data[0]: ")) << bad.error().context;
   const auto twice = import(m, good + "\n" + good);

@@ -14,7 +14,24 @@
 namespace qh::queue {
 
 enum class Call : std::uint8_t {
-  kSubmit, kBatch, kTake, kLease, kAck, kNack, kExtend, kHold, kRemove, kPurge, kPause, kRetryDead, kRetryAll, kPurgeDead, kWait, kStop, kKill, kCompact,
+  kSubmit,
+  kBatch,
+  kTake,
+  kLease,
+  kAck,
+  kNack,
+  kExtend,
+  kHold,
+  kRemove,
+  kPurge,
+  kPause,
+  kRetryDead,
+  kRetryAll,
+  kPurgeDead,
+  kWait,
+  kStop,
+  kKill,
+  kCompact,
 };
 
 struct Step {
@@ -23,16 +40,32 @@ struct Step {
 };
 
 inline void showValue(const Step& s, std::ostream& out) {
-  static constexpr std::array kNames = {"submit", "batch", "take",   "lease",     "ack",       "nack", "extend", "hold", "remove",
-                                        "purge",  "pause", "retry",  "retry all", "purge dead", "wait", "stop",   "kill", "compact"};
+  static constexpr std::array kNames = {"submit",    "batch",      "take",   "lease", "ack",   "nack",
+                                        "extend",    "hold",       "remove", "purge", "pause", "retry",
+                                        "retry all", "purge dead", "wait",   "stop",  "kill",  "compact"};
   out << kNames[static_cast<std::size_t>(s.call)] << "(" << s.a << ", " << s.b << ", " << s.c << ")";
 }
 
 inline rc::Gen<Step> arbitrary_step() {
   using enum Call;
-  const auto call = rc::gen::weightedElement<Call>({{12, kSubmit}, {3, kBatch}, {8, kTake}, {8, kLease}, {5, kAck}, {8, kNack}, {2, kExtend}, {2, kHold},
-                                                    {2, kRemove}, {1, kPurge}, {2, kPause}, {1, kRetryDead}, {1, kRetryAll}, {1, kPurgeDead}, {8, kWait},
-                                                    {2, kStop}, {2, kKill}, {1, kCompact}});
+  const auto call = rc::gen::weightedElement<Call>({{12, kSubmit},
+                                                    {3, kBatch},
+                                                    {8, kTake},
+                                                    {8, kLease},
+                                                    {5, kAck},
+                                                    {8, kNack},
+                                                    {2, kExtend},
+                                                    {2, kHold},
+                                                    {2, kRemove},
+                                                    {1, kPurge},
+                                                    {2, kPause},
+                                                    {1, kRetryDead},
+                                                    {1, kRetryAll},
+                                                    {1, kPurgeDead},
+                                                    {8, kWait},
+                                                    {2, kStop},
+                                                    {2, kKill},
+                                                    {1, kCompact}});
   const auto number = rc::gen::inRange<std::uint32_t>(0, 4096);
   return rc::gen::map(rc::gen::tuple(call, number, number, number), [](const auto& t) {
     return Step{std::get<0>(t), std::get<1>(t), std::get<2>(t), std::get<3>(t)};

@@ -47,31 +47,69 @@ class Pair {
 
   void apply(const Step& s) {
     switch (s.call) {
-      case Call::kSubmit: submit(s); break;
-      case Call::kBatch: batch(s); break;
-      case Call::kTake: take(mask_of(s.a)); break;
-      case Call::kLease: lease(s); break;
-      case Call::kAck: ack(some_leases(s)); break;
-      case Call::kNack: nack(some_leases(s), s); break;
-      case Call::kExtend: extend(some_leases(s), s); break;
-      case Call::kHold: hold(some_leases(s)); break;
-      case Call::kRemove: remove(some_id(s.a)); break;
-      case Call::kPurge: purge(mask_of(s.a), s.b % 3000); break;
-      case Call::kPause: pause(KindMask(static_cast<std::uint8_t>(s.a % 64) & static_cast<std::uint8_t>(s.b % 64))); break;
-      case Call::kRetryDead: retry(some_id(s.a)); break;
-      case Call::kRetryAll: retry_all(); break;
-      case Call::kPurgeDead: purge_dead(s.a % 2 == 0 ? some_id(s.b) : 0, s.c % 3000); break;
-      case Call::kWait: wait(s.a % 4 == 0 ? s.b * 4 : s.b % 300); break;
-      case Call::kStop: stop(); break;
-      case Call::kKill: kill(); break;
-      case Call::kCompact: RC_ASSERT(m_.answer<void>([&](auto done) { m_.engine->compact_wal(std::move(done)); }).has_value()); break;
+      case Call::kSubmit:
+        submit(s);
+        break;
+      case Call::kBatch:
+        batch(s);
+        break;
+      case Call::kTake:
+        take(mask_of(s.a));
+        break;
+      case Call::kLease:
+        lease(s);
+        break;
+      case Call::kAck:
+        ack(some_leases(s));
+        break;
+      case Call::kNack:
+        nack(some_leases(s), s);
+        break;
+      case Call::kExtend:
+        extend(some_leases(s), s);
+        break;
+      case Call::kHold:
+        hold(some_leases(s));
+        break;
+      case Call::kRemove:
+        remove(some_id(s.a));
+        break;
+      case Call::kPurge:
+        purge(mask_of(s.a), s.b % 3000);
+        break;
+      case Call::kPause:
+        pause(KindMask(static_cast<std::uint8_t>(s.a % 64) & static_cast<std::uint8_t>(s.b % 64)));
+        break;
+      case Call::kRetryDead:
+        retry(some_id(s.a));
+        break;
+      case Call::kRetryAll:
+        retry_all();
+        break;
+      case Call::kPurgeDead:
+        purge_dead(s.a % 2 == 0 ? some_id(s.b) : 0, s.c % 3000);
+        break;
+      case Call::kWait:
+        wait(s.a % 4 == 0 ? s.b * 4 : s.b % 300);
+        break;
+      case Call::kStop:
+        stop();
+        break;
+      case Call::kKill:
+        kill();
+        break;
+      case Call::kCompact:
+        RC_ASSERT(m_.answer<void>([&](auto done) { m_.engine->compact_wal(std::move(done)); }).has_value());
+        break;
     }
     wait(1);
     compare(*m_.engine, model_);
   }
 
  private:
-  static KindMask mask_of(std::uint32_t n) { return n % 3 == 0 ? KindMask(static_cast<std::uint8_t>(n / 3 % 63 + 1)) : KindMask::all(); }
+  static KindMask mask_of(std::uint32_t n) {
+    return n % 3 == 0 ? KindMask(static_cast<std::uint8_t>(n / 3 % 63 + 1)) : KindMask::all();
+  }
 
   struct Made {
     Submission submission;
@@ -82,12 +120,24 @@ class Pair {
     const Bytes data(size, static_cast<std::byte>(s.b));
     Message body;
     switch (s.a % 6) {
-      case 0: body = BlockImport{{}, s.b, s.c}; break;
-      case 1: body = Vote{"v", {}, data, {}}; break;
-      case 2: body = Transaction{{}, data, {}}; break;
-      case 3: body = EntropyShare{"d", data, {}}; break;
-      case 4: body = Gossip{"g", data}; break;
-      default: body = Telemetry{"t", data}; break;
+      case 0:
+        body = BlockImport{{}, s.b, s.c};
+        break;
+      case 1:
+        body = Vote{"v", {}, data, {}};
+        break;
+      case 2:
+        body = Transaction{{}, data, {}};
+        break;
+      case 3:
+        body = EntropyShare{"d", data, {}};
+        break;
+      case 4:
+        body = Gossip{"g", data};
+        break;
+      default:
+        body = Telemetry{"t", data};
+        break;
     }
     Made made;
     made.submission.body = made.message.body = encode(body).value();
@@ -142,14 +192,17 @@ class Pair {
       sync = sync || batch.back().message.durable;
       submissions.push_back(batch.back().submission);
     }
-    const auto got = m_.answer<std::vector<Submitted>>([&](auto done) { m_.engine->submit_batch(submissions, std::move(done)); });
+    const auto got =
+        m_.answer<std::vector<Submitted>>([&](auto done) { m_.engine->submit_batch(submissions, std::move(done)); });
     RC_ASSERT(got.has_value());
     RC_ASSERT(got->size() == batch.size());
     for (std::size_t i = 0; i < batch.size(); ++i) expect_submitted(std::move(batch[i]), got->at(i), sync);
   }
 
   void take(KindMask mask) {
-    auto got = m_.answer<std::optional<Taken>>([&](auto done) { m_.engine->take({mask, MonoTime{}}, std::move(done)); });
+    auto got = m_.answer<std::optional<Taken>>([&](auto done) {
+      m_.engine->take({mask, MonoTime{}}, std::move(done));
+    });
     RC_ASSERT(got.has_value());
     const auto expected = model_.pick(mask);
     RC_ASSERT(got->has_value() == expected.has_value());
@@ -162,7 +215,9 @@ class Pair {
   void lease(const Step& s) {
     const auto mask = mask_of(s.a);
     const auto ms = 100 + s.b;
-    const auto got = m_.answer<std::vector<Leased>>([&](auto done) { m_.engine->lease({mask, MonoTime{}}, s.c % 3 + 1, milliseconds(ms), std::move(done)); });
+    const auto got = m_.answer<std::vector<Leased>>([&](auto done) {
+      m_.engine->lease({mask, MonoTime{}}, s.c % 3 + 1, milliseconds(ms), std::move(done));
+    });
     RC_ASSERT(got.has_value());
     std::size_t at = 0;
     for (; at < s.c % 3 + 1; ++at) {
@@ -230,17 +285,21 @@ class Pair {
     if (s.b % 3 == 0) delay = milliseconds(0);
     if (s.b % 3 == 1) delay = milliseconds(s.a);
     const std::string error = s.b % 2 == 0 ? "" : "error " + std::to_string(s.a);
-    const auto got = m_.answer<LeaseOutcome>([&](auto done) { m_.engine->nack(ids_of(leases), delay, error, std::move(done)); });
+    const auto got =
+        m_.answer<LeaseOutcome>([&](auto done) { m_.engine->nack(ids_of(leases), delay, error, std::move(done)); });
     expect_outcome(got, leases, [&](Model::Message& m) {
       ++model_.counters.nacked;
       if (!error.empty()) m.last_error = error;
-      if (m.deliveries >= model_.max_deliveries) return model_.die(m, DeadReason::kMaxDeliveries, error.empty() ? "given back by its consumer" : error);
+      if (m.deliveries >= model_.max_deliveries)
+        return model_.die(m, DeadReason::kMaxDeliveries, error.empty() ? "given back by its consumer" : error);
       m.ready_is_rounded = false;
       m.state = delay == milliseconds(0) ? MessageState::kReady : MessageState::kDelayed;
       m.ready_ms = model_.now_ms + (delay ? delay->count() / 1'000'000 : 0);
       if (delay) return;
       // The default is spread by chance: within its bounds the engine's word is taken.
-      const auto id = std::find_if(model_.messages.begin(), model_.messages.end(), [&](const auto& x) { return &x.second == &m; })->first;
+      const auto id = std::find_if(model_.messages.begin(), model_.messages.end(), [&](const auto& x) {
+                        return &x.second == &m;
+                      })->first;
       const auto found = m_.engine->find(MessageId(id));
       RC_ASSERT(found.state == MessageState::kDelayed);
       m.ready_ms = found.ready_at->ms();
@@ -290,7 +349,8 @@ class Pair {
   }
 
   void purge(KindMask mask, std::int64_t older_ms) {
-    const auto got = m_.answer<std::uint64_t>([&](auto done) { m_.engine->purge(mask, milliseconds(older_ms), std::move(done)); });
+    const auto got =
+        m_.answer<std::uint64_t>([&](auto done) { m_.engine->purge(mask, milliseconds(older_ms), std::move(done)); });
     RC_ASSERT(got.has_value());
     const auto count = std::erase_if(model_.messages, [&](const auto& x) {
       const auto& m = x.second;
@@ -317,7 +377,8 @@ class Pair {
     ++model_.counters.dead_retried;
   }
   void retry(std::uint64_t id) {
-    const auto got = m_.answer<std::uint64_t>([&](auto done) { m_.engine->retry_dead(MessageId(id), std::move(done)); });
+    const auto got =
+        m_.answer<std::uint64_t>([&](auto done) { m_.engine->retry_dead(MessageId(id), std::move(done)); });
     Model::Message* m = message(id);
     RC_ASSERT(got.has_value() == (m != nullptr && m->state == MessageState::kDead));
     if (got) revive(*m);
@@ -330,8 +391,10 @@ class Pair {
   }
   void purge_dead(std::uint64_t id, std::int64_t older_ms) {
     const auto got = m_.answer<std::uint64_t>([&](auto done) {
-      if (id != 0) m_.engine->purge_dead(MessageId(id), std::move(done));
-      else m_.engine->purge_dead_older(milliseconds(older_ms), std::move(done));
+      if (id != 0)
+        m_.engine->purge_dead(MessageId(id), std::move(done));
+      else
+        m_.engine->purge_dead_older(milliseconds(older_ms), std::move(done));
     });
     std::vector<std::uint64_t> gone;
     for (const auto dead : model_.dead()) {

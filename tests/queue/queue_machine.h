@@ -34,12 +34,14 @@ class QueueMachine {
   Result<RecoveryReport> start(bool salvage = false) {
     warnings.clear();
     pump_wanted_ = false;
-    engine = std::make_unique<Engine>(disk, world, rng, options,
-                                      Engine::Hooks{[this] { pump_wanted_ = true; },
-                                                    [this](std::string_view line) { warnings.emplace_back(line); }});
+    engine = std::make_unique<Engine>(
+        disk, world, rng, options,
+        Engine::Hooks{[this] { pump_wanted_ = true; }, [this](std::string_view line) { warnings.emplace_back(line); }});
     return answer<RecoveryReport>([&](auto done) {
-      if (salvage) engine->open_salvage(std::move(done));
-      else engine->open(std::move(done));
+      if (salvage)
+        engine->open_salvage(std::move(done));
+      else
+        engine->open(std::move(done));
     });
   }
 
@@ -103,7 +105,9 @@ class QueueMachine {
     return answer<std::optional<Taken>>([&](auto done) { engine->take({mask, MonoTime{}}, std::move(done)); });
   }
   Result<std::vector<Leased>> lease(std::uint32_t max = 1, Duration duration = std::chrono::seconds(30)) {
-    return answer<std::vector<Leased>>([&](auto done) { engine->lease({KindMask::all(), MonoTime{}}, max, duration, std::move(done)); });
+    return answer<std::vector<Leased>>([&](auto done) {
+      engine->lease({KindMask::all(), MonoTime{}}, max, duration, std::move(done));
+    });
   }
   Result<LeaseOutcome> ack(LeaseId lease) {
     return answer<LeaseOutcome>([&](auto done) { engine->ack({lease}, std::move(done)); });

@@ -27,7 +27,7 @@ struct Model {
     bool ready_is_rounded = false;  ///< by chance, to the ns: up to one ms later than that
     std::int64_t expires_ms = 0;    ///< 0: never
     std::uint64_t lease = 0;
-    std::int64_t lease_ends_ms = 0; ///< kLeased, not held
+    std::int64_t lease_ends_ms = 0;  ///< kLeased, not held
     bool held = false;
     std::string key, last_error;
     DeadReason reason{};
@@ -52,11 +52,15 @@ struct Model {
   static int rank(Kind kind) {
     switch (kind) {
       case Kind::kBlockImport:
-      case Kind::kVote: return 0;
+      case Kind::kVote:
+        return 0;
       case Kind::kTransaction:
-      case Kind::kEntropyShare: return 1;
-      case Kind::kGossip: return 2;
-      case Kind::kTelemetry: return 3;
+      case Kind::kEntropyShare:
+        return 1;
+      case Kind::kGossip:
+        return 2;
+      case Kind::kTelemetry:
+        return 3;
     }
     return 3;
   }
@@ -109,7 +113,8 @@ struct Model {
         std::int64_t due = INT64_MAX;
         if (m.state == MessageState::kLeased && !m.held) due = m.lease_ends_ms;
         if (m.state == MessageState::kDelayed) due = m.ready_ms + m.ready_is_rounded;
-        if ((m.state == MessageState::kDelayed || m.state == MessageState::kReady) && m.expires_ms != 0) due = std::min(due, m.expires_ms);
+        if ((m.state == MessageState::kDelayed || m.state == MessageState::kReady) && m.expires_ms != 0)
+          due = std::min(due, m.expires_ms);
         if (due < at) std::tie(next, at) = std::pair(id, due);
       }
       if (next == 0) break;
@@ -126,8 +131,10 @@ struct Model {
   void happen(Message& m) {
     if (m.state == MessageState::kLeased) {
       ++counters.expired_leases;
-      if (m.deliveries >= max_deliveries) die(m, DeadReason::kMaxDeliveries, m.last_error.empty() ? "its lease ran out" : m.last_error);
-      else m.state = MessageState::kReady;
+      if (m.deliveries >= max_deliveries)
+        die(m, DeadReason::kMaxDeliveries, m.last_error.empty() ? "its lease ran out" : m.last_error);
+      else
+        m.state = MessageState::kReady;
     } else if (m.expires_ms != 0 && m.expires_ms <= now_ms) {
       die(m, DeadReason::kExpired, "expired at " + std::to_string(m.expires_ms) + " ms");
     } else {
@@ -200,7 +207,8 @@ struct Model {
       m.held = false;
       m.ready_is_rounded = false;
       if (m.state == MessageState::kDead || m.deliveries < max_deliveries) continue;
-      die(m, DeadReason::kMaxDeliveries, m.last_error.empty() ? "its consumer, or the node, ended before it answered" : m.last_error);
+      die(m, DeadReason::kMaxDeliveries,
+          m.last_error.empty() ? "its consumer, or the node, ended before it answered" : m.last_error);
     }
     limit_dead();
   }

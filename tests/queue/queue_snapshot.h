@@ -22,14 +22,16 @@ inline std::uint64_t number_from_env(const char* name, std::uint64_t otherwise) 
 }
 
 inline std::string describe(const QueuedMessage& m) {
-  return fmt::format("id {} body {} made {} by '{}' deliveries {}", m.id.value(), to_hex(m.body.view()), m.created_at.ns,
-                     m.submitted_by, m.deliveries);
+  return fmt::format("id {} body {} made {} by '{}' deliveries {}", m.id.value(), to_hex(m.body.view()),
+                     m.created_at.ns, m.submitted_by, m.deliveries);
 }
 
 inline std::string describe(const Counters& c) {
-  return fmt::format("sync {} async {} taken {} leased {} acked {} nacked {} lapsed {} died {} revived {} evicted {} removed {} repeats {}",
-                     c.submitted_sync, c.submitted_async, c.taken, c.leased, c.acked, c.nacked, c.expired_leases,
-                     c.dead_lettered, c.dead_retried, c.dead_evicted, c.removed, c.duplicates);
+  return fmt::format(
+      "sync {} async {} taken {} leased {} acked {} nacked {} lapsed {} died {} revived {} evicted {} removed {} "
+      "repeats {}",
+      c.submitted_sync, c.submitted_async, c.taken, c.leased, c.acked, c.nacked, c.expired_leases, c.dead_lettered,
+      c.dead_retried, c.dead_evicted, c.removed, c.duplicates);
 }
 
 /// Messages with their states, hand-out order, dead letters, pauses, keys and counters.
@@ -43,11 +45,12 @@ inline std::string snapshot(const Engine& engine) {
   for (const auto& message : engine.peek(1000)) text += fmt::format(" {}", message.id.value());
   text += "\n";
   for (const auto& letter : engine.dead_letters({}, 1000)) {
-    text += fmt::format("dead {} {} at {}: {}\n", letter.message.id.value(), dead_reason_name(letter.reason), letter.died_at.ns, letter.last_error);
+    text += fmt::format("dead {} {} at {}: {}\n", letter.message.id.value(), dead_reason_name(letter.reason),
+                        letter.died_at.ns, letter.last_error);
   }
   const auto metrics = engine.metrics();
-  text += fmt::format("paused {} keys {} bytes {}\n{}\n", engine.paused().bits(), metrics.idempotency_keys, metrics.bytes,
-                      describe(metrics.counters));
+  text += fmt::format("paused {} keys {} bytes {}\n{}\n", engine.paused().bits(), metrics.idempotency_keys,
+                      metrics.bytes, describe(metrics.counters));
   return text;
 }
 

@@ -20,7 +20,7 @@ enum class Cut { kPower, kKill };
 struct Plan {
   Cut cut = Cut::kPower;
   std::uint32_t batches_in_flight = 1;
-  bool waits = true;          ///< each call is answered before the next is made
+  bool waits = true;  ///< each call is answered before the next is made
   std::uint64_t seed = 1;
 };
 
@@ -79,8 +79,10 @@ class Edge {
   }
 
   void cut(std::uint64_t seed) {
-    if (plan_.cut == Cut::kPower) machine_.power_cut(seed);
-    else machine_.process_kill(seed);
+    if (plan_.cut == Cut::kPower)
+      machine_.power_cut(seed);
+    else
+      machine_.process_kill(seed);
     leases_.clear();
   }
 
@@ -106,8 +108,10 @@ class Edge {
     for (auto& [tag, promise] : promises_) {
       if (!promise.acknowledged || promise.may_be_gone || promise.gone || there.contains(tag)) continue;
       promise.may_be_gone = true;
-      if (open_takes_ > 0) --open_takes_;
-      else lost += " " + tag;
+      if (open_takes_ > 0)
+        --open_takes_;
+      else
+        lost += " " + tag;
     }
     EXPECT_EQ(lost, "") << when << ": acknowledged, and lost";
     for (const auto& group : groups_) {
@@ -125,7 +129,8 @@ class Edge {
     const auto fresh = machine_.submit(gossip("fresh"), sync_by("a"));
     ASSERT_TRUE(fresh) << when << ": " << fresh.error().to_string();
     EXPECT_FALSE(ids_.contains(fresh->id.value())) << when << ": id " << fresh->id.value() << " was given before";
-    ASSERT_TRUE(machine_.answer<KindMask>([&](auto done) { machine_.engine->resume(KindMask::all(), std::move(done)); }));
+    ASSERT_TRUE(
+        machine_.answer<KindMask>([&](auto done) { machine_.engine->resume(KindMask::all(), std::move(done)); }));
     machine_.run_for(seconds(6));
     for (auto taken = machine_.take(); taken && *taken; taken = machine_.take()) {
       const auto message = std::move(**taken).consume();
@@ -153,11 +158,14 @@ class Edge {
   }
   void settle() {
     const auto before = machine_.engine->metrics().wal_appended_seq;
-    machine_.run_until([&] { return machine_.disk.frozen() || machine_.engine->metrics().wal_durable_seq > before; }, 40);
+    machine_.run_until([&] { return machine_.disk.frozen() || machine_.engine->metrics().wal_durable_seq > before; },
+                       40);
   }
   void next() {
-    if (plan_.waits) settle();
-    else machine_.run_until([n = 0]() mutable { return n++ > 1; });
+    if (plan_.waits)
+      settle();
+    else
+      machine_.run_until([n = 0]() mutable { return n++ > 1; });
   }
 
   void acknowledge(const std::string& tag, const Result<Submitted>& done) {
@@ -169,7 +177,8 @@ class Edge {
     auto how = sync_by("edge");
     how.idempotency_key = key;
     promises_[tag];
-    machine_.engine->submit({encode(gossip(tag, std::string(1800, 'd'))).value(), how}, [this, tag](Result<Submitted> done) { acknowledge(tag, done); });
+    machine_.engine->submit({encode(gossip(tag, std::string(1800, 'd'))).value(), how},
+                            [this, tag](Result<Submitted> done) { acknowledge(tag, done); });
     next();
   }
   void batch(const std::vector<std::string>& tags) {
@@ -219,7 +228,8 @@ class Edge {
     next();
   }
   void nack(Duration delay) {
-    if (const auto lease = oldest_lease()) machine_.engine->nack({lease->first}, delay, "no", [](Result<LeaseOutcome>) {});
+    if (const auto lease = oldest_lease())
+      machine_.engine->nack({lease->first}, delay, "no", [](Result<LeaseOutcome>) {});
     next();
   }
   void hold() {
@@ -286,7 +296,8 @@ void cut_everywhere(Plan plan) {
       ASSERT_LT(k, 1'000U) << "the start does not end";
     }
   }
-  std::printf("%llu first cuts, %llu second ones\n", static_cast<unsigned long long>(first), static_cast<unsigned long long>(second));
+  std::printf("%llu first cuts, %llu second ones\n", static_cast<unsigned long long>(first),
+              static_cast<unsigned long long>(second));
 }
 
 TEST(WhatMustHold2, PowerCutAtEveryOperationAndAtEveryOneOfTheStart) { cut_everywhere({.cut = Cut::kPower}); }
@@ -303,13 +314,17 @@ TEST(WhatMustHold2, ACreationThatIsCutAtAnyOperationLeadsToAQueue) {
   for (const auto cut : {Cut::kPower, Cut::kKill}) {
     for (std::uint64_t seed = 1; seed <= 20; ++seed) {
       for (std::uint64_t n = 1;; ++n) {
-        QueueMachine m(seed, edge_options({}), {.inline_share = seed % 2 == 0 ? 1.0 : 0.0,
-                                                .directory_loss = seed % 3 == 0 ? SimDirectory::Loss::kAnySubset : SimDirectory::Loss::kPrefix});
+        QueueMachine m(
+            seed, edge_options({}),
+            {.inline_share = seed % 2 == 0 ? 1.0 : 0.0,
+             .directory_loss = seed % 3 == 0 ? SimDirectory::Loss::kAnySubset : SimDirectory::Loss::kPrefix});
         m.disk.freeze_after(n);
         const bool made = m.start().has_value();
         m.disk.freeze_after(UINT64_MAX);
-        if (cut == Cut::kPower) m.power_cut(seed * 31 + n);
-        else m.process_kill(seed * 31 + n);
+        if (cut == Cut::kPower)
+          m.power_cut(seed * 31 + n);
+        else
+          m.process_kill(seed * 31 + n);
         const auto report = m.start();
         ASSERT_TRUE(report) << "creation cut at " << n << ", seed " << seed << ": " << report.error().to_string();
         EXPECT_EQ(report->messages, 0U);

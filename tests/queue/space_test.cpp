@@ -35,7 +35,8 @@ SimDisk::Options at_once() {
 
 class SpaceMachine : public QueueMachine {
  public:
-  explicit SpaceMachine(std::uint64_t seed, Options queue_options = space_options()) : QueueMachine(seed, std::move(queue_options), at_once()) {}
+  explicit SpaceMachine(std::uint64_t seed, Options queue_options = space_options())
+      : QueueMachine(seed, std::move(queue_options), at_once()) {}
 
   /// Bytes of the queue's files, those aside not counted, and the largest segment.
   std::pair<std::uint64_t, std::uint64_t> on_disk() {
@@ -55,8 +56,8 @@ class SpaceMachine : public QueueMachine {
     const auto live = engine->metrics().wal_live_bytes;
     peak = std::max(peak, bytes);
     if (bytes < 2 * live + 4 * largest) return ::testing::AssertionSuccess();
-    return ::testing::AssertionFailure() << bytes << " bytes on the disk for " << live << " live ones, largest segment " << largest
-                                         << ", segments " << engine->metrics().wal_segments;
+    return ::testing::AssertionFailure() << bytes << " bytes on the disk for " << live << " live ones, largest segment "
+                                         << largest << ", segments " << engine->metrics().wal_segments;
   }
 
   std::uint64_t peak = 0;
@@ -175,11 +176,13 @@ TEST(WhatMustHold5, AFloodThatIsDrainedGivesItsSpaceBack) {
 // Nothing but starts and ends: the log has a record or two of each, and they are garbage at once.
 void restart_often(SpaceMachine& m, bool kill) {
   ASSERT_TRUE(m.start());
-  for (int i = 0; i < 20; ++i) ASSERT_TRUE(m.submit(gossip("stays", std::string(500, 's')), later_than(m, std::chrono::hours(24))));
+  for (int i = 0; i < 20; ++i)
+    ASSERT_TRUE(m.submit(gossip("stays", std::string(500, 's')), later_than(m, std::chrono::hours(24))));
   std::uint64_t early = 0;
   const auto starts = soak() ? 5'000 : 200;
   for (int i = 0; i < starts; ++i) {
-    if (kill) m.process_kill(static_cast<std::uint64_t>(i));
+    if (kill)
+      m.process_kill(static_cast<std::uint64_t>(i));
     else {
       ASSERT_TRUE(m.stop());
     }

@@ -39,8 +39,10 @@ class Limits {
     const auto tag = std::to_string(next_++);
     asked_.insert(tag);
     const auto done = m.submit(gossip(tag, std::string(1500, 'd')), sync_by("a"));
-    if (done) there_.insert(tag);
-    else refused(done.error());
+    if (done)
+      there_.insert(tag);
+    else
+      refused(done.error());
   }
   void take() {
     const auto head = m.engine->peek(1);
@@ -79,7 +81,9 @@ class Limits {
     there_ = found;
     unsure_.clear();
   }
-  bool works() { return m.submit(gossip("works " + std::to_string(next_)), sync_by("a")).has_value() && remember_works(); }
+  bool works() {
+    return m.submit(gossip("works " + std::to_string(next_)), sync_by("a")).has_value() && remember_works();
+  }
 
   QueueMachine m;
   std::vector<Error> errors;
@@ -100,7 +104,8 @@ class Limits {
 
 /// The words that an operator reads: which file, and what the system said.
 void expect_clear(const Error& error, const std::string& when) {
-  EXPECT_TRUE(error.code == Errc::kStorageFull || error.code == Errc::kStorageFailed) << when << ": " << error.to_string();
+  EXPECT_TRUE(error.code == Errc::kStorageFull || error.code == Errc::kStorageFailed)
+      << when << ": " << error.to_string();
   EXPECT_NE(error.os_errno, 0) << when << ": " << error.to_string();
   EXPECT_FALSE(error.subject.empty()) << when << ": " << error.to_string();
   const auto text = error.to_string();
@@ -124,13 +129,26 @@ std::string text_of(const Case& c, std::uint64_t k, bool lasting) {
 // Each operation that a running queue asks for fails, one after the other.
 TEST(WhatMustHold6, EachOperationFailsOnceAndForGood) {
   const std::vector<Case> cases = {
-      {only(DiskOp::kOpen), EMFILE},         {only(DiskOp::kOpen), ENFILE},       {only(DiskOp::kZeroFill), ENOSPC},
-      {only(DiskOp::kZeroFill), EROFS},      {only(DiskOp::kZeroFill), EIO},      {only(DiskOp::kRename), ENOSPC},
-      {only(DiskOp::kRename), EROFS},        {only(DiskOp::kRename), EIO},        {only(DiskOp::kRemove), EROFS},
-      {only(DiskOp::kRemove), EIO},          {only(DiskOp::kTruncate), EIO},      {only(DiskOp::kSync), EIO},
-      {only(DiskOp::kSync), ENOSPC},         {only(DiskOp::kSyncDirectory), EIO}, {only(DiskOp::kFreeSpace), EIO},
-      {only(DiskOp::kDurableWrite), ENOSPC}, {only(DiskOp::kDurableWrite), EIO},  {only(DiskOp::kDurableWrite), EROFS},
-      {kChangesDisk, EROFS},                 {only(DiskOp::kOpen) | only(DiskOp::kZeroFill) | only(DiskOp::kRename) | only(DiskOp::kRemove), ENOSPC},
+      {only(DiskOp::kOpen), EMFILE},
+      {only(DiskOp::kOpen), ENFILE},
+      {only(DiskOp::kZeroFill), ENOSPC},
+      {only(DiskOp::kZeroFill), EROFS},
+      {only(DiskOp::kZeroFill), EIO},
+      {only(DiskOp::kRename), ENOSPC},
+      {only(DiskOp::kRename), EROFS},
+      {only(DiskOp::kRename), EIO},
+      {only(DiskOp::kRemove), EROFS},
+      {only(DiskOp::kRemove), EIO},
+      {only(DiskOp::kTruncate), EIO},
+      {only(DiskOp::kSync), EIO},
+      {only(DiskOp::kSync), ENOSPC},
+      {only(DiskOp::kSyncDirectory), EIO},
+      {only(DiskOp::kFreeSpace), EIO},
+      {only(DiskOp::kDurableWrite), ENOSPC},
+      {only(DiskOp::kDurableWrite), EIO},
+      {only(DiskOp::kDurableWrite), EROFS},
+      {kChangesDisk, EROFS},
+      {only(DiskOp::kOpen) | only(DiskOp::kZeroFill) | only(DiskOp::kRename) | only(DiskOp::kRemove), ENOSPC},
   };
   std::uint64_t runs = 0, refusals = 0, failed = 0;
   for (const auto& one : cases) {
@@ -162,8 +180,10 @@ TEST(WhatMustHold6, EachOperationFailsOnceAndForGood) {
           EXPECT_TRUE(work.works()) << when << ": it does not come back by itself";
           EXPECT_FALSE(work.m.engine->metrics().storage_full) << when;
         }
-        if (k % 2 == 0) work.m.power_cut(k);
-        else work.m.process_kill(k);
+        if (k % 2 == 0)
+          work.m.power_cut(k);
+        else
+          work.m.process_kill(k);
         const auto report = work.m.start();
         ASSERT_TRUE(report) << when << ": " << report.error().to_string();
         work.check(when + ", after the restart");
@@ -208,7 +228,8 @@ TEST(WhatMustHold6, EachOperationOfAStartFails) {
       if (!report) {
         EXPECT_EQ(report.error().os_errno, os_errno) << when << ": " << report.error().to_string();
         EXPECT_NE(report.error().code, Errc::kCorrupt) << when << ": " << report.error().to_string();
-        EXPECT_FALSE(report.error().subject.empty()) << when << ": " << report.error().to_string() << "\n" << m.disk.trace();
+        EXPECT_FALSE(report.error().subject.empty()) << when << ": " << report.error().to_string() << "\n"
+                                                     << m.disk.trace();
       } else if (m.engine->state() == EngineState::kRunning) {
         EXPECT_EQ(snapshot(*m.engine), says) << when;
       }
@@ -239,7 +260,8 @@ int submit_until_refused(QueueMachine& m, Error& last) {
   int accepted = 0;
   for (int refused = 0; refused < 3 && accepted < 100'000;) {
     const auto done = m.submit(gossip("s", std::string(1000, 's')), sync_by("a"));
-    if (done) ++accepted;
+    if (done)
+      ++accepted;
     else {
       last = done.error();
       ++refused;
@@ -298,8 +320,10 @@ TEST_P(DiskFull, ARestartWorksAndLosesNothing) {
   int there = submit_until_refused(m, error);
   for (int round = 0; round < 6; ++round) {
     m.run_for(milliseconds(200));
-    if (round % 3 == 0) m.power_cut(static_cast<std::uint64_t>(round));
-    else if (round % 3 == 1) m.process_kill(static_cast<std::uint64_t>(round));
+    if (round % 3 == 0)
+      m.power_cut(static_cast<std::uint64_t>(round));
+    else if (round % 3 == 1)
+      m.process_kill(static_cast<std::uint64_t>(round));
     else {
       ASSERT_TRUE(m.stop());
     }
@@ -332,8 +356,10 @@ TEST(WhatMustHold6, WithoutDescriptorsItRefusesAndComesBackByItself) {
     int accepted = 0;
     for (int i = 0; i < 500; ++i) {
       const auto done = m.submit(gossip("s", std::string(1000, 's')), sync_by("a"));
-      if (done) ++accepted;
-      else error = done.error();
+      if (done)
+        ++accepted;
+      else
+        error = done.error();
       m.run_for(milliseconds(1));
     }
     if (error.os_errno != 0) {

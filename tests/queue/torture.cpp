@@ -17,10 +17,10 @@ using std::chrono::seconds;
 
 /// What is known of one message, by the tag in its body.
 struct Promise {
-  bool acknowledged = false;   ///< a durable submit answered
-  bool may_be_gone = false;    ///< a take, ack, remove or purge was asked for and not answered
-  bool gone = false;           ///< one was answered
-  bool in_memory = false;      ///< an async submit: a crash may lose it
+  bool acknowledged = false;  ///< a durable submit answered
+  bool may_be_gone = false;   ///< a take, ack, remove or purge was asked for and not answered
+  bool gone = false;          ///< one was answered
+  bool in_memory = false;     ///< an async submit: a crash may lose it
   std::optional<MessageId> id;
   std::uint32_t deliveries_at_least = 0;
 };
@@ -88,17 +88,32 @@ class Torture {
   void plan_faults() {
     if (!options_.faults) return;
     switch (rng_.below(6)) {
-      case 0: machine_.disk.faults().plan({.ops = kMakesDurable, .nth = rng_.below(60) + 1, .os_errno = EIO}); break;
-      case 1: machine_.disk.faults().plan({.ops = kChangesDisk, .nth = rng_.below(60) + 1, .os_errno = ENOSPC}); break;
-      case 2: machine_.disk.set_capacity(machine_.disk.used_bytes() + rng_.below(256U << 10)); break;
-      case 3: machine_.disk.set_descriptors_max(rng_.below(6) + 2); break;
-      case 4: machine_.disk.faults().plan({.ops = only(DiskOp::kZeroFill) | only(DiskOp::kRename), .nth = rng_.below(4) + 1, .os_errno = EROFS, .lasting = true}); break;
-      default: break;
+      case 0:
+        machine_.disk.faults().plan({.ops = kMakesDurable, .nth = rng_.below(60) + 1, .os_errno = EIO});
+        break;
+      case 1:
+        machine_.disk.faults().plan({.ops = kChangesDisk, .nth = rng_.below(60) + 1, .os_errno = ENOSPC});
+        break;
+      case 2:
+        machine_.disk.set_capacity(machine_.disk.used_bytes() + rng_.below(256U << 10));
+        break;
+      case 3:
+        machine_.disk.set_descriptors_max(rng_.below(6) + 2);
+        break;
+      case 4:
+        machine_.disk.faults().plan({.ops = only(DiskOp::kZeroFill) | only(DiskOp::kRename),
+                                     .nth = rng_.below(4) + 1,
+                                     .os_errno = EROFS,
+                                     .lasting = true});
+        break;
+      default:
+        break;
     }
   }
 
   void end_life() {
-    result_.segments = std::max<std::uint64_t>(result_.segments, machine_.engine->metrics().wal_compactions + result_.segments);
+    result_.segments =
+        std::max<std::uint64_t>(result_.segments, machine_.engine->metrics().wal_compactions + result_.segments);
     if (machine_.engine->state() == EngineState::kFailed) ++result_.failed_lives;
     const auto how = rng_.below(10);
     if (how == 0 && machine_.engine->state() == EngineState::kRunning) {
@@ -108,8 +123,10 @@ class Torture {
     }
     // Let some of what is under way get further, so that every moment is cut at some seed.
     for (auto steps = rng_.below(12); steps > 0; --steps) machine_.step();
-    if (options_.power_cuts) machine_.power_cut(rng_.next());
-    else machine_.process_kill(rng_.next());
+    if (options_.power_cuts)
+      machine_.power_cut(rng_.next());
+    else
+      machine_.process_kill(rng_.next());
     lose_memory();
     forget_leases();
   }
@@ -128,37 +145,67 @@ class Torture {
     Bytes data(size, static_cast<std::byte>(tag));
     const auto name = std::to_string(tag);
     switch (rng_.below(4)) {
-      case 0: return Gossip{name, data};
-      case 1: return Telemetry{name, data};
-      case 2: return EntropyShare{name, data, {}};
-      default: return Vote{name, {}, data, {}};
+      case 0:
+        return Gossip{name, data};
+      case 1:
+        return Telemetry{name, data};
+      case 2:
+        return EntropyShare{name, data, {}};
+      default:
+        return Vote{name, {}, data, {}};
     }
   }
   static std::uint64_t tag_of(const QueuedMessage& queued) {
     const auto message = queued.message();
-    const auto name = std::visit([](const auto& m) -> std::string {
-      using T = std::decay_t<decltype(m)>;
-      if constexpr (std::is_same_v<T, Gossip>) return m.topic;
-      else if constexpr (std::is_same_v<T, Telemetry>) return m.source;
-      else if constexpr (std::is_same_v<T, EntropyShare>) return m.device_id;
-      else if constexpr (std::is_same_v<T, Vote>) return m.validator;
-      else return "0";
-    }, message);
+    const auto name = std::visit(
+        [](const auto& m) -> std::string {
+          using T = std::decay_t<decltype(m)>;
+          if constexpr (std::is_same_v<T, Gossip>)
+            return m.topic;
+          else if constexpr (std::is_same_v<T, Telemetry>)
+            return m.source;
+          else if constexpr (std::is_same_v<T, EntropyShare>)
+            return m.device_id;
+          else if constexpr (std::is_same_v<T, Vote>)
+            return m.validator;
+          else
+            return "0";
+        },
+        message);
     return std::stoull(name);
   }
 
   void one_operation() {
     switch (rng_.below(20)) {
-      case 0: case 1: case 2: case 3: case 4: return submit(Durability::kSync);
-      case 5: case 6: return submit(Durability::kAsync);
-      case 7: return submit_batch();
-      case 8: case 9: case 10: return take();
-      case 11: case 12: return lease();
-      case 13: case 14: return ack();
-      case 15: return nack();
-      case 16: return hold();
-      case 17: return tidy();
-      case 18: return machine_.run_for(milliseconds(rng_.below(3000)));
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+      case 4:
+        return submit(Durability::kSync);
+      case 5:
+      case 6:
+        return submit(Durability::kAsync);
+      case 7:
+        return submit_batch();
+      case 8:
+      case 9:
+      case 10:
+        return take();
+      case 11:
+      case 12:
+        return lease();
+      case 13:
+      case 14:
+        return ack();
+      case 15:
+        return nack();
+      case 16:
+        return hold();
+      case 17:
+        return tidy();
+      case 18:
+        return machine_.run_for(milliseconds(rng_.below(3000)));
       default:
         if (rng_.below(4) == 0) machine_.world.jump_wall(seconds(static_cast<std::int64_t>(rng_.below(100)) - 50));
         for (auto steps = rng_.below(10); steps > 0; --steps) machine_.step();
@@ -178,7 +225,8 @@ class Torture {
   void note_id(std::uint64_t tag, MessageId id) {
     auto& promise = promises_[tag];
     const auto [it, fresh] = ids_.emplace(id, tag);
-    if (!fresh && it->second != tag) fail(fmt::format("id {} was given to tags {} and {}", id.value(), it->second, tag));
+    if (!fresh && it->second != tag)
+      fail(fmt::format("id {} was given to tags {} and {}", id.value(), it->second, tag));
     promise.id = id;
   }
 
@@ -195,9 +243,10 @@ class Torture {
     auto done = [this, tag, durability](Result<Submitted> result) { submitted(tag, result, durability); };
     machine_.engine->submit({encode(message_of(tag)).value(), how}, done);
     if (extra == 0 && rng_.below(2) == 0) {
-      machine_.engine->submit({encode(message_of(tag)).value(), how}, [this, tag, durability](Result<Submitted> result) {
-        if (result && result->persisted) submitted(tag, result, durability);
-      });
+      machine_.engine->submit({encode(message_of(tag)).value(), how},
+                              [this, tag, durability](Result<Submitted> result) {
+                                if (result && result->persisted) submitted(tag, result, durability);
+                              });
     }
     maybe_wait();
   }
@@ -250,18 +299,20 @@ class Torture {
 
   void lease() {
     const auto max = static_cast<std::uint32_t>(rng_.below(4) + 1);
-    machine_.engine->lease({KindMask::all(), MonoTime{}}, max, seconds(rng_.below(4) + 1), [this](Result<std::vector<Leased>> leased) {
-      if (!leased) return;
-      for (const auto& one : *leased) {
-        ++result_.hand_outs;
-        const auto tag = tag_of(one.message);
-        if (promises_[tag].gone) fail(fmt::format("tag {} was leased after it was over", tag));
-        note_id(tag, one.message.id);
-        if (!lease_ids_.insert(one.lease).second) fail(fmt::format("lease {} was given twice", one.lease.value()));
-        watch(tag, "leased");
-        leases_.emplace_back(one.lease, tag);
-      }
-    });
+    machine_.engine->lease({KindMask::all(), MonoTime{}}, max, seconds(rng_.below(4) + 1),
+                           [this](Result<std::vector<Leased>> leased) {
+                             if (!leased) return;
+                             for (const auto& one : *leased) {
+                               ++result_.hand_outs;
+                               const auto tag = tag_of(one.message);
+                               if (promises_[tag].gone) fail(fmt::format("tag {} was leased after it was over", tag));
+                               note_id(tag, one.message.id);
+                               if (!lease_ids_.insert(one.lease).second)
+                                 fail(fmt::format("lease {} was given twice", one.lease.value()));
+                               watch(tag, "leased");
+                               leases_.emplace_back(one.lease, tag);
+                             }
+                           });
     maybe_wait();
   }
 
@@ -302,8 +353,12 @@ class Torture {
 
   void tidy() {
     switch (rng_.below(4)) {
-      case 0: machine_.engine->retry_all_dead(0, [](Result<std::uint64_t>) {}); break;
-      case 1: machine_.engine->compact_wal([](Result<void>) {}); break;
+      case 0:
+        machine_.engine->retry_all_dead(0, [](Result<std::uint64_t>) {});
+        break;
+      case 1:
+        machine_.engine->compact_wal([](Result<void>) {});
+        break;
       case 2: {
         const auto head = machine_.engine->peek(3);
         if (head.empty()) return;
@@ -341,7 +396,8 @@ class Torture {
     for (const auto& [tag, id] : found) {
       const auto it = promises_.find(tag);
       if (it == promises_.end()) return fail(fmt::format("tag {} was never submitted", tag));
-      if (it->second.gone) fail(fmt::format("tag {} (id {}) is back, though its end was acknowledged", tag, id.value()));
+      if (it->second.gone)
+        fail(fmt::format("tag {} (id {}) is back, though its end was acknowledged", tag, id.value()));
       note_id(tag, id);
       watch(tag, "present after the start");
       // What is on disk now stays, whoever was told.
@@ -351,13 +407,15 @@ class Torture {
     }
     for (auto& [tag, promise] : promises_) {
       if (found.contains(tag) || promise.gone) continue;
-      if (promise.acknowledged && !promise.may_be_gone) fail(fmt::format("tag {} (id {}) is lost", tag, promise.id ? promise.id->value() : 0));
+      if (promise.acknowledged && !promise.may_be_gone)
+        fail(fmt::format("tag {} (id {}) is lost", tag, promise.id ? promise.id->value() : 0));
       promise.gone = true;  // settled: it must not come back
     }
     for (const auto& group : groups_) {
       std::size_t settled = 0;
       for (const auto tag : group) settled += promises_[tag].id.has_value();
-      if (settled != 0 && settled != group.size()) fail(fmt::format("a batch of {} was kept in part: {}", group.size(), settled));
+      if (settled != 0 && settled != group.size())
+        fail(fmt::format("a batch of {} was kept in part: {}", group.size(), settled));
     }
     groups_.clear();
     check_order();

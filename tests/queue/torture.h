@@ -13,13 +13,13 @@ namespace qh::queue {
 struct TortureOptions {
   int lives = 6;
   int operations_a_life = 120;
-  bool power_cuts = true;       ///< otherwise the process is killed, and the page cache lives on
-  bool faults = false;          ///< failing writes and syncs, a full disk, no descriptors, read-only
+  bool power_cuts = true;  ///< otherwise the process is killed, and the page cache lives on
+  bool faults = false;     ///< failing writes and syncs, a full disk, no descriptors, read-only
   std::uint32_t batches_in_flight = 1;
 };
 
 struct TortureResult {
-  std::string failure;          ///< empty: every promise was kept
+  std::string failure;  ///< empty: every promise was kept
   std::uint64_t submits = 0, hand_outs = 0, lives = 0, segments = 0, torn = 0, failed_lives = 0;
 };
 

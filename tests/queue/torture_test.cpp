@@ -32,17 +32,19 @@ void run(const char* test, const TortureOptions& options, std::uint64_t seeds) {
     const auto seed = one != 0 ? one : i;
     current_seed = seed;
     const auto result = torture(seed, options);
-    ASSERT_EQ(result.failure, "") << "replay: QH_SEED=" << seed << " build/release/tests/test_queue_torture --gtest_filter=" << test;
+    ASSERT_EQ(result.failure, "") << "replay: QH_SEED=" << seed
+                                  << " build/release/tests/test_queue_torture --gtest_filter=" << test;
     sum.submits += result.submits;
     sum.hand_outs += result.hand_outs;
     sum.segments += result.segments;
     sum.torn += result.torn;
     sum.failed_lives += result.failed_lives;
   }
-  std::printf("%s: %llu seeds: %llu submits, %llu hand-outs, %llu segments recycled, %llu torn tails, %llu failed lives\n", test,
-              static_cast<unsigned long long>(count), static_cast<unsigned long long>(sum.submits),
-              static_cast<unsigned long long>(sum.hand_outs), static_cast<unsigned long long>(sum.segments),
-              static_cast<unsigned long long>(sum.torn), static_cast<unsigned long long>(sum.failed_lives));
+  std::printf(
+      "%s: %llu seeds: %llu submits, %llu hand-outs, %llu segments recycled, %llu torn tails, %llu failed lives\n",
+      test, static_cast<unsigned long long>(count), static_cast<unsigned long long>(sum.submits),
+      static_cast<unsigned long long>(sum.hand_outs), static_cast<unsigned long long>(sum.segments),
+      static_cast<unsigned long long>(sum.torn), static_cast<unsigned long long>(sum.failed_lives));
   if (one == 0 && count >= 100) {
     // A simulation that never gets to the rare places proves nothing.
     EXPECT_GT(sum.hand_outs, count);

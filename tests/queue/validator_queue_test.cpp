@@ -16,7 +16,8 @@ class ValidatorQueueThreads : public ::testing::Test {
  protected:
   ValidatorQueueThreads() {
     static int number = 0;
-    directory_ = std::filesystem::temp_directory_path() / ("qh-vq-" + std::to_string(::getpid()) + "-" + std::to_string(++number));
+    directory_ = std::filesystem::temp_directory_path() /
+                 ("qh-vq-" + std::to_string(::getpid()) + "-" + std::to_string(++number));
   }
   ~ValidatorQueueThreads() override { std::filesystem::remove_all(directory_); }
   std::unique_ptr<ValidatorQueue> open() {
@@ -57,7 +58,8 @@ TEST_F(ValidatorQueueThreads, AStopKeepsWhatIsInMemoryAndASecondProcessIsTurnedA
     const auto second = ValidatorQueue::open(directory_);
     ASSERT_FALSE(second);
     EXPECT_EQ(second.error().code, Errc::kBusy);
-    EXPECT_NE(second.error().to_string().find(std::to_string(::getpid())), std::string::npos) << second.error().to_string();
+    EXPECT_NE(second.error().to_string().find(std::to_string(::getpid())), std::string::npos)
+        << second.error().to_string();
     ASSERT_TRUE(queue->stop());
     EXPECT_EQ(queue->submit_sync(Gossip{"late", {}}).error().code, Errc::kShuttingDown);
   }

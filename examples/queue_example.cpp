@@ -8,7 +8,10 @@
 
 #include "queue/validator_queue.h"
 
-using namespace qh::queue;
+using qh::queue::Gossip;
+using qh::queue::QppSyncSubmit;
+using qh::queue::QueuedMessage;
+using qh::queue::ValidatorQueue;
 
 int main(int argc, char** argv) {
   if (argc < 3) {

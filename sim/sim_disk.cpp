@@ -144,6 +144,7 @@ void SimDisk::drop_pending(Rng& rng) {
   for (auto& [number, operation] : pending_) world_.cancel(operation.event);
   // In any order, because what is in flight has none.
   std::vector<Operation*> left;
+  left.reserve(pending_.size());
   for (auto& [number, operation] : pending_) left.push_back(&operation);
   for (std::size_t i = left.size(); i > 1; --i) std::swap(left[i - 1], left[rng.below(i)]);
   for (Operation* operation : left) cut_short(*operation, rng);
@@ -239,6 +240,7 @@ void SimDisk::remember(const Operation& operation) {
 
 std::string SimDisk::trace() const {
   std::vector<const Traced*> lines;
+  lines.reserve(trace_.size());
   for (const Traced& line : trace_) lines.push_back(&line);
   std::ranges::sort(lines, {}, &Traced::number);
   std::string text;

@@ -20,12 +20,13 @@ template <class R, class... Args>
 class UniqueFunction<R(Args...)> {
  public:
   UniqueFunction() = default;
-  UniqueFunction(std::nullptr_t) {}
+  // Implicit, as std::function is: a lambda is passed where a completion is taken.
+  UniqueFunction(std::nullptr_t) {}  // NOLINT(google-explicit-constructor): see above
 
   template <class F>
     requires(!std::is_same_v<std::remove_cvref_t<F>, UniqueFunction> &&
              std::is_invocable_r_v<R, std::decay_t<F>&, Args...>)
-  UniqueFunction(F&& f) {
+  UniqueFunction(F&& f) {  // NOLINT(google-explicit-constructor): see above
     using Target = std::decay_t<F>;
     if constexpr (fits_inline<Target>()) {
       ::new (static_cast<void*>(storage_)) Target(std::forward<F>(f));

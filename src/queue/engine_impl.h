@@ -68,13 +68,13 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void compact_wal(Done<void> done);
   Metrics metrics() const;
 
+ private:
+  friend class Engine;
+
   const Options options_;
   EngineState engine_state_ = EngineState::kClosed;
   Store store_;
   wal::QueueState state_;  ///< as the log knows it: ids are ceilings
-
- private:
-  friend class Engine;
 
   /// What a record is for decides how much room it must leave to others: submits leave enough for takes
   /// and acks, those leave enough for the compactor, which makes room.

@@ -180,7 +180,8 @@ void Engine::Impl::submit(Submission submission, Done<Submitted> done) {
         submit(std::move(*s), std::move(d));
     };
   };
-  if (!key.empty() && (admitted->seen = keys_.find(key)) != nullptr) {
+  if (!key.empty()) admitted->seen = keys_.find(key);
+  if (admitted->seen != nullptr) {
     if (log_bytes != 0 && blocked(log_bytes, Use::kSubmit)) return wait_for_room(log_bytes, Use::kSubmit, again());
     return submit_duplicate(*admitted, durability, std::move(done));
   }

@@ -202,7 +202,7 @@ Result<Message> decode(ByteView body) {
 
 Result<Kind> check(ByteView body) {
   const auto kind = kind_of_body(body);
-  if (!kind) return kind;
+  if (!kind) return fail(kind.error());
   ByteReader in(body.subspan(1));
   auto checked = check_kind(*kind, in, std::make_index_sequence<kKindCount>{});
   if (!checked) return fail(std::move(checked.error()));

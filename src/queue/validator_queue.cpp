@@ -105,10 +105,9 @@ class ValidatorQueue::Owner {
 
   MonoTime after(Duration wait) { return clock_.mono() + wait; }
 
-  const std::filesystem::path directory_;
-  RecoveryReport recovery_;
-
  private:
+  friend class ValidatorQueue;
+
   void wake() {
     {
       const std::lock_guard guard(mutex_);
@@ -140,6 +139,8 @@ class ValidatorQueue::Owner {
     }
   }
 
+  const std::filesystem::path directory_;
+  RecoveryReport recovery_;
   DirectoryLock lock_;
   UniqueFunction<void(std::string_view)> warn_;
   SystemClock clock_;

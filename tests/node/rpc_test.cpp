@@ -147,6 +147,7 @@ TEST(Rpc, AWaitIsAnsweredWhenTheNodeStops) {
 TEST(Rpc, ManyClientsSubmitDurablyAtOnce) {
   DevNode node;
   std::vector<HttpClient> clients;
+  clients.reserve(64);
   for (int i = 0; i < 64; ++i) clients.emplace_back(node.port());
   const auto body = post(rpc("qssh_submitMessage", "[" + std::string(kGossip) + R"(,{"durability":"sync"}])"));
   for (int round = 0; round < 5; ++round) {

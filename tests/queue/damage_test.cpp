@@ -110,6 +110,7 @@ Resting make_queue(End end, std::string name = "sim", std::uint64_t seed = 5) {
   EXPECT_TRUE(m.submit(EntropyShare{"d", to_bytes("e"), 0.25}, sync_by("dan")));
   EXPECT_TRUE(m.submit(BlockImport{{}, 5, 6}, sync_by("")));
   std::vector<Submission> batch;
+  batch.reserve(3);
   for (int i = 0; i < 3; ++i) batch.push_back({encode(gossip("batch " + std::to_string(i))).value(), sync_by("eve")});
   EXPECT_TRUE(
       m.answer<std::vector<Submitted>>([&](auto done) { m.engine->submit_batch(std::move(batch), std::move(done)); }));

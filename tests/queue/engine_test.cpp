@@ -239,6 +239,7 @@ TEST(Engine, BatchesAreAllOrNone) {
   QueueMachine m(15);
   ASSERT_TRUE(m.start());
   std::vector<Submission> batch;
+  batch.reserve(5);
   for (int i = 0; i < 5; ++i) batch.push_back({encode(gossip(std::to_string(i))).value(), sync_by("a")});
   batch[3].body[0] = std::byte{77};
   auto refused = m.answer<std::vector<Submitted>>([&](auto done) { m.engine->submit_batch(batch, std::move(done)); });

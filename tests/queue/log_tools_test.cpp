@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <ranges>
 
 #include <fmt/format.h>
 
@@ -339,7 +340,7 @@ TEST(LogTools, WhatIsExportedIsImported) {
   const auto lines = exported(a);
   ASSERT_EQ(lines.size(), ids.size());
   std::string text;
-  for (auto it = lines.rbegin(); it != lines.rend(); ++it) text += *it + "\n";  // in any order
+  for (const auto& line : lines | std::views::reverse) text += line + "\n";  // in any order
   QueueMachine b(6);
   auto done = import(b, text);
   ASSERT_TRUE(done) << done.error().to_string();

@@ -140,6 +140,7 @@ using TakenDeathTest = ::testing::Test;
 TEST(TakenDeathTest, ASecondConsumeEndsTheProcessWithAClearMessage) {
   Taken taken{QueuedMessage{}};
   static_cast<void>(std::move(taken).consume());
+  // NOLINTNEXTLINE(bugprone-use-after-move): the use that must end the process
   EXPECT_DEATH(static_cast<void>(std::move(taken).consume()), "consumed twice");
 }
 

@@ -1,7 +1,8 @@
 // fuzz/http_request - any bytes, as one connection.
 //
-// Law: how the bytes are cut into pieces changes neither how many requests there are, nor their bodies, nor
-// where the stream is refused.
+// Laws: how the bytes are cut into pieces changes neither how many requests there are, nor their bodies, nor
+// where the stream is refused. And a request that Beast and our checks both accept has one framing: readers of
+// every leniency see the same end and the same body.
 
 #include <algorithm>
 #include <cstddef>
@@ -12,6 +13,7 @@
 
 #include "base/invariant.h"
 #include "serve/http_request.h"
+#include "serve/lenient_reader.h"
 
 namespace {
 
@@ -49,6 +51,29 @@ std::string read_all(std::string_view bytes, std::size_t piece) {
   }
 }
 
+using qh::serve::test::LenientReader;
+
+/// Byte for byte, so that each request is complete with its last one.
+void expect_one_framing(std::string_view bytes) {
+  RequestReader reader(kLimits);
+  std::size_t begin = 0;
+  for (std::size_t end = 0;;) {
+    const auto progress = reader.advance();
+    if (progress == RequestReader::Progress::kRefused) return;
+    if (progress == RequestReader::Progress::kNeedsMore) {
+      if (end == bytes.size()) return;
+      reader.room().front() = bytes[end++];
+      reader.filled(1);
+    }
+    if (progress != RequestReader::Progress::kRequest) continue;
+    const LenientReader::Request ours{std::string(reader.body()), end - begin};
+    for (std::uint32_t quirks = 0; quirks <= LenientReader::kAllQuirks; ++quirks)
+      INVARIANT(LenientReader::read(bytes.substr(begin), quirks) == ours, "one framing, whoever reads");
+    reader.next();
+    begin = end;
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -58,5 +83,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto in_pieces = read_all(bytes, piece);
     INVARIANT(in_pieces == whole, "pieces do not matter");
   }
+  expect_one_framing(bytes);
   return 0;
 }

@@ -1,68 +1,16 @@
 #include "serve/http_request.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <utility>
+
+#include "serve/http_framing.h"
+#include "serve/http_parser.h"
 
 namespace qh::serve {
 namespace {
 
 constexpr std::size_t kFirstBytes = 4096;
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool same_name(std::string_view a, std::string_view b) {
-  return a.size() == b.size() &&
-         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
-}
-
-/// RFC 9110 section 5.6.2.
-bool is_token(std::string_view text) {
-  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  const auto good = [&](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || kMarks.find(c) != kMarks.npos;
-  };
-  return !text.empty() && std::all_of(text.begin(), text.end(), good);
-}
-
-/// No control characters but the tab; what is above 0x7f is somebody's text.
-bool is_field_value(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return c == '\t' || (byte >= 0x20 && byte != 0x7f);
-  });
-}
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
-/// Digits and nothing else; too large a number is the largest one.
-std::optional<std::size_t> digits(std::string_view text, unsigned base) {
-  if (text.empty()) return std::nullopt;
-  std::size_t value = 0;
-  for (const char c : text) {
-    const char small = lower(c);
-    unsigned digit = 99;
-    if (small >= '0' && small <= '9') digit = static_cast<unsigned>(small - '0');
-    if (small >= 'a' && small <= 'f') digit = static_cast<unsigned>(small - 'a' + 10);
-    if (digit >= base) return std::nullopt;
-    value = value > SIZE_MAX / 32 ? SIZE_MAX / 2 : value * base + digit;
-  }
-  return value;
-}
-
-bool lists(std::string_view value, std::string_view word) {
-  while (!value.empty()) {
-    const auto comma = std::min(value.find(','), value.size());
-    if (same_name(trimmed(value.substr(0, comma)), word)) return true;
-    value.remove_prefix(std::min(comma + 1, value.size()));
-  }
-  return false;
-}
 
 }  // namespace
 
@@ -78,7 +26,9 @@ std::size_t RequestHead::count(std::string_view name) const {
       std::count_if(fields.begin(), fields.end(), [&](const auto& field) { return same_name(field.first, name); }));
 }
 
-RequestReader::RequestReader(HttpLimits limits) : limits_(limits), buffer_(kFirstBytes) {}
+RequestReader::RequestReader(HttpLimits limits)
+    : limits_(limits), parser_(make_http_parser(limits)), buffer_(kFirstBytes) {}
+RequestReader::~RequestReader() = default;
 
 std::span<char> RequestReader::room() {
   if (begin_ == end_ && state_ == State::kHead) begin_ = at_ = end_ = searched_ = 0;
@@ -122,7 +72,7 @@ void RequestReader::next() {
   begin_ = searched_ = at_;
   state_ = State::kHead;
   head_ = {};
-  body_bytes_ = pending_ = trailer_bytes_ = 0;
+  body_bytes_ = 0;
   constexpr std::size_t kKeptBytes = 64U << 10;
   if (begin_ == end_ && buffer_.size() > kKeptBytes) {
     buffer_.resize(kKeptBytes);
@@ -131,8 +81,9 @@ void RequestReader::next() {
   }
 }
 
-RequestReader::Progress RequestReader::refuse(int status, std::string why) {
-  refusal_ = {status, std::move(why)};
+RequestReader::Progress RequestReader::refuse(HttpRefusal refusal) {
+  refusal_ = std::move(refusal);
+  head_ = {};
   state_ = State::kRefused;
   return Progress::kRefused;
 }
@@ -142,18 +93,13 @@ RequestReader::Progress RequestReader::advance() {
     case State::kHead:
       return read_head();
     case State::kBody:
-      if (end_ - at_ < pending_) return Progress::kNeedsMore;
-      at_ += pending_;
-      body_bytes_ = pending_;
-      state_ = State::kDone;
-      return Progress::kRequest;
+      return read_body();
     case State::kDone:
       return Progress::kRequest;
     case State::kRefused:
-      return Progress::kRefused;
-    default:
-      return read_chunks();
+      break;
   }
+  return Progress::kRefused;
 }
 
 RequestReader::Progress RequestReader::read_head() {
@@ -174,166 +120,57 @@ RequestReader::Progress RequestReader::read_head() {
   }
   if (found + 4 > limits_.header_bytes)
     return refuse(431, "the header is over " + std::to_string(limits_.header_bytes) + " bytes");
-  if (!parse_head(text.substr(0, found + 2))) return Progress::kRefused;
+  if (auto refusal = parse_head(text.substr(0, found + 4))) return refuse(std::move(*refusal));
   at_ += found + 4;
   body_begin_ = at_;
+  state_ = State::kBody;
   return Progress::kHead;
 }
 
-bool RequestReader::parse_head(std::string_view text) {
-  bool first = true;
-  while (!text.empty()) {
-    const auto end = text.find("\r\n");
-    const auto line = text.substr(0, end);
-    text.remove_prefix(end + 2);
-    if (line.find_first_of("\r\n") != line.npos) return refuse(400, "a CR or LF inside a line"), false;
-    if (first ? !parse_request_line(line) : !parse_field(line)) return false;
-    first = false;
-  }
-  return judge_fields() && judge_framing();
+std::optional<HttpRefusal> RequestReader::parse_head(std::string_view text) {
+  const auto lines = text.substr(0, text.size() - 2);
+  if (auto refusal = judge_lines(lines)) return refusal;
+  if (auto refusal = judge_length_digits(lines, limits_)) return refusal;
+  if (auto refusal = parser_->read_head(text, head_)) return refusal;
+  return judge_head(head_);
 }
 
-bool RequestReader::parse_request_line(std::string_view line) {
-  const auto a = line.find(' ');
-  const auto b = line.rfind(' ');
-  if (a == line.npos || a == b) return refuse(400, "no request line of HTTP/1.1"), false;
-  head_.method = line.substr(0, a);
-  head_.target = line.substr(a + 1, b - a - 1);
-  const auto version = line.substr(b + 1);
-  const bool printable =
-      std::all_of(head_.target.begin(), head_.target.end(), [](char c) { return c > 0x20 && c < 0x7f; });
-  if (!is_token(head_.method) || head_.target.empty() || !printable)
-    return refuse(400, "no request line of HTTP/1.1"), false;
-  if (version != "HTTP/1.1" && version != "HTTP/1.0") {
-    const bool other = version.starts_with("HTTP/");
-    return refuse(other ? 505 : 400,
-                  other ? "only HTTP/1.1 and HTTP/1.0 are spoken here" : "no request line of HTTP/1.1"),
-           false;
-  }
-  head_.http_1_1 = version == "HTTP/1.1";
-  return true;
-}
-
-bool RequestReader::parse_field(std::string_view line) {
-  if (line.starts_with(' ') || line.starts_with('\t')) return refuse(400, "a folded header line"), false;
-  const auto colon = line.find(':');
-  if (colon == line.npos || !is_token(line.substr(0, colon)))
-    return refuse(400, "a header line without a clean name"), false;
-  const auto value = trimmed(line.substr(colon + 1));
-  if (!is_field_value(value)) return refuse(400, "a control character in a header"), false;
-  if (head_.fields.size() == kHeaderFieldsMax) return refuse(431, "over 100 header fields"), false;
-  head_.fields.emplace_back(line.substr(0, colon), value);
-  return true;
-}
-
-bool RequestReader::judge_fields() {
-  if (head_.count("Host") > 1 || (head_.http_1_1 && head_.count("Host") == 0))
-    return refuse(400, "exactly one Host is needed"), false;
-  // Two of these could be understood differently by whoever stands before us and by us.
-  for (const char* once : {"Authorization", "Origin", "Expect"}) {
-    if (head_.count(once) > 1) return refuse(400, std::string(once) + " is given twice"), false;
-  }
-  head_.keep_alive = head_.http_1_1;
-  for (const auto& [name, value] : head_.fields) {
-    if (!same_name(name, "Connection")) continue;
-    if (lists(value, "close")) {
-      head_.keep_alive = false;
-      break;
+RequestReader::Progress RequestReader::read_body() {
+  while (!parser_->done()) {
+    if (parser_->remaining() != 0) {
+      if (at_ == end_) return needs_more_body();
+      if (auto refusal = read_data()) return refuse(std::move(*refusal));
+      continue;
     }
-    if (lists(value, "keep-alive")) head_.keep_alive = true;
+    auto line = cut_chunk_line(unread(), body_bytes_ != 0, limits_);
+    if (line.refusal) return refuse(std::move(*line.refusal));
+    if (line.bytes == 0) return needs_more_body();
+    if (auto refusal = parser_->read_chunk_line(unread().substr(0, line.bytes))) return refuse(std::move(*refusal));
+    at_ += line.bytes;
   }
-  const auto expect = head_.field("Expect");
-  if (expect && head_.http_1_1) {
-    if (!same_name(*expect, "100-continue")) return refuse(417, "only 100-continue can be expected"), false;
-    head_.expects_continue = true;
-  }
-  return true;
+  state_ = State::kDone;
+  return Progress::kRequest;
 }
 
-bool RequestReader::judge_framing() {
-  const auto lengths = head_.count("Content-Length");
-  const auto codings = head_.count("Transfer-Encoding");
-  if (lengths != 0 && codings != 0) return refuse(400, "both Content-Length and Transfer-Encoding"), false;
-  if (lengths > 1 || codings > 1) return refuse(400, "the length of the body is given twice"), false;
-  if (codings == 1) {
-    if (!head_.http_1_1) return refuse(400, "Transfer-Encoding in HTTP/1.0"), false;
-    if (!same_name(*head_.field("Transfer-Encoding"), "chunked"))
-      return refuse(501, "the only coding spoken here is chunked"), false;
-    head_.has_body = true;
-    state_ = State::kChunkLine;
-    return true;
-  }
-  state_ = State::kBody;
-  pending_ = 0;
-  if (lengths == 1) {
-    const auto length = digits(*head_.field("Content-Length"), 10);
-    if (!length) return refuse(400, "Content-Length is no number"), false;
-    if (*length > limits_.body_bytes)
-      return refuse(413, "the body is over " + std::to_string(limits_.body_bytes) + " bytes"), false;
-    pending_ = *length;
-    head_.has_body = pending_ != 0;
-  }
-  return true;
-}
-
-// Decoded chunks are moved together at body_begin_, over the lines that stood between them.
-RequestReader::Progress RequestReader::read_chunks() {
-  for (;;) {
-    if (state_ == State::kChunkData) {
-      const auto part = std::min(pending_, end_ - at_);
-      std::memmove(buffer_.data() + body_begin_ + body_bytes_, buffer_.data() + at_, part);
-      at_ += part;
-      body_bytes_ += part;
-      pending_ -= part;
-      if (pending_ != 0) return needs_more_chunk();
-      state_ = State::kChunkEnd;
-    }
-    if (state_ == State::kChunkEnd) {
-      if (unread().size() < 2) return needs_more_chunk();
-      if (!unread().starts_with("\r\n")) return refuse(400, "a chunk that does not end where it said");
-      at_ += 2;
-      state_ = State::kChunkLine;
-    }
-    const auto text = unread();
-    const auto end = text.find("\r\n");
-    const auto longest = end == text.npos ? text.size() - text.ends_with('\r') : end;
-    if (longest > kChunkLineBytesMax) return refuse(400, "a chunk line over 256 bytes");
-    if (end == text.npos) return needs_more_chunk();
-    const auto line = text.substr(0, end);
-    if (!is_field_value(line)) return refuse(400, "a control character in a chunk line");
-    at_ += end + 2;
-    if (state_ == State::kTrailer) {
-      // Trailers are read and forgotten; nothing here depends on one.
-      trailer_bytes_ += end + 2;
-      if (trailer_bytes_ > limits_.header_bytes) return refuse(431, "trailers over the header's limit");
-      if (!line.empty()) continue;
-      state_ = State::kDone;
-      return Progress::kRequest;
-    }
-    const auto progress = read_chunk_line(line);
-    if (progress == Progress::kRefused) return progress;
-  }
+/// Chunks are moved together at body_begin_, over the lines that stood between them.
+std::optional<HttpRefusal> RequestReader::read_data() {
+  const auto part = unread().substr(0, parser_->remaining());
+  if (auto refusal = parser_->read_data(part)) return refusal;
+  char* const body_end = buffer_.data() + body_begin_ + body_bytes_;
+  if (body_end != part.data()) std::memmove(body_end, part.data(), part.size());
+  at_ += part.size();
+  body_bytes_ += part.size();
+  return std::nullopt;
 }
 
 /// Moves what is unread down behind the body, so that many small chunks take no more room than one large one.
-RequestReader::Progress RequestReader::needs_more_chunk() {
-  const auto left = end_ - at_;
+RequestReader::Progress RequestReader::needs_more_body() {
   const auto body_end = body_begin_ + body_bytes_;
+  if (body_end == at_) return Progress::kNeedsMore;
+  const auto left = end_ - at_;
   std::memmove(buffer_.data() + body_end, buffer_.data() + at_, left);
   at_ = body_end;
   end_ = at_ + left;
-  return Progress::kNeedsMore;
-}
-
-RequestReader::Progress RequestReader::read_chunk_line(std::string_view line) {
-  // An extension may follow; its bytes count against the line's limit and mean nothing here.
-  const auto size_text = line.substr(0, line.find(';'));
-  const auto size = digits(size_text, 16);
-  if (!size) return refuse(400, "a chunk without a size");
-  if (*size > limits_.body_bytes - body_bytes_)
-    return refuse(413, "the body is over " + std::to_string(limits_.body_bytes) + " bytes");
-  pending_ = *size;
-  state_ = pending_ == 0 ? State::kTrailer : State::kChunkData;
   return Progress::kNeedsMore;
 }
 

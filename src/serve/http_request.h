@@ -1,9 +1,9 @@
 // serve/http_request.h - reads HTTP/1.1 requests out of a byte stream, strictly.
 //
-// One reader decides where a request ends, and it refuses what two readers could understand differently
-// (RFC 9112 sections 2.2, 5 and 6.3): Content-Length beside Transfer-Encoding or given twice, line folding,
-// a CR or LF that does not end a line, white space before a colon, codings other than chunked. That is why
-// it is not a lenient general parser with checks in front of it.
+// Boost.Beast parses (http_parser.h). In front of it and behind it stand checks that refuse what two readers could
+// understand differently (http_framing.h; RFC 9112 sections 2.2, 5 and 6.3): Content-Length beside Transfer-Encoding
+// or given twice, line folding, a CR or LF that does not end a line, codings other than chunked. The reader keeps the
+// bytes, cuts them into parts, and stops where the two do not agree on a part's end.
 //
 //   RequestReader reader(limits);
 //   reader.room(); ... read into it ...; reader.filled(n);
@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -39,6 +40,7 @@ struct RequestHead {
   bool keep_alive = false;
   bool expects_continue = false;
   bool has_body = false;  ///< a length above 0, or chunked
+  bool chunked = false;
   std::vector<std::pair<std::string_view, std::string_view>> fields;
 
   /// The value of the first field of that name, in whatever case.
@@ -51,6 +53,8 @@ struct HttpRefusal {
   std::string why;
 };
 
+class HttpParser;
+
 class RequestReader {
  public:
   enum class Progress : std::uint8_t {
@@ -61,6 +65,9 @@ class RequestReader {
   };
 
   explicit RequestReader(HttpLimits limits);
+  ~RequestReader();
+  RequestReader(const RequestReader&) = delete;
+  RequestReader& operator=(const RequestReader&) = delete;
 
   /// Where the next bytes go; not empty unless a whole request waits and the buffer is full behind it.
   std::span<char> room();
@@ -75,26 +82,24 @@ class RequestReader {
 
   /// Bytes of a request have come, but not all.
   bool in_request() const { return begin_ != end_; }
-  bool in_body() const { return state_ != State::kHead && state_ != State::kRefused; }
+  bool in_body() const { return state_ == State::kBody || state_ == State::kDone; }
   std::size_t capacity() const { return buffer_.size(); }
 
  private:
-  enum class State : std::uint8_t { kHead, kBody, kChunkLine, kChunkData, kChunkEnd, kTrailer, kDone, kRefused };
+  enum class State : std::uint8_t { kHead, kBody, kDone, kRefused };
 
   std::string_view unread() const { return std::string_view(buffer_.data() + at_, end_ - at_); }
   void grow();
-  Progress refuse(int status, std::string why);
+  Progress refuse(int status, std::string why) { return refuse(HttpRefusal{status, std::move(why)}); }
+  Progress refuse(HttpRefusal refusal);
   Progress read_head();
-  bool parse_head(std::string_view text);
-  bool parse_request_line(std::string_view line);
-  bool parse_field(std::string_view line);
-  bool judge_fields();
-  bool judge_framing();
-  Progress read_chunks();
-  Progress needs_more_chunk();
-  Progress read_chunk_line(std::string_view line);
+  std::optional<HttpRefusal> parse_head(std::string_view text);
+  Progress read_body();
+  std::optional<HttpRefusal> read_data();
+  Progress needs_more_body();
 
   HttpLimits limits_;
+  std::unique_ptr<HttpParser> parser_;
   std::vector<char> buffer_;
   std::size_t begin_ = 0;       ///< of the request at hand
   std::size_t at_ = 0;          ///< read up to here
@@ -102,8 +107,6 @@ class RequestReader {
   std::size_t searched_ = 0;    ///< no end of the head before here
   std::size_t body_begin_ = 0;  ///< chunks are moved together from here on
   std::size_t body_bytes_ = 0;
-  std::size_t pending_ = 0;  ///< bytes of the body, or of the chunk, that are to come
-  std::size_t trailer_bytes_ = 0;
   State state_ = State::kHead;
   RequestHead head_;
   HttpRefusal refusal_;

@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include "serve/lenient_reader.h"
+
 namespace qh::serve {
 namespace {
 
@@ -90,6 +92,8 @@ const Attack kAttacks[] = {
     {"an empty length", kStart + "Content-Length: \r\n\r\n", 400},
     {"a length that wraps round", kStart + "Content-Length: 18446744073709551617\r\n\r\n", 413},
     {"a length over the limit", kStart + "Content-Length: 8388609\r\n\r\n", 413},
+    {"a coding behind chunked", kStart + "Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n", 501},
+    {"chunked twice in a line", kStart + "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 501},
     {"two codings", kStart + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
     {"a coding before chunked", kStart + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501},
     {"a hidden coding", kStart + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501},
@@ -109,6 +113,7 @@ const Attack kAttacks[] = {
     {"two Origins", kStart + "Origin: null\r\nOrigin: https://a.example\r\n\r\n", 400},
     {"no target", "POST  HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
     {"a space in the target", "POST /a b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
+    {"a target that is not ASCII", "POST /\xc3\xa9 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
     {"two spaces", "POST  / HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
     {"no version", "POST /\r\nHost: localhost\r\n\r\n", 400},
     {"HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
@@ -134,6 +139,13 @@ const Attack kAttacks[] = {
     {"a chunk line that ends in LF", kStart + "Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", 400},
     {"a long chunk extension",
      kStart + "Transfer-Encoding: chunked\r\n\r\n3;" + std::string(300, 'x') + "\r\nabc\r\n0\r\n\r\n", 400},
+    {"a bad chunk extension", kStart + "Transfer-Encoding: chunked\r\n\r\n3;=\r\nabc\r\n0\r\n\r\n", 400},
+    {"a quoted extension without an end", kStart + "Transfer-Encoding: chunked\r\n\r\n3;x=\"\r\nabc\r\n0;y=\"\r\n\r\n",
+     400},
+    {"a last chunk with the same", kStart + "Transfer-Encoding: chunked\r\n\r\n0;x=\"\r\nY: \"\r\n\r\n", 400},
+    {"a bare LF in a quoted extension", kStart + "Transfer-Encoding: chunked\r\n\r\n3;x=\"\n\"\r\nabc\r\n0\r\n\r\n",
+     400},
+    {"a blank before an extension", kStart + "Transfer-Encoding: chunked\r\n\r\n3 ;x\r\nabc\r\n0\r\n\r\n", 400},
     {"a chunk size that wraps round",
      kStart + "Transfer-Encoding: chunked\r\n\r\n10000000000000003\r\nabc\r\n0\r\n\r\n", 413},
     {"chunks over the limit", kStart + "Transfer-Encoding: chunked\r\n\r\n800001\r\n", 413},
@@ -155,6 +167,37 @@ TEST(HttpRequest, RefusesWhatCouldBeReadInTwoWays) {
       EXPECT_EQ(reading.reader.refusal().status, attack.status) << attack.name << ": " << reading.reader.refusal().why;
       EXPECT_EQ(reading.reader.advance(), Progress::kRefused) << attack.name << ": for ever";
     }
+  }
+}
+
+TEST(HttpRequest, TakesWhatIsOddButClear) {
+  const char* const heads[] = {
+      "Content-Length:0003\r\n",           "content-length: \t 3\t \r\n",
+      "X-Empty:\r\nContent-Length: 3\r\n", "X: \xc3\xa9 ;,\"\\\r\nContent-Length: 3\r\n",
+      "Transfer-Encoding: CHUNKED\r\n",    "Transfer-Encoding: chunked\r\nConnection: close, x\r\n",
+  };
+  for (const std::string head : heads) {
+    const bool chunked = head.starts_with("T");
+    for (const std::string body : {"3\r\nabc\r\n0\r\n\r\n", "003;a=\"b\"\r\nabc\r\n000;z\r\nX: 1\r\nY:\r\n\r\n"}) {
+      const Reading reading("\r\n" + kStart + head + "\r\n" + (chunked ? body : "abc"), 1);
+      EXPECT_EQ(reading.progress, Progress::kRequest) << head << reading.reader.refusal().why;
+      EXPECT_EQ(reading.reader.body(), "abc") << head;
+    }
+  }
+}
+
+TEST(HttpRequest, TrailersAreNoPartOfTheHead) {
+  const auto chunked = kStart + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n";
+  const Reading reading(chunked + "Authorization: Bearer x\r\nConnection: close\r\n\r\n");
+  ASSERT_EQ(reading.progress, Progress::kRequest);
+  EXPECT_EQ(reading.reader.head().fields.size(), 2U);
+  EXPECT_FALSE(reading.reader.head().field("Authorization"));
+  EXPECT_TRUE(reading.reader.head().keep_alive);
+  for (const char* trailer : {"Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n", "X: y\r\n z\r\n", "X : y\r\n",
+                              "X: a\nb\r\n", "no colon\r\n"}) {
+    const Reading refused(chunked + trailer + "\r\n");
+    EXPECT_EQ(refused.progress, Progress::kRefused) << trailer;
+    EXPECT_EQ(refused.reader.refusal().status, 400) << trailer;
   }
 }
 
@@ -191,6 +234,51 @@ RC_GTEST_PROP(HttpRequest, PiecesDoNotMatter, (const std::vector<std::string>& c
   const Reading reading(text, static_cast<std::size_t>(*rc::gen::inRange(1, 40)));
   RC_ASSERT(reading.progress == Progress::kRequest);
   RC_ASSERT(reading.reader.body() == body);
+}
+
+/// Some of `parts`, the first one as often as all others together.
+rc::Gen<std::string> mostly(std::vector<std::string> parts) {
+  auto usual = rc::gen::just(parts.front());
+  return rc::gen::weightedOneOf<std::string>({{4, usual}, {1, rc::gen::elementOf(std::move(parts))}});
+}
+
+std::string arbitrary_field() {
+  const auto length = mostly({"3", "003", "3, 3", "+3", "3 4", "0x3", ""});
+  const auto coding = mostly({"chunked", "Chunked", "xchunked", "gzip, chunked", "chunked, gzip", "chunked\f"});
+  const int kind = *rc::gen::inRange(0, 3);
+  auto name = std::string("X");
+  if (kind == 1) name = *mostly({"Content-Length", "content-length", "Content-Length ", " Content-Length"});
+  if (kind == 2) name = *mostly({"Transfer-Encoding", "TRANSFER-ENCODING", "Transfer-Encoding\t"});
+  const auto colon = *mostly({": ", ":", ":\t", " : ", ":\r\n ", ": \v"});
+  return name + colon + (kind == 2 ? *coding : *length) +
+         *mostly({"\r\n", "\n", "\r", "\r\n ", "\t\r\n", "\r\r\n", "\n\r\n"});
+}
+
+std::string arbitrary_body() {
+  const auto size =
+      *mostly({"3", "03", "3;x=y", "3 ", "0x3", "3\n", "3;x=\"y\"", "3;\"", "3;x\ny", "3;x=\"\n\"", "3;x=\"\r\"", "4"});
+  const auto end = *mostly({"\r\n", "\n", "\r", ""});
+  const auto trailer = *mostly({"", "X: y\r\n", "Content-Length: 9\r\n", "X: y\n\n", " folded\r\n", "X: y\r\n z\r\n"});
+  return *mostly({size + end + "abc" + end + "0\r\n" + trailer + "\r\n", "abc", "", "0\r\n\r\n"});
+}
+
+void expect_one_framing(const std::string& stream) {
+  // Byte for byte: a request is complete with its last one.
+  const Reading reading(stream, 1);
+  if (reading.progress != Progress::kRequest) return;
+  const test::LenientReader::Request ours{std::string(reading.reader.body()), stream.size() - reading.left.size()};
+  for (std::uint32_t quirks = 0; quirks <= test::LenientReader::kAllQuirks; ++quirks)
+    RC_ASSERT(test::LenientReader::read(stream, quirks) == ours);
+}
+
+RC_GTEST_PROP(HttpRequest, WhatIsTakenHasOneFramingWhoeverReads, ()) {
+  // A missing check is seen in one stream of 50 to 500, so 100 cases of one are too few.
+  for (int stream = 0; stream < 100; ++stream) {
+    auto text = kStart;
+    const auto fields = *rc::gen::inRange(1, 4);
+    for (int i = 0; i < fields; ++i) text += arbitrary_field();
+    expect_one_framing(text + "\r\n" + arbitrary_body() + kStart + "Content-Length: 1\r\n\r\nx\r\n\r\n");
+  }
 }
 
 }  // namespace

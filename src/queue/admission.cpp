@@ -80,14 +80,18 @@ Result<void> Admission::check_rate(std::string_view submitter, std::uint64_t mes
   if (options_.queue_rate_limit <= 0 && options_.submitter_rate_limit <= 0) return {};
   const auto count = static_cast<double>(messages);
   auto wait = queue_.wait_ms(count, now);
+  std::string_view bound = "queue_rate_limit";
   TokenBucket* mine = nullptr;
   if (options_.submitter_rate_limit > 0) {
     mine = &bucket_of(submitter);
-    wait = std::max(wait, mine->wait_ms(count, now));
+    if (const auto longer = mine->wait_ms(count, now); longer > wait) {
+      wait = longer;
+      bound = "submitter_rate_limit";
+    }
   }
   if (wait > 0) {
     Error error(Errc::kRateLimited, fmt::format("too many messages a second; try again in {} ms", wait));
-    error.subject = submitter;
+    error.subject = bound;
     error.retry_after_ms = wait;
     return tl::unexpected<Error>(std::move(error));
   }

@@ -3,6 +3,7 @@
 
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
+#include <boost/beast/http/rfc7230.hpp>
 
 #include "serve/http_framing.h"
 
@@ -29,17 +30,19 @@ class BeastRequest final : public http::basic_parser<true> {
     head_->target = view(target);
     head_->http_1_1 = version == 11;
   }
-  void on_field_impl(http::field, string_view name, string_view value, error_code& error) override {
+  void on_field_impl(http::field field, string_view name, string_view value, error_code& error) override {
     // Trailers are read and forgotten: nothing here depends on one, and the head has been judged without them.
     if (is_header_done()) return;
     if (head_->fields.size() == kHeaderFieldsMax) error = http::error::header_limit;
     head_->fields.emplace_back(view(name), view(value));
+    // RFC 9112 section 9.3; in HTTP/1.0 Beast would let keep-alive win.
+    if (field == http::field::connection && http::token_list(value).exists("close")) closes_ = true;
   }
   void on_header_impl(error_code&) override {
     remaining = static_cast<std::size_t>(content_length().value_or(0));
     head_->chunked = chunked();
     head_->has_body = chunked() || remaining != 0;
-    head_->keep_alive = keep_alive();
+    head_->keep_alive = keep_alive() && !closes_;
   }
   void on_chunk_header_impl(std::uint64_t size, string_view, error_code&) override {
     remaining = static_cast<std::size_t>(size);
@@ -56,6 +59,7 @@ class BeastRequest final : public http::basic_parser<true> {
   }
 
   RequestHead* head_;
+  bool closes_ = false;
 };
 
 /// METHOD TARGET HTTP/2.0, and not something that has no version.

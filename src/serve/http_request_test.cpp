@@ -186,6 +186,24 @@ TEST(HttpRequest, TakesWhatIsOddButClear) {
   }
 }
 
+TEST(HttpRequest, KeepsAliveAsItIsAskedAndCloseWins) {
+  const std::pair<std::string, bool> heads[] = {
+      {"1.1", true},
+      {"1.1\r\nConnection: x, Close", false},
+      {"1.1\r\nConnection: keep-alive, close", false},
+      {"1.1\r\nConnection: close\r\nConnection: keep-alive", false},
+      {"1.1\r\nX: close", true},
+      {"1.0", false},
+      {"1.0\r\nConnection: Keep-Alive", true},
+      {"1.0\r\nConnection: close, keep-alive", false},
+  };
+  for (const auto& [head, keep] : heads) {
+    const Reading reading("GET / HTTP/" + head + "\r\nHost: localhost\r\n\r\n");
+    ASSERT_EQ(reading.progress, Progress::kRequest) << head;
+    EXPECT_EQ(reading.reader.head().keep_alive, keep) << head;
+  }
+}
+
 TEST(HttpRequest, TrailersAreNoPartOfTheHead) {
   const auto chunked = kStart + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n";
   const Reading reading(chunked + "Authorization: Bearer x\r\nConnection: close\r\n\r\n");

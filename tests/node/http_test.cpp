@@ -93,6 +93,23 @@ TEST_F(Http, JsonRpcErrorsAreOk) {
   EXPECT_EQ(reply->json().at("error").at("code"), -32700);
 }
 
+TEST(HttpErrors, ARefusalOfTheQueueIsOkToHttp) {
+  DevNode node({"--queue-submitter-rate-limit", "1", "--queue-submitter-rate-burst", "2"});
+  HttpClient client(node.port());
+  const auto body = rpc("qssh_submitMessage", R"({"Gossip":{"topic":"t","data":[]}})");
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(client.call(body).as_object().contains("result"));
+  ASSERT_TRUE(client.send(post(body)));
+  const auto reply = client.reply();
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->status, 200);
+  const auto error = reply->json().at("error");
+  EXPECT_EQ(error.at("code"), -32002);
+  EXPECT_EQ(error.at("data").at("reason"), "RateLimited");
+  EXPECT_EQ(error.at("data").at("bound"), "submitter_rate_limit");
+  EXPECT_GT(error.at("data").at("retry_after_ms").as_int64(), 0);
+  EXPECT_EQ(client.call(rpc("qssh_getQueueDepth")).at("result"), 2) << "the connection goes on";
+}
+
 TEST_F(Http, OtherPathsAndMethodsAreToldWhatWorks) {
   HttpClient client(port());
   ASSERT_TRUE(client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET /x HTTP/1.1\r\nHost: localhost\r\n\r\n"));

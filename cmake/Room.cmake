@@ -112,6 +112,21 @@ function(_qh_header_check name)
   add_dependencies(header_check header_check_${name})
 endfunction()
 
+# What ThreadSanitizer has to build: the tests that may have a case with the label `threads`.
+function(_qh_note_threads target)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LABELS")
+  if(QH_SANITIZE MATCHES "thread")  # a name that is new there is seen by the next build
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${arg_SOURCES})
+  endif()
+  foreach(source IN LISTS arg_SOURCES)
+    file(STRINGS "${source}" names REGEX "Threads")
+    if(names OR "threads" IN_LIST arg_LABELS)
+      add_dependencies(tests_with_threads ${target})
+      break()
+    endif()
+  endforeach()
+endfunction()
+
 function(_qh_gtest target)
   if(NOT QH_TESTS)
     return()
@@ -137,6 +152,8 @@ function(_qh_gtest target)
       TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" ENVIRONMENT "${environment}")
     return()
   endif()
+
+  _qh_note_threads(${target} SOURCES ${arg_SOURCES} LABELS ${arg_LABELS})
 
   set(common TEST_PREFIX "${arg_NAME}." WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}" DISCOVERY_MODE PRE_TEST
     DISCOVERY_TIMEOUT 60)
@@ -241,6 +258,7 @@ endfunction()
 
 add_custom_target(bench COMMENT "Benchmarks are in bin/bench_*")
 add_custom_target(header_check COMMENT "Every header compiles alone")
+add_custom_target(tests_with_threads COMMENT "The tests that ThreadSanitizer runs")
 add_custom_target(fuzz COMMENT "Fuzz targets are in bin/fuzz_*")
 if(QH_TESTS)
   include(GoogleTest)

@@ -12,6 +12,7 @@ namespace {
 // While something waits for the wall clock, it is read at least this often: it may jump.
 constexpr auto kWallPoll = std::chrono::milliseconds(500);
 constexpr std::uint64_t kStopChunkBytes = 4U << 20;
+constexpr std::uint64_t kReturnRecordBytes = 64;
 
 }  // namespace
 
@@ -134,12 +135,14 @@ Task<Result<void>> Engine::Impl::write_out() {
     if (entry.state == EntryState::kLeased) leased.push_back(entry.id);
     if (!is_logged(entry) && entry.state != EntryState::kPending) in_memory.push_back(entry.id);
   });
+  // A lease is void after a start, written or not: on a full disk only its count is lost.
+  const bool can_write = leased.empty() || room(leased.size() * kReturnRecordBytes, Use::kCompact) == Room::kEnough;
   for (const auto id : leased) {
     Entry& entry = *store_.find(id);
     // A hand-out that the stop cut short is not the message's fault; a held one counts from 0 already.
     if (!entry.extra->held && entry.deliveries > 0) --entry.deliveries;
     const wal::Return back{id, entry.deliveries};
-    if (is_logged(entry)) append(wal::RecordType::kReturn, [&](Bytes& out) { wal::encode(back, out); });
+    if (is_logged(entry) && can_write) append(wal::RecordType::kReturn, [&](Bytes& out) { wal::encode(back, out); });
     store_.make_ready(entry);
   }
   std::sort(in_memory.begin(), in_memory.end());

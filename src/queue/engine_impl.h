@@ -7,7 +7,8 @@
 //   engine_submit.cpp   in: submit, batches, idempotency
 //   engine_handout.cpp  out: take, lease, ack, nack, hold, waiters
 //   engine_dead.cpp     dead letters, expiry, remove, purge, pause
-//   engine_log.cpp      room, commits, ids, compaction
+//   engine_log.cpp      commits, records, ids
+//   engine_room.cpp     room in the log, and compaction
 //   engine_replay.cpp   recovery
 //   engine_metrics.cpp  figures and health
 //   engine.cpp          the public face, time, open and stop
@@ -81,6 +82,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   enum class Use : std::uint8_t { kSubmit, kEnd, kCompact };
   enum class Room : std::uint8_t { kEnough, kWait, kNone };
   using CommitFn = UniqueFunction<void(const Error*)>;
+  /// Room for the records that move the head and reserve ids, whatever else goes on.
+  static constexpr std::uint64_t kStateRecordBytes = 4 * wal::kBlockBytes;
 
   struct Commit {
     wal::Ordinal ordinal = 0;
@@ -167,9 +170,14 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void work_retry_job(MonoTime now);
 
   // The log
-  Room room(std::uint64_t bytes, Use use) const;
+  Room room(std::uint64_t bytes, Use use);
+  std::uint64_t reserve(Use use) const;
+  std::uint64_t carry_room(std::uint64_t live) const;
+  bool can_make_room() const;
+  void make_room();
+  void want_more_segments();
   Error no_room() const;
-  bool blocked(std::uint64_t bytes, Use use) const;
+  bool blocked(std::uint64_t bytes, Use use);
   /// `again` runs when there is room, or is told at once that there will be none.
   void wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<void(const Error*)> again);
   void wait_for_ids(UniqueFunction<void(const Error*)> again);
@@ -194,8 +202,10 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   bool should_compact() const;
   void carry_head();
   void advance_head();
+  void let_head_go(wal::RetiredSegment dead);
   void check_compact_requests();
   void pool_changed();
+  void tidy_when_full();
   std::uint32_t put_bytes(const Entry& entry) const;
   bool log_ok() const { return engine_state_ == EngineState::kRunning || engine_state_ == EngineState::kStopping; }
   bool is_logged(const Entry& entry) const { return entry.ordinal != 0; }
@@ -223,6 +233,10 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   bool reserving_ = false;
   bool pump_wanted_ = false;
   bool head_moving_ = false;
+  std::optional<std::uint64_t> pass_until_;     ///< disk full: the compactor has gone round behind this segment
+  std::optional<std::uint64_t> tidy_until_;     ///< the same, of the one round that a disk found full begins with
+  bool tidied_ = false;
+  std::optional<std::uint64_t> fruitless_seq_;  ///< a round ended here, and nothing was written since
   bool serving_ = false;
   std::array<std::uint32_t, 4> streak_{};
   std::optional<RetryJob> retry_job_;

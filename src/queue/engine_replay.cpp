@@ -252,6 +252,7 @@ void Engine::Impl::start_log(wal::Recovered& recovered) {
   next_message_id_ = state_.next_message_id;
   next_lease_id_ = state_.next_lease_id;
   writer_->start(std::move(start));
+  pool_->want_at_least(segments_.bytes_to_carry());
   pool_->start(last + 1);
   for (const auto& segment : recovered.retired) pool_->retire(segment);
 }

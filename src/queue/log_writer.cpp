@@ -12,7 +12,7 @@ namespace {
 
 // A batch is closed at this size: large enough to amortise a sync, small enough that the first record in
 // it does not wait long for the last.
-constexpr std::size_t kBatchBytesMax = 1U << 20;
+constexpr std::uint32_t kBatchBytesMax = 1U << 20;
 // Grow when a segment lasts less than this, shrink when it lasts longer than the other.
 constexpr auto kSegmentTooQuick = std::chrono::seconds(5);
 constexpr auto kSegmentTooSlow = std::chrono::minutes(2);
@@ -51,32 +51,55 @@ std::uint32_t LogWriter::record_bytes_max() const {
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(capacity, UINT32_MAX));
 }
 
+std::uint32_t LogWriter::batch_bytes_max() const { return std::min(kBatchBytesMax, record_bytes_max()); }
+
 LogWriter::Batch& LogWriter::open_batch() {
   if (batches_.empty() || batches_.back().is_mark || batches_.back().records.size() >= kBatchBytesMax) {
-    Batch batch;
-    batch.ordinal = next_ordinal_++;
-    batch.state = owner_.state_now();
     pending_bytes_ += space_of(0);
-    batches_.push_back(std::move(batch));
+    return new_batch();
   }
   return batches_.back();
 }
 
-// The record that starts at `at` is complete. If it has made its batch too large, it moves to a new one.
+LogWriter::Batch& LogWriter::new_batch() {
+  Batch batch;
+  batch.ordinal = next_ordinal_++;
+  batch.state = owner_.state_now();
+  batch.bytes_to_end = bytes_to_end();
+  batches_.push_back(std::move(batch));
+  return batches_.back();
+}
+
+/// Bytes of records behind the batches that wait, up to the end of the segment in which the last of them will stand.
+std::uint64_t LogWriter::bytes_to_end() const {
+  if (rolling_ || roll_first_) return UINT64_MAX;
+  std::uint64_t at = offset_, end = segment_.bytes - kBlockBytes;  // the last block is the seal's
+  std::size_t next = 0;
+  for (const auto& batch : batches_) {
+    const auto space = space_of(batch.records.size());
+    if (at + space > end) {
+      if (next == pool_.ready().size()) return UINT64_MAX;
+      at = kBlockBytes;
+      end = pool_.ready()[next++].bytes - kBlockBytes;
+    }
+    at += space;
+  }
+  return end > at + kBatchRecordBytes ? end - at - kBatchRecordBytes : 0;
+}
+
+// The record that starts at `at` is complete. If it has made its batch too large, it moves to a new one. A batch
+// ends where its segment does, so that little is wasted there.
 Ordinal LogWriter::close_record(std::size_t at) {
-  const auto max_bytes = std::min<std::size_t>(kBatchBytesMax, record_bytes_max());
+  const auto to_end = batches_.back().bytes_to_end;
+  const auto max_bytes = at > to_end ? batch_bytes_max() : std::min<std::uint64_t>(batch_bytes_max(), to_end);
   Batch* batch = &batches_.back();
   INVARIANT(batch->records.size() - at <= record_bytes_max(), "the engine refuses what no segment can hold");
   if (batch->count > 0 && batch->records.size() > max_bytes) {
     Bytes record(batch->records.begin() + static_cast<std::ptrdiff_t>(at), batch->records.end());
     batch->records.resize(at);
-    Batch next;
-    next.ordinal = next_ordinal_++;
-    next.state = owner_.state_now();
-    next.records = std::move(record);
-    pending_bytes_ += space_of(next.records.size());
-    batches_.push_back(std::move(next));
-    batch = &batches_.back();
+    batch = &new_batch();
+    batch->records = std::move(record);
+    pending_bytes_ += space_of(batch->records.size());
   } else {
     pending_bytes_ += space_of(batch->records.size()) - space_of(at);
   }
@@ -88,15 +111,13 @@ bool LogWriter::fits(const Batch& batch) const {
   return offset_ + space_of(batch.records.size()) + kBlockBytes <= segment_.bytes;
 }
 
-std::uint64_t LogWriter::room(std::size_t keep_segments) const {
-  // Every segment may lose up to one batch's worth at its end to what did not fit.
+std::uint64_t LogWriter::room() const {
   const std::uint64_t slack = 2 * kBlockBytes;
   const auto usable = [&](std::uint64_t from, std::uint64_t bytes) {
     return bytes > from + slack ? bytes - from - slack : 0;
   };
   std::uint64_t room = roll_first_ ? 0 : usable(offset_, segment_.bytes);
-  const auto& ready = pool_.ready();
-  for (std::size_t i = 0; i + keep_segments < ready.size(); ++i) room += usable(kBlockBytes, ready[i].bytes);
+  for (const auto& segment : pool_.ready()) room += usable(kBlockBytes, segment.bytes);
   return room > pending_bytes_ ? room - pending_bytes_ : 0;
 }
 

@@ -92,9 +92,11 @@ class LogWriter {
   /// Writes a mark behind the last batch, in the log and in the mark file. Only when not busy.
   void mark();
 
-  /// Bytes of records that can still be appended without more room on the disk, when `keep_segments`
-  /// prepared ones must stay untouched.
-  std::uint64_t room(std::size_t keep_segments) const;
+  /// Bytes that can still be appended without more room on the disk. Each segment may end in as much waste as
+  /// the largest record that is appended.
+  std::uint64_t room() const;
+  /// At this size a batch is closed; or earlier, at the end of its segment.
+  std::uint32_t batch_bytes_max() const;
   /// The largest record that can be appended at all.
   std::uint32_t record_bytes_max() const;
 
@@ -111,7 +113,8 @@ class LogWriter {
     Ordinal ordinal = 0;
     Bytes records;
     std::uint32_t count = 0;
-    QueueState state;  ///< before its first record
+    std::uint64_t bytes_to_end = UINT64_MAX;  ///< of its segment, as far as that is known
+    QueueState state;                         ///< before its first record
     bool is_mark = false;
   };
   struct InFlight {
@@ -125,6 +128,8 @@ class LogWriter {
   };
 
   Batch& open_batch();
+  Batch& new_batch();
+  std::uint64_t bytes_to_end() const;
   Ordinal close_record(std::size_t at);
   bool fits(const Batch& batch) const;
   void issue(Batch batch);

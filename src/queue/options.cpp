@@ -35,10 +35,11 @@ Result<void> Options::check() const {
     return bad("segment_bytes_min", "segments are multiples of 4096 bytes");
   }
   if (segment_bytes_min > segment_bytes_max) return bad("segment_bytes_min", "is over segment_bytes_max");
-  const auto needed = max_message_bytes + kPutFieldsMax + 4 * wal::kBlockBytes;
+  // Segments then hold more live bytes than half of themselves, whatever their messages: compaction comes to an end.
+  const auto needed = 5 * (std::uint64_t{max_message_bytes} + kPutFieldsMax) / 2 + 3 * wal::kBlockBytes;
   if (segment_bytes_min < needed) {
     return bad("segment_bytes_min",
-               fmt::format("must be at least {}, so that the largest message fits into one", needed));
+               fmt::format("must be at least {}, so that two of the largest messages fit into one", needed));
   }
   if (batches_in_flight == 0 || batches_in_flight > 64) return bad("batches_in_flight", "must be 1 to 64");
   return {};

@@ -13,7 +13,12 @@ constexpr auto kRetryAfter = std::chrono::seconds(1);
 }
 
 SegmentPool::SegmentPool(Storage& storage, Clock& clock, std::uint64_t bytes_min, Hooks hooks)
-    : storage_(storage), clock_(clock), bytes_min_(bytes_min), wanted_bytes_(bytes_min), hooks_(std::move(hooks)) {}
+    : storage_(storage),
+      clock_(clock),
+      bytes_min_(bytes_min),
+      bytes_floor_(bytes_min),
+      wanted_bytes_(bytes_min),
+      hooks_(std::move(hooks)) {}
 
 void SegmentPool::start(std::uint64_t next_index) {
   started_ = true;
@@ -30,8 +35,14 @@ std::optional<PreparedSegment> SegmentPool::take() {
   if (ready_.empty()) return std::nullopt;
   const auto segment = ready_.front();
   ready_.pop_front();
+  ready_target_ = kReadyTarget;
   run();
   return segment;
+}
+
+void SegmentPool::want_one_more() {
+  ready_target_ = std::max(ready_target_, ready_.size() + 1);
+  run();
 }
 
 void SegmentPool::retire(RetiredSegment segment) {
@@ -61,31 +72,43 @@ void SegmentPool::tick() {
 void SegmentPool::run() {
   if (!started_ || work_.running()) return;
   if (failure_ && retry_at_ != MonoTime::never() && retired_.empty() && damaged_.empty()) return;
+  giving_up_ = false;
   work_ = work();
   work_.start();
 }
 
 // One thing after the other, until enough segments are ready and nothing waits to be put away.
 Task<void> SegmentPool::work() {
-  while (wanted()) {
+  for (;;) {
+    if (!wanted()) {
+      said_errno_.reset();
+      if (!failure_) co_return;
+      failure_.reset();  // what failed is not wanted any more: then it is no failure either
+      if (hooks_.changed) hooks_.changed();
+      continue;
+    }
+    const bool making = ready_.size() < ready_target_ && retired_.empty();
+    if (making && failure_ && retry_at_ != MonoTime::never()) {
+      if (std::exchange(giving_up_, true)) co_return;
+      if (hooks_.changed) hooks_.changed();
+      continue;  // that may have retired a segment
+    }
     Result<void> done;
     // Not `cond ? co_await a : co_await b`: GCC 12 copies the chosen result bit by bit and destroys it twice.
-    if (ready_.size() < kReadyTarget) {
+    if (ready_.size() < ready_target_) {
       done = co_await make_next();
     } else {
       done = co_await put_away();
     }
     if (!done) {
       failed(std::move(done.error()));
-      co_return;
+      if (ready_.size() >= ready_target_) co_return;
+      continue;
     }
-    failure_.reset();
+    giving_up_ = false;
+    if (making) failure_.reset();
     if (hooks_.changed) hooks_.changed();
   }
-  // What failed may not be wanted any more: then it is no failure either.
-  if (!failure_) co_return;
-  failure_.reset();
-  if (hooks_.changed) hooks_.changed();
 }
 
 Task<Result<void>> SegmentPool::put_away() {
@@ -111,7 +134,9 @@ Task<Result<void>> SegmentPool::keep_aside(RetiredSegment segment) {
 }
 
 void SegmentPool::failed(Error error) {
-  const bool news = !failure_ || failure_->os_errno != error.os_errno;
+  giving_up_ = true;
+  const bool news = said_errno_ != error.os_errno;
+  said_errno_ = error.os_errno;
   failure_ = std::move(error);
   retry_at_ = clock_.mono() + kRetryAfter;
   if (news && hooks_.warn) {
@@ -123,19 +148,19 @@ void SegmentPool::failed(Error error) {
 Task<Result<void>> SegmentPool::make_next() {
   const auto index = next_index_;
   Result<FileId> file = fail(Errc::kStorageFull, "no room");
-  std::uint64_t bytes = wanted_bytes_;
+  std::uint64_t bytes = std::max(wanted_bytes_, bytes_floor_);
   if (!retired_.empty()) {
     const auto from = retired_.front();
     retired_.pop_front();
     in_work_bytes_ = std::max(from.bytes, bytes);
     if (from.bytes < bytes) {
       const auto free = co_await io::free_space(storage_);
-      if (free && *free < bytes - from.bytes) bytes = from.bytes;
+      if (said_errno_ || (free && *free < bytes - from.bytes)) bytes = from.bytes;
     }
     file = co_await recycle_file(from, segment_name(index), bytes);
   } else {
     const auto free = co_await io::free_space(storage_);
-    if (free && *free < bytes) bytes = bytes_min_;
+    if (said_errno_ || (free && *free < bytes)) bytes = bytes_floor_;
     in_work_bytes_ = bytes;
     file = co_await create_file(segment_name(index), bytes);
   }

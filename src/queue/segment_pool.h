@@ -10,6 +10,7 @@
 // Threads     the queue's owner.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -36,6 +37,7 @@ struct RetiredSegment {
 
 class SegmentPool {
  public:
+  /// How many segments are kept ready when nobody has asked for more.
   static constexpr std::size_t kReadyTarget = 2;
 
   struct Hooks {
@@ -56,10 +58,17 @@ class SegmentPool {
   void retire(RetiredSegment segment);
   /// As retire(), but its bytes are kept, as `<name>.damaged`: they are evidence (wal repair).
   void keep_damaged(RetiredSegment segment);
-  /// Size of the segments that are made from now on.
+  /// Size of the segments that are made from now on, where the disk has room for it.
   void want_bytes(std::uint64_t bytes) { wanted_bytes_ = bytes; }
+  /// Size that a new segment has even when the disk is nearly full: what is alive in an old one must fit into it.
+  void want_at_least(std::uint64_t bytes) { bytes_floor_ = std::max(bytes_min_, bytes); }
+  /// One segment more than are ready now, until the next take(): something larger than usual waits.
+  void want_one_more();
 
   const std::deque<PreparedSegment>& ready() const { return ready_; }
+  /// A segment is being made, recycled or put away. False already in the call of Hooks::changed that tells of a
+  /// failure.
+  bool working() const { return work_.running() && !giving_up_; }
   const std::optional<Error>& failure() const { return failure_; }
   /// Of the files that this pool holds: ready, in work, and waiting to be recycled or removed.
   std::uint64_t disk_bytes() const;
@@ -77,7 +86,7 @@ class SegmentPool {
   Task<Result<void>> put_away();
   Task<Result<void>> keep_aside(RetiredSegment segment);
   bool wanted() const {
-    return started_ && (ready_.size() < kReadyTarget || in_work_bytes_ != 0 || !retired_.empty() || !damaged_.empty());
+    return started_ && (ready_.size() < ready_target_ || in_work_bytes_ != 0 || !retired_.empty() || !damaged_.empty());
   }
   void run();
   void failed(Error error);
@@ -85,6 +94,7 @@ class SegmentPool {
   Storage& storage_;
   Clock& clock_;
   std::uint64_t bytes_min_;
+  std::uint64_t bytes_floor_;
   std::uint64_t wanted_bytes_;
   Hooks hooks_;
   bool started_ = false;
@@ -92,8 +102,11 @@ class SegmentPool {
   std::deque<PreparedSegment> ready_;
   std::deque<RetiredSegment> retired_;
   std::deque<RetiredSegment> damaged_;
+  std::size_t ready_target_ = kReadyTarget;
   std::uint64_t in_work_bytes_ = 0;
+  bool giving_up_ = false;
   std::optional<Error> failure_;
+  std::optional<int> said_errno_;  ///< of the failure that was last said, until all is well again
   MonoTime retry_at_ = MonoTime::never();
   Task<void> work_;
 };

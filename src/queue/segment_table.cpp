@@ -7,7 +7,10 @@
 namespace qh::queue {
 
 void SegmentTable::started(std::uint64_t index, std::uint64_t bytes, wal::Ordinal last_ordinal) {
-  if (!segments_.empty()) sealed_bytes_ += segments_.back().bytes;
+  if (!segments_.empty()) {
+    sealed_bytes_ += segments_.back().bytes;
+    sealed_live_most_ = std::max(sealed_live_most_, segments_.back().live_bytes);
+  }
   segments_.push_back({index, bytes, std::max(last_placed_, last_ordinal), 0});
   last_placed_ = std::max(last_placed_, last_ordinal);
 }
@@ -18,6 +21,7 @@ void SegmentTable::placed(wal::Ordinal ordinal) {
   const auto live = unplaced_.find(ordinal);
   if (live == unplaced_.end()) return;
   current.live_bytes += live->second;
+  unplaced_live_ -= live->second;
   unplaced_.erase(live);
 }
 
@@ -32,6 +36,7 @@ void SegmentTable::add_live(wal::Ordinal ordinal, std::uint64_t bytes) {
   live_bytes_ += bytes;
   if (ordinal > last_placed_) {
     unplaced_[ordinal] += bytes;
+    unplaced_live_ += bytes;
   } else {
     segment_of(ordinal).live_bytes += bytes;
   }
@@ -40,9 +45,38 @@ void SegmentTable::add_live(wal::Ordinal ordinal, std::uint64_t bytes) {
 void SegmentTable::drop_live(wal::Ordinal ordinal, std::uint64_t bytes) {
   INVARIANT(live_bytes_ >= bytes, "what ends was alive");
   live_bytes_ -= bytes;
-  auto& live = ordinal > last_placed_ ? unplaced_[ordinal] : segment_of(ordinal).live_bytes;
+  const bool unplaced = ordinal > last_placed_;
+  auto& live = unplaced ? unplaced_[ordinal] : segment_of(ordinal).live_bytes;
   INVARIANT(live >= bytes, "what ends was alive in its segment");
   live -= bytes;
+  if (unplaced) unplaced_live_ -= bytes;
+}
+
+void SegmentTable::drop_head() {
+  sealed_bytes_ -= segments_.front().bytes;
+  segments_.pop_front();
+  refresh();
+}
+
+std::uint64_t SegmentTable::live_most() const {
+  const auto current = segments_.empty() ? 0 : segments_.back().live_bytes;
+  return std::max(sealed_live_most_, current + unplaced_live_);
+}
+
+void SegmentTable::refresh() {
+  sealed_live_most_ = 0;
+  for (std::size_t i = 0; i + 1 < segments_.size(); ++i) {
+    sealed_live_most_ = std::max(sealed_live_most_, segments_[i].live_bytes);
+  }
+}
+
+std::uint64_t SegmentTable::bytes_to_carry() const {
+  std::uint64_t most = 0;
+  for (const auto& segment : segments_) {
+    const auto packed = segment.live_bytes + segment.live_bytes / 128 + 4 * wal::kBlockBytes;
+    most = std::max(most, std::min(segment.bytes, align_up(packed, wal::kBlockBytes)));
+  }
+  return most;
 }
 
 }  // namespace qh::queue

@@ -31,15 +31,18 @@ class SegmentTable {
   const Segment* head() const { return segments_.size() > 1 ? &segments_.front() : nullptr; }
   /// The one behind head(). After a repair its number need not be the next.
   const Segment& second() const { return segments_[1]; }
-  void drop_head() {
-    sealed_bytes_ -= segments_.front().bytes;
-    segments_.pop_front();
-  }
+  void drop_head();
   std::uint64_t current() const { return segments_.back().index; }
 
   std::size_t size() const { return segments_.size(); }
   std::uint64_t live_bytes() const { return live_bytes_; }
   std::uint64_t sealed_bytes() const { return sealed_bytes_; }  ///< all but the current one
+  /// At least the live bytes of the fullest segment: what carrying one on can take at most. After a refresh()
+  /// exactly that.
+  std::uint64_t live_most() const;
+  void refresh();
+  /// A new segment of this size can take what is alive in any one of these.
+  std::uint64_t bytes_to_carry() const;
   std::uint64_t disk_bytes() const { return segments_.empty() ? 0 : sealed_bytes_ + segments_.back().bytes; }
 
  private:
@@ -47,6 +50,8 @@ class SegmentTable {
 
   std::deque<Segment> segments_;
   std::map<wal::Ordinal, std::uint64_t> unplaced_;  ///< live bytes of batches that are not written yet
+  std::uint64_t unplaced_live_ = 0;
+  std::uint64_t sealed_live_most_ = 0;
   wal::Ordinal last_placed_ = 0;
   std::uint64_t live_bytes_ = 0;
   std::uint64_t sealed_bytes_ = 0;

@@ -142,8 +142,8 @@ class Worker {
 Options crash_options() {
   Options options;
   options.name = "crash";
-  options.segment_bytes_min = 128U << 10;
-  options.segment_bytes_max = 512U << 10;
+  options.segment_bytes_min = 256U << 10;
+  options.segment_bytes_max = 1U << 20;
   options.max_message_bytes = 64U << 10;
   options.max_tx_bytes = 64U << 10;
   options.max_deliveries = 1000;

@@ -7,8 +7,8 @@ using std::chrono::milliseconds;
 
 Options model_options(std::uint32_t fairness) {
   auto options = small_options();
-  options.segment_bytes_min = 256U << 10;
-  options.segment_bytes_max = 512U << 10;
+  options.segment_bytes_min = 64U << 10;
+  options.segment_bytes_max = 128U << 10;
   options.fairness = fairness;
   options.max_deliveries = 3;
   options.dead_letters_max = 4;

@@ -18,8 +18,8 @@ bool soak() { return number_from_env("QH_SOAK", 0) != 0; }
 
 Options space_options() {
   auto options = small_options();
-  options.segment_bytes_min = 256U << 10;  // below 140 KiB nothing that lives is carried on
-  options.segment_bytes_max = 1U << 20;
+  options.segment_bytes_min = 64U << 10;
+  options.segment_bytes_max = 256U << 10;
   options.idempotency_keys_max = 200;
   options.dead_letters_max = 50;
   return options;

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "limit_machine.h"
 #include "queue_machine.h"
 #include "queue_snapshot.h"
 
@@ -13,22 +14,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-Options limit_options() {
-  auto options = small_options();
-  options.segment_bytes_min = 64U << 10;
-  options.segment_bytes_max = 128U << 10;
-  options.max_message_bytes = options.max_tx_bytes = 4U << 10;
-  options.max_batch_bytes = 16U << 10;
-  return options;
-}
-
-SimDisk::Options at_once() {
-  SimDisk::Options disk;
-  disk.inline_share = 1;
-  disk.stall_one_in = 0;
-  return disk;
-}
 
 /// Work that rolls, recycles and compacts, and a ledger of it.
 class Limits {
@@ -245,105 +230,6 @@ TEST(WhatMustHold6, EachOperationOfAStartFails) {
     }
   }
 }
-
-// -- The disk is full ----------------------------------------------------------------------------------------
-
-/// Segments of one size: a reserve of that size is then enough to empty the oldest one, message by message, when
-/// its messages stand in a block each. (Where they stand closer, or the oldest one is larger, it is not.)
-Options full_options() {
-  auto options = limit_options();
-  options.segment_bytes_min = options.segment_bytes_max = 256U << 10;
-  return options;
-}
-
-int submit_until_refused(QueueMachine& m, Error& last) {
-  int accepted = 0;
-  for (int refused = 0; refused < 3 && accepted < 100'000;) {
-    const auto done = m.submit(gossip("s", std::string(1000, 's')), sync_by("a"));
-    if (done)
-      ++accepted;
-    else {
-      last = done.error();
-      ++refused;
-    }
-  }
-  return accepted;
-}
-
-class DiskFull : public ::testing::TestWithParam<std::uint64_t> {};
-
-TEST_P(DiskFull, SubmitsAreRefusedAndTakesGoThroughToTheLast) {
-  // All of them in memory would be taken without the log; these are on disk.
-  QueueMachine m(7, full_options(), at_once());
-  ASSERT_TRUE(m.start());
-  m.disk.set_capacity(m.disk.used_bytes() + GetParam());
-  Error error;
-  int there = submit_until_refused(m, error);
-  EXPECT_EQ(error.code, Errc::kStorageFull) << error.to_string();
-  EXPECT_EQ(error.os_errno, ENOSPC) << error.to_string();
-  EXPECT_NE(error.to_string().find(".wal"), std::string::npos) << error.to_string();
-  EXPECT_EQ(m.engine->state(), EngineState::kRunning);
-  EXPECT_TRUE(m.engine->metrics().storage_full);
-  // Takes go through one at a time, each in a block of its own: what they empty is used again.
-  for (; there > 0; --there) {
-    auto taken = m.take();
-    ASSERT_TRUE(taken) << there << " left: " << taken.error().to_string();
-    ASSERT_TRUE(taken->has_value());
-    m.run_for(milliseconds(1));
-  }
-  EXPECT_EQ(m.engine->depth().total(), 0U);
-  m.disk.set_capacity(UINT64_MAX);
-  m.run_for(seconds(3));
-  EXPECT_TRUE(m.submit(gossip("back"), sync_by("a"))) << "there is room again";
-  EXPECT_FALSE(m.engine->metrics().storage_full);
-}
-
-TEST_P(DiskFull, ServiceResumesByItselfWhenThereIsRoom) {
-  QueueMachine m(8, full_options(), at_once());
-  ASSERT_TRUE(m.start());
-  for (int wave = 0; wave < 3; ++wave) {
-    m.disk.set_capacity(m.disk.used_bytes() + GetParam());
-    Error error;
-    submit_until_refused(m, error);
-    EXPECT_EQ(error.code, Errc::kStorageFull) << error.to_string();
-    m.disk.set_capacity(UINT64_MAX);
-    m.run_for(seconds(3));
-    ASSERT_TRUE(m.submit(gossip("back"), sync_by("a"))) << "wave " << wave;
-  }
-}
-
-TEST_P(DiskFull, ARestartWorksAndLosesNothing) {
-  QueueMachine m(9, full_options(), at_once());
-  ASSERT_TRUE(m.start());
-  m.disk.set_capacity(m.disk.used_bytes() + GetParam());
-  Error error;
-  int there = submit_until_refused(m, error);
-  for (int round = 0; round < 6; ++round) {
-    m.run_for(milliseconds(200));
-    if (round % 3 == 0)
-      m.power_cut(static_cast<std::uint64_t>(round));
-    else if (round % 3 == 1)
-      m.process_kill(static_cast<std::uint64_t>(round));
-    else {
-      ASSERT_TRUE(m.stop());
-    }
-    const auto report = m.start();
-    ASSERT_TRUE(report) << "round " << round << ": " << report.error().to_string();
-    ASSERT_EQ(m.engine->depth().total(), static_cast<std::uint64_t>(there)) << "round " << round;
-  }
-  for (; there > 0; --there) {
-    auto taken = m.take();
-    ASSERT_TRUE(taken) << there << " left: " << taken.error().to_string();
-    ASSERT_TRUE(taken->has_value());
-  }
-  m.disk.set_capacity(UINT64_MAX);
-  m.run_for(seconds(3));
-  EXPECT_TRUE(m.submit(gossip("back"), sync_by("a")));
-}
-
-// Not with more room: compaction packs messages closer than takes, one at a time, can empty them from the
-// reserve (with 1 MiB more some 600 of them stay until there is room). Open.
-INSTANTIATE_TEST_SUITE_P(WhatMustHold6, DiskFull, ::testing::Values(0, 4096, 100'000));
 
 // -- Descriptors and a file system that turned read-only --------------------------------------------------------
 

@@ -1,0 +1,235 @@
+// The engine and the room in its log: who may write how much, who waits, and compaction, which makes room.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "queue/engine_impl.h"
+
+namespace qh::queue {
+namespace {
+
+// Carried in one go: little enough that a submit behind it does not wait long, or, on a full disk where nobody
+// may submit, as closely packed as any batch.
+constexpr std::uint64_t kCarryBytes = 128U << 10;
+constexpr std::uint64_t kCarryBytesWhenFull = 1U << 20;
+
+}  // namespace
+
+// -- Room --------------------------------------------------------------------------------------------------
+//
+// Submits leave room for takes and acks, those leave room for the compactor, which makes room. So a disk that is
+// full can be emptied to the last message, though a take by itself costs a block of the log: its block comes back
+// when the compactor has gone round to it.
+
+/// What carrying so many live bytes on can take: the records, a block for each of their batches, what does not fit
+/// at the end of a segment, and the records that move the head and reserve ids.
+std::uint64_t Engine::Impl::carry_room(std::uint64_t live) const {
+  const auto batches = live / writer_->batch_bytes_max() + 2;
+  return live + batches * wal::kBlockBytes + std::min<std::uint64_t>(live, options_.max_message_bytes) + kStateRecordBytes;
+}
+
+/// What an append must leave. A round of the compactor loses a little at each segment before it comes to one that it
+/// wins something from: at least the block of the record that lets it go.
+std::uint64_t Engine::Impl::reserve(Use use) const {
+  if (use == Use::kCompact) return 0;
+  const auto a_round = segments_.size() * wal::kBlockBytes + writer_->segment_bytes() / 8;
+  const auto for_ends = use == Use::kSubmit ? writer_->segment_bytes() / 4 : 0;
+  return carry_room(segments_.live_most()) + a_round + for_ends;
+}
+
+Engine::Impl::Room Engine::Impl::room(std::uint64_t bytes, Use use) {
+  const auto there = writer_->room();
+  const auto needed = wal::kBlockBytes + bytes;  // at worst in a batch of its own
+  if (there >= needed + reserve(use)) return Room::kEnough;
+  segments_.refresh();
+  if (there >= needed + reserve(use)) return Room::kEnough;
+  if (!pool_->failure()) return Room::kWait;
+  return use == Use::kEnd && can_make_room() ? Room::kWait : Room::kNone;
+}
+
+/// While the disk is full: the compactor has something to win, as far as anybody knows.
+bool Engine::Impl::can_make_room() const {
+  if (engine_state_ != EngineState::kRunning) return false;
+  if (pool_->working() || head_moving_) return true;
+  const auto* head = segments_.head();
+  return head != nullptr && fruitless_seq_ != writer_->next_seq() && writer_->room() >= carry_room(head->live_bytes);
+}
+
+Error Engine::Impl::no_room() const {
+  Error error = *pool_->failure();
+  error.code = error.code == Errc::kStorageFull ? Errc::kStorageFull : Errc::kStorageFailed;
+  return std::move(error).in("the log cannot grow");
+}
+
+bool Engine::Impl::blocked(std::uint64_t bytes, Use use) {
+  return (use == Use::kSubmit && !parked_.empty()) || room(bytes, use) != Room::kEnough;
+}
+
+void Engine::Impl::wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<void(const Error*)> again) {
+  if (room(bytes, use) == Room::kNone) {
+    const Error error = no_room();
+    return again(&error);
+  }
+  if (parked_.size() >= options_.max_waiters) {
+    Error error(Errc::kQueueFull, "the log is behind and too many calls wait for it already");
+    error.subject = "max_waiters";
+    error.retry_after_ms = 100;
+    return again(&error);
+  }
+  parked_.push_back({bytes, use, std::move(again)});
+  make_room();
+}
+
+void Engine::Impl::want_more_segments() {
+  if (!pool_->failure()) pool_->want_one_more();
+}
+
+/// Somebody waits: more segments, or, on a full disk, one more round of the compactor.
+void Engine::Impl::make_room() {
+  if (!pool_->failure()) return want_more_segments();
+  if (!pass_until_ && fruitless_seq_ != writer_->next_seq()) pass_until_ = segments_.current();
+  want_pump();
+}
+
+void Engine::Impl::retry_parked() {
+  while (!parked_.empty()) {
+    const auto found = room(parked_.front().bytes, parked_.front().use);
+    if (found == Room::kWait) return make_room();
+    Parked parked = std::move(parked_.front());
+    parked_.pop_front();
+    if (found == Room::kNone) {
+      const Error error = no_room();
+      parked.again(&error);
+    } else {
+      // The call starts over; it must not queue up behind those that wait.
+      auto rest = std::exchange(parked_, {});
+      parked.again(nullptr);
+      const bool waits_again = !parked_.empty();
+      for (auto& later : parked_) rest.push_back(std::move(later));
+      parked_ = std::move(rest);
+      if (waits_again) return;
+    }
+  }
+  pass_until_.reset();
+}
+
+void Engine::Impl::pool_changed() {
+  if (!writer_) return;
+  writer_->pump();
+  tidy_when_full();
+  retry_parked();
+  compact();
+  check_compact_requests();
+}
+
+/// Starts write a few blocks whatever the disk says. Where they have used up what submits had left, one round of the
+/// compactor brings it back while it still can: once in a life.
+void Engine::Impl::tidy_when_full() {
+  if (!pool_->failure()) return tidy_until_.reset();
+  if (std::exchange(tidied_, true) || writer_->room() >= reserve(Use::kSubmit)) return;
+  tidy_until_ = segments_.current();
+}
+
+// -- Compaction --------------------------------------------------------------------------------------------
+//
+// The log is a ring: what is alive in its oldest segment is appended again, then the segment is let go.
+// Puts therefore always leave before, or with, the records that end them, and space is bounded by
+// twice the live bytes with at most one copied byte for each written one (docs/adr/0005).
+
+bool Engine::Impl::should_compact() const {
+  const auto* head = segments_.head();
+  if (head == nullptr || head_moving_) return false;
+  if (!compact_requests_.empty() && head->index <= compact_requests_.back().through_segment) return true;
+  if (pool_->failure() && (tidy_until_ || (pass_until_ && !parked_.empty()))) return true;
+  if (head->live_bytes * 4 < head->bytes) return true;
+  return segments_.sealed_bytes() > 2 * segments_.live_bytes() + writer_->segment_bytes() / 2;
+}
+
+void Engine::Impl::compact() {
+  if (engine_state_ != EngineState::kRunning || !writer_ || !should_compact()) return;
+  const auto* head = segments_.head();
+  if (head->live_bytes == 0) return advance_head();
+  if (writer_->has_pending()) return;  // one go at a time, so that submits get their turn
+  if (writer_->room() >= carry_room(head->live_bytes)) return carry_head();
+  want_more_segments();
+}
+
+void Engine::Impl::carry_head() {
+  const auto chunk = pool_->failure() ? kCarryBytesWhenFull : kCarryBytes;
+  const auto through = segments_.head()->last_ordinal;
+  std::uint64_t carried = 0;
+  for (Entry* entry = store_.oldest_logged(); entry != nullptr && entry->ordinal <= through && carried < chunk;
+       entry = store_.oldest_logged()) {
+    append_put(*entry, 0, true);
+    carried += entry->record_bytes;
+  }
+  for (KeyEntry* key = keys_.oldest_logged(); key != nullptr && key->ordinal <= through && carried < chunk;
+       key = keys_.oldest_logged()) {
+    INVARIANT(key->message == nullptr, "the key of a message in the queue moves with the message");
+    const auto bytes = wal::key_record_bytes(key->key.size());
+    const wal::Key record{key->id, key->created_at, key->key, key->kind};
+    const auto ordinal = append(wal::RecordType::kKey, [&](Bytes& out) { wal::encode(record, out); });
+    segments_.drop_live(key->ordinal, bytes);
+    segments_.add_live(ordinal, bytes);
+    keys_.logged(*key, ordinal);
+    carried += bytes;
+  }
+}
+
+void Engine::Impl::advance_head() {
+  if (room(0, Use::kCompact) != Room::kEnough) return want_more_segments();
+  head_moving_ = true;
+  const wal::RetiredSegment dead{segments_.head()->index, segments_.head()->bytes};
+  auto next = state_;
+  next.head_segment = segments_.second().index;
+  when_durable(append_state(next), [this, dead](const Error* error) {
+    head_moving_ = false;
+    if (error != nullptr) return;
+    let_head_go(dead);
+    check_compact_requests();
+    compact();
+  });
+}
+
+void Engine::Impl::let_head_go(wal::RetiredSegment dead) {
+  segments_.drop_head();
+  ++compactions_;
+  const auto* head = segments_.head();
+  if (tidy_until_ && (head == nullptr || head->index > *tidy_until_)) tidy_until_.reset();
+  if (pass_until_ && (head == nullptr || head->index > *pass_until_)) {
+    // Gone round once: who still waits when this one has been recycled waits for nothing.
+    pass_until_.reset();
+    fruitless_seq_ = writer_->next_seq();
+  }
+  if (std::erase(damaged_segments_, dead.index) > 0)
+    pool_->keep_damaged(dead);
+  else
+    pool_->retire(dead);
+}
+
+void Engine::Impl::compact_wal(Done<void> done) {
+  if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
+  const auto* head = segments_.head();
+  compact_requests_.push_back({head == nullptr ? 0 : segments_.current() - 1, std::move(done)});
+  compact();
+  check_compact_requests();
+}
+
+void Engine::Impl::check_compact_requests() {
+  if (compact_requests_.empty()) return;
+  const auto* head = segments_.head();
+  const bool full = pool_->failure() && !pool_->working();
+  if (head != nullptr && head->index <= compact_requests_.back().through_segment) {
+    if (!full || head_moving_ || writer_->busy() || writer_->room() >= carry_room(head->live_bytes)) return;
+  } else if (!pool_->idle() && !full) {
+    return;
+  }
+  for (auto& request : std::exchange(compact_requests_, {})) {
+    if (full)
+      request.done(fail(no_room()));
+    else
+      request.done({});
+  }
+}
+
+}  // namespace qh::queue

@@ -66,7 +66,8 @@ bool Engine::Impl::blocked(std::uint64_t bytes, Use use) {
 }
 
 void Engine::Impl::wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<void(const Error*)> again) {
-  if (room(bytes, use) == Room::kNone) {
+  const auto found = room(bytes, use);
+  if (found == Room::kNone) {
     const Error error = no_room();
     return again(&error);
   }
@@ -77,7 +78,7 @@ void Engine::Impl::wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<vo
     return again(&error);
   }
   parked_.push_back({bytes, use, std::move(again)});
-  make_room();
+  if (found == Room::kWait) make_room();
 }
 
 void Engine::Impl::want_more_segments() {

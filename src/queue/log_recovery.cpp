@@ -131,7 +131,9 @@ Task<Result<std::uint64_t>> Recovery::first_segment() {
       if (!segment.damage.empty())
         co_return damage(segment_name(index), segment.damage + "; all its messages are lost");
     }
-    co_return damage(segment_name(1), "the queue has an identity but no segment is left: all its messages are lost");
+    if (auto read = co_await read_mark(); !read) co_return fail(std::move(read.error()));
+    co_return damage(segment_name(std::max<std::uint64_t>(marked_segment_, 1)),
+                     "missing, or its header is zeros, and no other segment is left: all its messages are lost");
   }
   if (!identity_) {
     co_return damage(std::string(kIdentityName), "missing, though there are segments; run wal repair to make it anew");
@@ -150,13 +152,32 @@ Task<Result<std::uint64_t>> Recovery::newest_head(std::uint64_t head) {
     if (const auto state = decode_state(record.payload)) head = std::max(head, state->head_segment);
   };
   int looked_at = 0;
+  std::optional<std::pair<std::uint64_t, std::string>> broken;  // where the log ends
+  bool ends_early = false;
+  std::uint64_t ends_with = 0;
   for (auto it = segments_.rbegin(); it != segments_.rend() && looked_at < 2; ++it) {
     const auto& [index, segment] = *it;
     if (!segment.in_log(index)) continue;
     ++looked_at;
     auto loaded = co_await load(index, Storage::ReadPath::kDevice);
     if (!loaded) co_return fail(std::move(loaded.error()));
-    scan_segment(view_, segment.header->life, kBlockBytes, segment.header->first_seq, visit);
+    const auto end = scan_segment(view_, segment.header->life, kBlockBytes, segment.header->first_seq, visit);
+    if (looked_at > 1) continue;
+    if (end.seal)
+      broken = {end.seal->next_segment, "missing or without a header, though the log names it"};
+    else
+      broken = {index, fmt::format("offset {}: {}", end.offset, end.fault.empty() ? "the log ends here" : end.fault)};
+    ends_early = end.seal || !end.fault.empty();
+    ends_with = end.next_seq;
+  }
+  if (segments_.contains(head)) co_return head;
+  if (!ends_early) {
+    if (auto read = co_await read_mark(); !read) co_return fail(std::move(read.error()));
+  }
+  if (broken && (ends_early || durable_seq_ > ends_with)) {
+    co_return damage(segment_name(broken->first),
+                     fmt::format("{}; what stood there may have said that {}, which is missing, is not needed any more",
+                                 broken->second, segment_name(head)));
   }
   co_return head;
 }

@@ -93,6 +93,10 @@ Resting make_young_queue(End end) {
 Resting make_queue(End end, std::string name = "sim", std::uint64_t seed = 5) {
   QueueMachine m(seed, tiny_options(std::move(name)), at_once());
   EXPECT_TRUE(m.start());
+  // Enough that stays for several segments.
+  auto tomorrow = sync_by("carol");
+  tomorrow.not_before = m.world.wall() + seconds(86'400);
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(m.submit(Telemetry{"stays", Bytes(1500, std::byte{'s'})}, tomorrow));
   // Fill and empty segments, so that the log has moved on and recycled some.
   for (int i = 0; i < 40; ++i) {
     EXPECT_TRUE(m.submit(gossip("passing " + std::to_string(i), std::string(1500, 'p')), sync_by("carol")));
@@ -129,6 +133,7 @@ Resting make_queue(End end, std::string name = "sim", std::uint64_t seed = 5) {
   EXPECT_TRUE(m.answer<KindMask>([&](auto done) { m.engine->pause(KindMask::of(Kind::kTelemetry), std::move(done)); }));
   EXPECT_EQ(m.lease()->size(), 1U);
   EXPECT_GT(m.engine->metrics().wal_compactions, 0U) << "the log must have let go of segments";
+  EXPECT_GE(m.engine->metrics().wal_segments, 5U) << "two of them are ready ones";
   return rest(m, end);
 }
 

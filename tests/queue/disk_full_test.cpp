@@ -1,4 +1,5 @@
 // "What must hold" 6, where the disk is full: submits are refused, and takes and acks go through to the last message.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "limit_machine.h"

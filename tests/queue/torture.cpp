@@ -123,12 +123,19 @@ class Torture {
     }
     // Let some of what is under way get further, so that every moment is cut at some seed.
     for (auto steps = rng_.below(12); steps > 0; --steps) machine_.step();
+    if (rng_.below(2) == 0) begin_a_write();
     if (options_.power_cuts)
       machine_.power_cut(rng_.next());
     else
       machine_.process_kill(rng_.next());
     lose_memory();
     forget_leases();
+  }
+
+  /// Cut inside it: a batch of several blocks has been handed to the disk, and nothing is known of it.
+  void begin_a_write() {
+    for (auto count = rng_.below(6) + 2; count > 0; --count) ask_to_submit(Durability::kSync);
+    machine_.step();
   }
 
   void lose_memory() {
@@ -231,6 +238,11 @@ class Torture {
   }
 
   void submit(Durability durability) {
+    ask_to_submit(durability);
+    maybe_wait();
+  }
+
+  void ask_to_submit(Durability durability) {
     const auto tag = next_tag_++;
     promises_[tag];
     ++result_.submits;
@@ -248,7 +260,6 @@ class Torture {
                                 if (result && result->persisted) submitted(tag, result, durability);
                               });
     }
-    maybe_wait();
   }
 
   void submit_batch() {

@@ -134,12 +134,13 @@ std::string find_directory(const Arguments& arguments, fs::path& directory) {
 
 class Work {
  public:
-  Result<void> open(const fs::path& directory, bool alone, bool create) {
+  /// To write one must be alone.
+  Result<void> open(const fs::path& directory, FileStorage::Access access, bool create) {
     std::error_code error;
     if (create) fs::create_directories(directory, error);
     if (!fs::is_directory(directory, error))
       return fail(Errc::kNotFound, directory.string() + ": there is no such directory");
-    if (alone) {
+    if (access == FileStorage::Access::kReadWrite) {
       auto locked = DirectoryLock::acquire(directory, "quantumharmony-node wal", clock_.wall());
       if (!locked && locked.error().code == Errc::kBusy) {
         return fail(Errc::kBusy, locked.error().context + ": stop it first");
@@ -149,8 +150,8 @@ class Work {
     }
     FileStorage::Options options;
     options.placement = FileStorage::Placement::kInline;
-    // No probe: a look writes nothing into the directory.
-    options.write_method = WriteMethod::kFdatasync;
+    options.access = access;
+    options.write_method = WriteMethod::kFdatasync;  // nobody waits for a faster one
     auto storage = FileStorage::open(directory, std::move(options));
     if (!storage) return fail(std::move(storage.error()));
     storage_ = std::move(*storage);
@@ -274,9 +275,10 @@ int run_wal(const std::vector<std::string>& words) {
     if (!in) return failed(Error(Errc::kNotFound, arguments.file + ": cannot be read", errno));
     text.assign(std::istreambuf_iterator<char>(in), {});
   }
-  const bool alone = arguments.command == "repair" || arguments.command == "import";
+  const bool changes = arguments.command == "repair" || arguments.command == "import";
+  const auto access = changes ? FileStorage::Access::kReadWrite : FileStorage::Access::kReadOnly;
   Work work;
-  if (auto opened = work.open(directory, alone, arguments.command == "import"); !opened) return failed(opened.error());
+  if (auto opened = work.open(directory, access, arguments.command == "import"); !opened) return failed(opened.error());
   if (arguments.command == "verify") return verify(work);
   if (arguments.command == "repair") return repair(work);
   if (arguments.command == "import") return import(work, arguments, text);

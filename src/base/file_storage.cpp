@@ -128,6 +128,7 @@ class DurableWrite final : public DiskOperation {
 struct FileStorage::Impl {
   Impl(StorageDirectory dir, const Options& options, ProbeReport probed)
       : directory(std::move(dir)),
+        read_only(options.access == Access::kReadOnly),
         report(std::move(probed)),
         clock(options.clock != nullptr ? options.clock : &system_clock),
         in_flight_max(options.in_flight_max),
@@ -135,6 +136,7 @@ struct FileStorage::Impl {
 
   SystemClock system_clock;
   StorageDirectory directory;
+  bool read_only;
   ProbeReport report;
   Clock* clock;
   std::size_t in_flight_max;
@@ -149,6 +151,10 @@ struct FileStorage::Impl {
     const auto found = files.find(id);
     INVARIANT(found != files.end(), "an operation on a file that is not open");
     return found->second;
+  }
+
+  tl::unexpected<Error> refuse_to_change(const std::string& name) const {
+    return fail(Error(Errc::kNotPermitted, name + ": this storage only reads").about(name));
   }
 
   bool full() const { return in_flight >= in_flight_max; }
@@ -176,9 +182,12 @@ Result<std::unique_ptr<FileStorage>> FileStorage::open(const std::filesystem::pa
   auto opened = StorageDirectory::open(directory);
   if (!opened) return fail(std::move(opened.error()));
   SystemClock system_clock;
-  auto report =
-      probe_storage(opened->fd(), options.write_method, options.clock != nullptr ? *options.clock : system_clock);
   const WriteMethod wanted = options.write_method;
+  ProbeReport report;
+  report.note = "not measured (read only)";
+  if (options.access == Access::kReadWrite) {
+    report = probe_storage(opened->fd(), wanted, options.clock != nullptr ? *options.clock : system_clock);
+  }
   if (wanted != WriteMethod::kAuto && report.chosen != wanted) {
     if (report.note.empty()) {
       return fail(
@@ -202,6 +211,7 @@ Result<std::unique_ptr<FileStorage>> FileStorage::open(const std::filesystem::pa
 
 void FileStorage::open(std::string name, OpenMode mode, Done<FileId> done) {
   if (!is_plain_file_name(name)) return done(bad_file_name(name));
+  if (impl_->read_only && mode != OpenMode::kRead) return done(impl_->refuse_to_change(name));
   auto work = [&directory = impl_->directory, method = impl_->report.chosen, name = std::move(name), mode] {
     return StorageFile::open(directory.fd(), name, mode, method);
   };
@@ -268,6 +278,7 @@ void FileStorage::truncate(FileId file, std::uint64_t bytes, Done<void> done) {
 void FileStorage::rename(std::string from, std::string to, Done<void> done) {
   if (!is_plain_file_name(from)) return done(bad_file_name(from));
   if (!is_plain_file_name(to)) return done(bad_file_name(to));
+  if (impl_->read_only) return done(impl_->refuse_to_change(from));
   impl_->start<void>([&directory = impl_->directory, from = std::move(from),
                       to = std::move(to)] { return directory.rename(from, to); },
                      std::move(done));
@@ -275,6 +286,7 @@ void FileStorage::rename(std::string from, std::string to, Done<void> done) {
 
 void FileStorage::remove(std::string name, Done<void> done) {
   if (!is_plain_file_name(name)) return done(bad_file_name(name));
+  if (impl_->read_only) return done(impl_->refuse_to_change(name));
   impl_->start<void>([&directory = impl_->directory, name = std::move(name)] { return directory.remove(name); },
                      std::move(done));
 }

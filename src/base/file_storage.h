@@ -7,7 +7,8 @@
 //             durable write or sync every later one of that open file answers the same error; after a
 //             failed sync_directory() every later one does.
 // Errors      base/file_storage_error.h has the codes. kBusy: more than `in_flight_max` operations are
-//             in flight. A name that is no plain file name is kInvalid.
+//             in flight. A name that is no plain file name is kInvalid. With kReadOnly whatever would
+//             change the directory is kNotPermitted, and nothing is measured.
 // Order       operations in flight may complete in any order. What was completed before is seen by all.
 // Threads     one owner, on whose thread completions come: from inside the call when it runs inline,
 //             else from poll(). With kInline there are no threads; else `executor_threads` for durable
@@ -34,7 +35,10 @@ class FileStorage final : public Storage {
     kExecutor,  ///< everything on the executor
   };
 
+  enum class Access : std::uint8_t { kReadWrite, kReadOnly };
+
   struct Options {
+    Access access = Access::kReadWrite;
     WriteMethod write_method = WriteMethod::kAuto;
     Placement placement = Placement::kAdaptive;
     unsigned executor_threads = 1;  ///< durable writes that may run at the same time off the owner's thread

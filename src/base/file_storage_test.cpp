@@ -109,6 +109,29 @@ TEST(FileStorage, TheProbeLeavesNothingAndSaysWhatItMeasured) {
   RecordProperty("probe", storage->probe_report().to_string());
 }
 
+TEST(FileStorage, ReadOnlyChangesNothingNotEvenForAMoment) {
+  const TempDirectory directory;
+  std::ofstream(directory.path() / "f") << "kept";
+  fs::last_write_time(directory.path(), fs::file_time_type::clock::now() - std::chrono::hours(1));
+  const auto before = fs::last_write_time(directory.path());
+  auto storage = open_storage(directory.path(), {.access = FileStorage::Access::kReadOnly});
+  EXPECT_EQ(fs::last_write_time(directory.path()), before) << "a probe made a file";
+  EXPECT_EQ(storage->probe_report().to_string(), "not measured (read only): fdatasync");
+
+  const auto refused = [](const auto& answer) { return !answer && answer.error().code == Errc::kNotPermitted; };
+  EXPECT_TRUE(refused(open_file(*storage, "g", OpenMode::kCreate)));
+  EXPECT_TRUE(refused(open_file(*storage, "f", OpenMode::kReadWrite)));
+  EXPECT_TRUE(refused(answer<void>(*storage, [&](auto done) { storage->rename("f", "g", std::move(done)); })));
+  EXPECT_TRUE(refused(answer<void>(*storage, [&](auto done) { storage->remove("f", std::move(done)); })));
+  const auto file = open_file(*storage, "f", OpenMode::kRead);
+  ASSERT_TRUE(file);
+  std::array<std::byte, 10> some{};
+  EXPECT_EQ(read(*storage, *file, 0, some, Storage::ReadPath::kDevice), 4U);
+  EXPECT_FALSE(write(*storage, *file, 0, blocks(1, 'x').view()));
+  EXPECT_EQ(fs::file_size(directory.path() / "f"), 4U);
+  EXPECT_EQ(fs::last_write_time(directory.path()), before);
+}
+
 TEST(FileStorage, EveryMethodAndPlacementWritesTheSameThreads) {
   for (const auto method : {WriteMethod::kDirect, WriteMethod::kDsync, WriteMethod::kFdatasync}) {
     for (const auto placement : {Placement::kInline, Placement::kExecutor, Placement::kAdaptive}) {

@@ -1,0 +1,251 @@
+// `quantumharmony-node wal`: the built program on a directory that a node has written.
+
+#include <csignal>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include <gtest/gtest.h>
+#include <boost/json.hpp>
+
+#include "http_client.h"
+#include "node_process.h"
+
+namespace qh::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Said {
+  int code;
+  std::string out, err;
+};
+
+Said wal(std::vector<std::string> words) {
+  words.insert(words.begin(), "wal");
+  NodeProcess process(std::move(words));
+  const int code = process.wait();
+  return {code, process.out(), process.err()};
+}
+Said wal(const std::string& command, const fs::path& queue, std::vector<std::string> more = {}) {
+  more.insert(more.begin(), {command, "--dir", queue.string()});
+  return wal(std::move(more));
+}
+
+bool contains(const std::string& text, std::string_view part) { return text.find(part) != text.npos; }
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+/// Everything below `path`: contents, and when each was changed.
+std::map<std::string, std::string> state_of(const fs::path& path) {
+  std::map<std::string, std::string> all;
+  const auto when = [](const fs::path& of) {
+    return std::to_string(fs::last_write_time(of).time_since_epoch().count());
+  };
+  all["."] = when(path);
+  for (const auto& entry : fs::recursive_directory_iterator(path)) {
+    std::ostringstream bytes;
+    if (entry.is_regular_file()) bytes << std::ifstream(entry.path(), std::ios::binary).rdbuf();
+    all[entry.path().lexically_relative(path).string()] = when(entry.path()) + " " + bytes.str();
+  }
+  return all;
+}
+
+std::string vote(int number) {
+  return R"({"Vote":{"validator":"v)" + std::to_string(number) + R"(","block_hash":"0x)" + std::string(64, 'a') +
+         R"(","signature":"0x0102"}})";
+}
+
+NodeProcess start(const fs::path& data, unsigned offset) {
+  return NodeProcess(
+      {"--validator", "--name", "alice", "--port-offset", std::to_string(offset), "--data-dir", data.string()});
+}
+
+/// alice's queue with five votes, of which the first was popped; the node has stopped.
+class Wal : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto offset = free_port_offset(1);
+    auto node = start(data_.path(), offset);
+    ASSERT_TRUE(node.says("ready on port")) << node.err();
+    HttpClient client(static_cast<std::uint16_t>(9944 + offset));
+    for (int i = 1; i <= 5; ++i) {
+      ASSERT_EQ(client.call(rpc("qssh_submitMessage", vote(i))).at("result").at("message_id"), i);
+    }
+    ASSERT_EQ(client.call(rpc("qssh_popMessage")).at("result").at("message_id"), 1);
+    ASSERT_EQ(node.stop(), 0) << node.err();
+  }
+  /// A byte of the first vote that is still there becomes another.
+  void damage() const {
+    const auto segment = queue() / "00000001.wal";
+    std::fstream file(segment, std::ios::in | std::ios::out | std::ios::binary);
+    std::stringstream bytes;
+    bytes << file.rdbuf();
+    const auto at = bytes.str().find("v2");
+    EXPECT_NE(at, std::string::npos);
+    file.seekp(static_cast<std::streamoff>(at));
+    file.put('w');
+  }
+
+  fs::path queue() const { return data_.path() / "alice" / "queue"; }
+
+  TempDir data_;
+};
+
+TEST_F(Wal, DumpVerifyAndExportLeaveTheDirectoryAsItWas) {
+  const auto before = state_of(data_.path());
+  for (const auto& words : std::vector<std::vector<std::string>>{
+           {"dump"}, {"dump", "--output", "json"}, {"verify"}, {"export", "--ndjson"}}) {
+    auto all = words;
+    all.insert(all.end(), {"--data-dir", data_.path().string(), "--name", "alice"});
+    const auto said = wal(all);
+    EXPECT_EQ(said.code, 0) << words[0] << ": " << said.err;
+    EXPECT_EQ(said.err, "");
+    EXPECT_NE(said.out, "");
+    EXPECT_TRUE(state_of(data_.path()) == before) << words[0] << " changed the directory";
+  }
+}
+
+TEST_F(Wal, DumpNamesEveryRecord) {
+  const auto text = wal("dump", queue());
+  for (const char* part : {"file=00000001.wal type=header", "type=put", "kind=Vote", "type=take", "file=identity"}) {
+    EXPECT_TRUE(contains(text.out, part)) << part << " is not in\n" << text.out;
+  }
+  const auto json = wal("dump", queue(), {"--output=json"});
+  std::size_t puts = 0;
+  for (const auto& line : lines_of(json.out)) puts += boost::json::parse(line).at("type") == "put";
+  EXPECT_EQ(puts, 5U);
+}
+
+TEST_F(Wal, VerifyCountsWhatIsThere) {
+  const auto said = wal("verify", queue());
+  EXPECT_EQ(said.code, 0);
+  EXPECT_TRUE(contains(said.out, "messages 4, dead letters 0")) << said.out;
+  EXPECT_TRUE(said.out.ends_with("\nsound\n")) << said.out;
+}
+
+TEST_F(Wal, ADamagedSegmentIsNamedThenRepairedAndTheNodeStarts) {
+  damage();
+  const auto before = state_of(data_.path());
+  const auto verify = wal("verify", queue());
+  EXPECT_EQ(verify.code, 1);
+  EXPECT_TRUE(contains(verify.out, "damaged: ")) << verify.out;
+  EXPECT_TRUE(contains(verify.out, "would be lost: 00000001.wal, offset ")) << verify.out;
+  EXPECT_TRUE(contains(verify.out, "wal repair")) << verify.out;
+  EXPECT_EQ(wal("export", queue()).code, 1) << "half a log is no export";
+  EXPECT_TRUE(state_of(data_.path()) == before) << "a look changed the directory";
+  {
+    auto node = start(data_.path(), free_port_offset(1));
+    EXPECT_EQ(node.wait(), 1);
+    EXPECT_TRUE(contains(node.err(), "00000001.wal")) << node.err();
+  }
+
+  const auto repair = wal("repair", queue());
+  EXPECT_EQ(repair.code, 0) << repair.out << repair.err;
+  EXPECT_TRUE(contains(repair.out, "\nlost: 00000001.wal, offset ")) << repair.out;
+  EXPECT_TRUE(contains(repair.out, "kept aside: 00000001.wal.damaged")) << repair.out;
+  EXPECT_TRUE(contains(repair.out, "repaired: the queue opens normally")) << repair.out;
+  EXPECT_TRUE(fs::exists(queue() / "00000001.wal.damaged"));
+  EXPECT_TRUE(wal("verify", queue()).out.ends_with("\nsound\n"));
+  const auto offset = free_port_offset(1);
+  auto node = start(data_.path(), offset);
+  ASSERT_TRUE(node.says("ready on port")) << node.err();
+  HttpClient client(static_cast<std::uint16_t>(9944 + offset));
+  EXPECT_GE(client.call(rpc("qssh_getQueueDepth")).at("result").as_int64(), 3);
+}
+
+TEST_F(Wal, RepairOfASoundQueueChangesNothing) {
+  const auto said = wal("repair", queue());
+  EXPECT_EQ(said.code, 0);
+  EXPECT_TRUE(said.out.ends_with("sound: nothing was changed\n")) << said.out;
+}
+
+TEST_F(Wal, WhatIsExportedIsImportedOnceOrRenumbered) {
+  const auto exported = wal("export", queue());
+  ASSERT_EQ(lines_of(exported.out).size(), 4U);
+  EXPECT_EQ(boost::json::parse(lines_of(exported.out)[0]).at("message").at("Vote").at("validator"), "v2");
+  const auto file = data_.path() / "votes.ndjson";
+  std::ofstream(file) << exported.out;
+
+  const auto elsewhere = data_.path() / "other" / "queue";
+  const auto fresh = wal("import", elsewhere, {file.string()});
+  EXPECT_EQ(fresh.code, 0) << fresh.err;
+  EXPECT_EQ(fresh.out, "imported 4 messages\n");
+  EXPECT_EQ(wal("export", elsewhere).out, exported.out);
+
+  const auto before = wal("export", elsewhere).out;
+  const auto again = wal("import", elsewhere, {file.string()});
+  EXPECT_EQ(again.code, 1);
+  EXPECT_TRUE(contains(again.err, "line 1: message_id")) << again.err;
+  EXPECT_TRUE(contains(again.err, "--renumber")) << again.err;
+  EXPECT_EQ(wal("export", elsewhere).out, before) << "a refused import stored something";
+  const auto renumbered = wal("import", elsewhere, {file.string(), "--renumber"});
+  EXPECT_EQ(renumbered.code, 0) << renumbered.err;
+  EXPECT_EQ(lines_of(wal("export", elsewhere).out).size(), 8U);
+}
+
+TEST_F(Wal, AnImportWithOneBadLineStoresNone) {
+  const auto file = data_.path() / "bad.ndjson";
+  auto lines = wal("export", queue()).out;
+  std::ofstream(file) << lines << "{\"message_id\":99}\n";
+  const auto elsewhere = data_.path() / "other" / "queue";
+  const auto said = wal("import", elsewhere, {file.string()});
+  EXPECT_EQ(said.code, 1);
+  EXPECT_TRUE(contains(said.err, "line 5: ")) << said.err;
+  EXPECT_EQ(wal("import", elsewhere, {(data_.path() / "none.ndjson").string()}).code, 1);
+  const auto there = wal("export", elsewhere);
+  EXPECT_TRUE(there.code != 0 || there.out.empty()) << there.out;
+}
+
+TEST_F(Wal, ARunningNodeMayBeLookedAtButNotRepaired) {
+  auto node = start(data_.path(), free_port_offset(1));
+  ASSERT_TRUE(node.says("ready on port")) << node.err();
+  EXPECT_EQ(wal("verify", queue()).code, 0);
+  EXPECT_EQ(wal("dump", queue()).code, 0);
+  for (const char* command : {"repair", "import"}) {
+    const auto said =
+        command == std::string_view("repair") ? wal("repair", queue()) : wal("import", queue(), {"/dev/null"});
+    EXPECT_EQ(said.code, 1) << command;
+    EXPECT_TRUE(contains(said.err, "is in use by pid " + std::to_string(node.pid()))) << said.err;
+    EXPECT_TRUE(contains(said.err, "stop it first")) << said.err;
+  }
+  EXPECT_EQ(node.stop(), 0);
+}
+
+TEST(WalUsage, MistakesAreNamedAndEndWithTwo) {
+  const std::pair<std::vector<std::string>, std::string_view> mistakes[] = {
+      {{}, "which command?"},
+      {{"dmup"}, "dmup: unknown command"},
+      {{"dump", "--ouptut", "json"}, "--ouptut: unknown flag"},
+      {{"dump", "--output", "xml"}, "expected text or json"},
+      {{"import"}, "which FILE?"},
+      {{"verify", "--dir"}, "--dir: needs a value"},
+      {{"verify", "--dir", "/x", "--name", "alice"}, "not together"},
+      {{"verify", "--data-dir", "/nonexistent"}, "no validator has a queue in /nonexistent"}};
+  for (const auto& [words, part] : mistakes) {
+    const auto said = wal(words);
+    EXPECT_EQ(said.code, 2) << part;
+    EXPECT_TRUE(contains(said.err, part)) << said.err;
+    EXPECT_TRUE(contains(said.err, "wal --help") || contains(said.err, "--data-dir")) << said.err;
+  }
+}
+
+TEST(WalUsage, ADirectoryThatIsNotThereOrIsNoQueueEndsWithOne) {
+  const auto missing = wal("verify", "/nonexistent/queue");
+  EXPECT_EQ(missing.code, 1);
+  EXPECT_TRUE(contains(missing.err, "/nonexistent/queue: there is no such directory")) << missing.err;
+  const TempDir empty;
+  for (const char* command : {"dump", "verify", "export", "repair"}) {
+    const auto said = wal(command, empty.path());
+    EXPECT_EQ(said.code, 1) << command << ": " << said.out;
+    EXPECT_TRUE(contains(said.err, "there is no queue in this directory")) << command << ": " << said.err;
+  }
+}
+
+}  // namespace
+}  // namespace qh::test

@@ -33,6 +33,7 @@ RECORDS = {
     "dead": (23, struct.pack("<QBq", 1, 0, 77) + struct.pack("<H", 3) + b"why"),
     "revive": (24, struct.pack("<Q", 1)),
     "remove": (25, struct.pack("<Q", 1)),
+    "evict": (28, struct.pack("<Q", 1)),
     "key": (26, struct.pack("<QqB", 1, 5, 4) + b"key"),
     "state": (27, state()),
     "mark": (2, b""),

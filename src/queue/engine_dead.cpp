@@ -36,7 +36,7 @@ void Engine::Impl::limit_dead(WallTime now) {
     if (!over && !old) break;
     if (is_logged(*oldest)) {
       if (!log_ok() || room(kSmallRecordBytes, Use::kEnd) != Room::kEnough) break;
-      append_id(wal::RecordType::kRemove, oldest->id);
+      append_id(wal::RecordType::kEvict, oldest->id);
     }
     ++state_.counters.dead_evicted;
     end_entry(*oldest);

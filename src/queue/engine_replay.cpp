@@ -180,6 +180,10 @@ Result<void> Engine::Impl::replay_change(const wal::RecordView& record) {
       ++counters.removed;
       if (entry != nullptr) replay_end(*entry);
       return {};
+    case RecordType::kEvict:
+      ++counters.dead_evicted;
+      if (entry != nullptr) replay_end(*entry);
+      return {};
     case RecordType::kHold:
       if (entry != nullptr) entry->deliveries = 0;
       return {};

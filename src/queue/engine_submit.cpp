@@ -286,12 +286,13 @@ void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<
     const auto& key = submissions[i].options.idempotency_key;
     if (KeyEntry* seen = key.empty() ? nullptr : keys_.find(key); seen != nullptr) {
       ++state_.counters.duplicates;
-      if (durability == Durability::kSync && seen->message != nullptr && !is_logged(*seen->message) &&
-          std::find(fresh.begin(), fresh.end(), seen->message) == fresh.end()) {
+      const bool sync = durability == Durability::kSync;
+      const bool of_this_batch = std::find(fresh.begin(), fresh.end(), seen->message) != fresh.end();
+      if (sync && seen->message != nullptr && !is_logged(*seen->message) && !of_this_batch) {
         append_put(*seen->message, 0, true);
       }
-      if (durability == Durability::kSync && seen->ordinal > durable_ordinal_) wait_for = newest_of(seen->ordinal);
-      answers.push_back({seen->id, seen->kind, durability == Durability::kSync && seen->ordinal != 0, true});
+      if (sync && seen->ordinal > durable_ordinal_) wait_for = newest_of(seen->ordinal);
+      answers.push_back({seen->id, seen->kind, sync && (seen->ordinal != 0 || of_this_batch), true});
       continue;
     }
     Entry& entry = make_entry(submissions[i], admitted[i], now_wall, now);

@@ -132,6 +132,8 @@ std::string_view record_type_name(RecordType type) {
       return "key";
     case RecordType::kState:
       return "state";
+    case RecordType::kEvict:
+      return "evict";
   }
   return "unknown";
 }

@@ -51,6 +51,7 @@ enum class RecordType : std::uint8_t {
   kRemove = 25,
   kKey = 26,
   kState = 27,
+  kEvict = 28,
 };
 std::string_view record_type_name(RecordType type);
 /// False for the records that carry a sequence number without using it up.

@@ -173,6 +173,40 @@ TEST(Engine, ARepeatedKeyStoresNothingAlsoAfterACrashAndTheMessagesEnd) {
   EXPECT_FALSE(m.submit(gossip("x"), keyed)->duplicate) << "the window is over, and repeats did not renew it";
 }
 
+TEST(Engine, AKeyRepeatedInsideOneBatchIsOneDurableMessage) {
+  QueueMachine m(12);
+  ASSERT_TRUE(m.start());
+  auto keyed = sync_by("a");
+  keyed.idempotency_key = "k";
+  std::vector<Submission> batch(2, Submission{encode(Message(gossip("once"))).value(), keyed});
+  const auto done = m.answer<std::vector<Submitted>>(
+      [&](auto answer) { m.engine->submit_batch(std::move(batch), std::move(answer)); });
+  ASSERT_TRUE(done);
+  EXPECT_EQ(done->at(0).id, done->at(1).id);
+  EXPECT_TRUE(done->at(1).duplicate);
+  EXPECT_TRUE(done->at(1).persisted) << "it is as durable as the first, which is the same message";
+  EXPECT_EQ(m.engine->depth().total(), 1U);
+}
+
+TEST(Engine, ADeadLetterThatHadToGoIsCountedAsSuchAfterAKillToo) {
+  auto options = small_options();
+  options.max_deliveries = 1;
+  options.dead_letters_max = 1;
+  QueueMachine m(13, options);
+  ASSERT_TRUE(m.start());
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(m.submit(gossip("dies"), sync_by("a")));
+    ASSERT_TRUE(m.nack(m.lease()->at(0).lease, Duration(0), "no"));
+  }
+  const auto before = m.engine->metrics().counters;
+  EXPECT_EQ(before.dead_evicted, 2U);
+  m.run_for(milliseconds(200));
+  m.process_kill(1);
+  ASSERT_TRUE(m.start());
+  EXPECT_EQ(m.engine->metrics().counters, before);
+  EXPECT_EQ(m.engine->metrics().dead_letters, 1U);
+}
+
 TEST(Engine, AFailedWriteIsFinalUntilARestart) {
   QueueMachine m(11);
   ASSERT_TRUE(m.start());

@@ -118,6 +118,7 @@ TEST(WalV1, Records) {
   expect_golden("wal_v1_ack", record(RecordType::kAck, 104, id));
   expect_golden("wal_v1_revive", record(RecordType::kRevive, 105, id));
   expect_golden("wal_v1_remove", record(RecordType::kRemove, 106, id));
+  expect_golden("wal_v1_evict", record(RecordType::kEvict, 112, id));
   expect_golden("wal_v1_lease", record(RecordType::kLease, 107, [](Bytes& out) {
                   wal::encode(wal::Lease{MessageId(42), LeaseId(9), 3}, out);
                 }));

@@ -1,12 +1,11 @@
 #include "torture.h"
 
-#include <cstdlib>
-#include <map>
 #include <optional>
 #include <set>
 
 #include <fmt/format.h>
 
+#include "promise_ledger.h"
 #include "queue_machine.h"
 
 namespace qh::queue {
@@ -15,30 +14,21 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-/// What is known of one message, by the tag in its body.
-struct Promise {
-  bool acknowledged = false;  ///< a durable submit answered
-  bool may_be_gone = false;   ///< a take, ack, remove or purge was asked for and not answered
-  bool gone = false;          ///< one was answered
-  bool in_memory = false;     ///< an async submit: a crash may lose it
-  std::optional<MessageId> id;
-  std::uint32_t deliveries_at_least = 0;
-};
-
 class Torture {
  public:
   Torture(std::uint64_t seed, const TortureOptions& options)
       : options_(options), rng_(seed), machine_(seed, queue_options(options), disk_options(seed)) {}
 
   TortureResult run() {
-    for (int life = 0; life < options_.lives && result_.failure.empty(); ++life) {
+    for (int life = 0; life < options_.lives && ledger_.failure().empty(); ++life) {
       ++result_.lives;
       if (!begin_life()) break;
       const auto count = rng_.below(static_cast<std::uint64_t>(options_.operations_a_life)) + 1;
-      for (std::uint64_t i = 0; i < count && result_.failure.empty(); ++i) one_operation();
+      for (std::uint64_t i = 0; i < count && ledger_.failure().empty(); ++i) one_operation();
       end_life();
     }
-    if (result_.failure.empty()) drain();
+    if (ledger_.failure().empty()) drain();
+    result_.failure = ledger_.failure();
     return result_;
   }
 
@@ -55,20 +45,6 @@ class Torture {
     return disk;
   }
 
-  /// QH_WATCH_TAG=n says what happens to one message.
-  void watch(std::uint64_t tag, std::string_view what) {
-    static const char* watched = std::getenv("QH_WATCH_TAG");
-    if (watched != nullptr && std::strtoull(watched, nullptr, 10) == tag) {
-      std::fprintf(stderr, "life %llu, %.6f s: tag %llu: %.*s\n", static_cast<unsigned long long>(result_.lives),
-                   static_cast<double>(machine_.world.mono().ns) * 1e-9, static_cast<unsigned long long>(tag),
-                   static_cast<int>(what.size()), what.data());
-    }
-  }
-
-  void fail(std::string why) {
-    if (result_.failure.empty()) result_.failure = fmt::format("life {}: {}", result_.lives, why);
-  }
-
   bool begin_life() {
     machine_.disk.faults().clear();
     machine_.disk.set_read_only(false);
@@ -76,13 +52,14 @@ class Torture {
     machine_.disk.set_descriptors_max(SIZE_MAX);
     const auto report = machine_.start();
     if (!report) {
-      fail("start: " + report.error().to_string());
+      ledger_.fail("start: " + report.error().to_string());
       return false;
     }
     result_.torn += report->torn_bytes > 0;
-    check();
+    ledger_.look(present());
+    check_order();
     plan_faults();
-    return result_.failure.empty();
+    return ledger_.failure().empty();
   }
 
   void plan_faults() {
@@ -117,7 +94,7 @@ class Torture {
     if (machine_.engine->state() == EngineState::kFailed) ++result_.failed_lives;
     const auto how = rng_.below(10);
     if (how == 0 && machine_.engine->state() == EngineState::kRunning) {
-      if (!machine_.stop()) lose_memory();
+      if (!machine_.stop()) ledger_.lose_memory();
       forget_leases();
       return;
     }
@@ -128,7 +105,7 @@ class Torture {
       machine_.power_cut(rng_.next());
     else
       machine_.process_kill(rng_.next());
-    lose_memory();
+    ledger_.lose_memory();
     forget_leases();
   }
 
@@ -138,48 +115,13 @@ class Torture {
     machine_.step();
   }
 
-  void lose_memory() {
-    for (auto& [tag, promise] : promises_) {
-      if (promise.in_memory) promise.may_be_gone = true;
-    }
-  }
   void forget_leases() { leases_.clear(); }
 
   // -- Work ------------------------------------------------------------------------------------------------
 
   Message message_of(std::uint64_t tag) {
     const auto size = rng_.below(8) == 0 ? rng_.below(3500) : rng_.below(200);
-    Bytes data(size, static_cast<std::byte>(tag));
-    const auto name = std::to_string(tag);
-    switch (rng_.below(4)) {
-      case 0:
-        return Gossip{name, data};
-      case 1:
-        return Telemetry{name, data};
-      case 2:
-        return EntropyShare{name, data, {}};
-      default:
-        return Vote{name, {}, data, {}};
-    }
-  }
-  static std::uint64_t tag_of(const QueuedMessage& queued) {
-    const auto message = queued.message();
-    const auto name = std::visit(
-        [](const auto& m) -> std::string {
-          using T = std::decay_t<decltype(m)>;
-          if constexpr (std::is_same_v<T, Gossip>)
-            return m.topic;
-          else if constexpr (std::is_same_v<T, Telemetry>)
-            return m.source;
-          else if constexpr (std::is_same_v<T, EntropyShare>)
-            return m.device_id;
-          else if constexpr (std::is_same_v<T, Vote>)
-            return m.validator;
-          else
-            return "0";
-        },
-        message);
-    return std::stoull(name);
+    return tagged(tag, rng_.below(4), Bytes(size, static_cast<std::byte>(tag)));
   }
 
   void one_operation() {
@@ -219,24 +161,6 @@ class Torture {
     }
   }
 
-  void submitted(std::uint64_t tag, const Result<Submitted>& result, Durability durability) {
-    if (!result) return;
-    auto& promise = promises_[tag];
-    if (promise.id && *promise.id != result->id) fail(fmt::format("tag {} has two ids", tag));
-    note_id(tag, result->id);
-    watch(tag, durability == Durability::kSync ? "submitted, durable" : "submitted, in memory");
-    promise.acknowledged = durability == Durability::kSync;
-    promise.in_memory = durability == Durability::kAsync;
-  }
-
-  void note_id(std::uint64_t tag, MessageId id) {
-    auto& promise = promises_[tag];
-    const auto [it, fresh] = ids_.emplace(id, tag);
-    if (!fresh && it->second != tag)
-      fail(fmt::format("id {} was given to tags {} and {}", id.value(), it->second, tag));
-    promise.id = id;
-  }
-
   void submit(Durability durability) {
     ask_to_submit(durability);
     maybe_wait();
@@ -244,7 +168,7 @@ class Torture {
 
   void ask_to_submit(Durability durability) {
     const auto tag = next_tag_++;
-    promises_[tag];
+    ledger_.submit(tag);
     ++result_.submits;
     SubmitOptions how;
     how.durability = durability;
@@ -252,12 +176,14 @@ class Torture {
     const auto extra = rng_.below(10);
     if (extra == 0) how.idempotency_key = "key " + std::to_string(tag);
     if (extra == 1) how.not_before = machine_.world.wall() + seconds(rng_.below(10));
-    auto done = [this, tag, durability](Result<Submitted> result) { submitted(tag, result, durability); };
+    auto done = [this, tag, durability](Result<Submitted> result) {
+      if (result) ledger_.submitted(tag, result->id, durability);
+    };
     machine_.engine->submit({encode(message_of(tag)).value(), how}, done);
     if (extra == 0 && rng_.below(2) == 0) {
       machine_.engine->submit({encode(message_of(tag)).value(), how},
                               [this, tag, durability](Result<Submitted> result) {
-                                if (result && result->persisted) submitted(tag, result, durability);
+                                if (result && result->persisted) ledger_.submitted(tag, result->id, durability);
                               });
     }
   }
@@ -269,13 +195,12 @@ class Torture {
       SubmitOptions how;
       how.durability = Durability::kSync;
       tags.push_back(next_tag_++);
-      promises_[tags.back()];
       batch.push_back({encode(message_of(tags.back())).value(), how});
     }
-    groups_.push_back(tags);
+    ledger_.submit_group(tags);
     machine_.engine->submit_batch(std::move(batch), [this, tags](Result<std::vector<Submitted>> result) {
       if (!result) return;
-      for (std::size_t i = 0; i < tags.size(); ++i) submitted(tags[i], result->at(i), Durability::kSync);
+      for (std::size_t i = 0; i < tags.size(); ++i) ledger_.submitted(tags[i], result->at(i).id, Durability::kSync);
     });
     maybe_wait();
   }
@@ -290,23 +215,13 @@ class Torture {
   // Until the answer comes, the first in order may be gone; or, where the take had to wait for room in the log,
   // whichever was first then: one message for each take that was never answered.
   void take() {
-    if (const auto head = machine_.engine->peek(1); !head.empty()) promises_[tag_of(head[0])].may_be_gone = true;
-    ++open_takes_;
+    if (const auto head = machine_.engine->peek(1); !head.empty()) ledger_.may_go(tag_of(head[0]), "take asked");
+    ledger_.take();
     machine_.engine->take({KindMask::all(), MonoTime{}}, [this](Result<std::optional<Taken>> taken) {
-      --open_takes_;
+      ledger_.take_answered();
       if (taken && *taken) handed_out(std::move(**taken).consume());
     });
     maybe_wait();
-  }
-
-  void handed_out(const QueuedMessage& message) {
-    ++result_.hand_outs;
-    const auto tag = tag_of(message);
-    auto& promise = promises_[tag];
-    watch(tag, "taken");
-    if (promise.gone) fail(fmt::format("tag {} was handed out twice", tag));
-    note_id(tag, message.id);
-    promise.gone = true;
   }
 
   void lease() {
@@ -317,11 +232,9 @@ class Torture {
                              for (const auto& one : *leased) {
                                ++result_.hand_outs;
                                const auto tag = tag_of(one.message);
-                               if (promises_[tag].gone) fail(fmt::format("tag {} was leased after it was over", tag));
-                               note_id(tag, one.message.id);
+                               ledger_.leased(tag, one.message.id);
                                if (!lease_ids_.insert(one.lease).second)
-                                 fail(fmt::format("lease {} was given twice", one.lease.value()));
-                               watch(tag, "leased");
+                                 ledger_.fail(fmt::format("lease {} was given twice", one.lease.value()));
                                leases_.emplace_back(one.lease, tag);
                              }
                            });
@@ -339,10 +252,9 @@ class Torture {
   void ack() {
     const auto lease = any_lease();
     if (!lease) return;
-    promises_[lease->second].may_be_gone = true;
+    ledger_.may_go(lease->second, "ack asked");
     machine_.engine->ack({lease->first}, [this, tag = lease->second](Result<LeaseOutcome> outcome) {
-      watch(tag, "ack answered");
-      if (outcome && outcome->done == 1) promises_[tag].gone = true;
+      if (outcome && outcome->done == 1) ledger_.gone(tag, "acked");
     });
     maybe_wait();
   }
@@ -376,10 +288,9 @@ class Torture {
         if (head.empty()) return;
         const auto& last = head.back();
         const auto tag = tag_of(last);
-        watch(tag, "remove asked");
-        promises_[tag].may_be_gone = true;
+        ledger_.may_go(tag, "remove asked");
         machine_.engine->remove(last.id, [this, tag](Result<bool> removed) {
-          if (removed && *removed) promises_[tag].gone = true;
+          if (removed && *removed) ledger_.gone(tag, "removed");
         });
         break;
       }
@@ -394,44 +305,10 @@ class Torture {
 
   // -- The check -------------------------------------------------------------------------------------------
 
-  std::map<std::uint64_t, MessageId> present() {
-    std::map<std::uint64_t, MessageId> found;
-    machine_.engine->each([&](const Found& there) {
-      const auto tag = tag_of(*there.message);
-      if (!found.emplace(tag, there.message->id).second) fail(fmt::format("tag {} is there twice", tag));
-    });
+  std::vector<std::pair<std::uint64_t, MessageId>> present() {
+    std::vector<std::pair<std::uint64_t, MessageId>> found;
+    machine_.engine->each([&](const Found& there) { found.emplace_back(tag_of(*there.message), there.message->id); });
     return found;
-  }
-
-  void check() {
-    const auto found = present();
-    for (const auto& [tag, id] : found) {
-      const auto it = promises_.find(tag);
-      if (it == promises_.end()) return fail(fmt::format("tag {} was never submitted", tag));
-      if (it->second.gone)
-        fail(fmt::format("tag {} (id {}) is back, though its end was acknowledged", tag, id.value()));
-      note_id(tag, id);
-      watch(tag, "present after the start");
-      // What is on disk now stays, whoever was told.
-      it->second.acknowledged = true;
-      it->second.in_memory = false;
-      it->second.may_be_gone = false;
-    }
-    for (auto& [tag, promise] : promises_) {
-      if (found.contains(tag) || promise.gone) continue;
-      if (promise.acknowledged && !promise.may_be_gone && --open_takes_ < 0)
-        fail(fmt::format("tag {} (id {}) is lost", tag, promise.id ? promise.id->value() : 0));
-      promise.gone = true;  // settled: it must not come back
-    }
-    for (const auto& group : groups_) {
-      std::size_t settled = 0;
-      for (const auto tag : group) settled += promises_[tag].id.has_value();
-      if (settled != 0 && settled != group.size())
-        fail(fmt::format("a batch of {} was kept in part: {}", group.size(), settled));
-    }
-    groups_.clear();
-    open_takes_ = 0;
-    check_order();
   }
 
   void check_order() {
@@ -440,9 +317,14 @@ class Torture {
       const auto& a = ready[i - 1];
       const auto& b = ready[i];
       if (a.priority() < b.priority() || (a.priority() == b.priority() && a.id >= b.id)) {
-        return fail(fmt::format("{} comes before {}", a.id.value(), b.id.value()));
+        return ledger_.fail(fmt::format("{} comes before {}", a.id.value(), b.id.value()));
       }
     }
+  }
+
+  void handed_out(const QueuedMessage& message) {
+    ++result_.hand_outs;
+    ledger_.taken(message);
   }
 
   void drain() {
@@ -453,30 +335,27 @@ class Torture {
     machine_.answer<KindMask>([&](auto done) { machine_.engine->resume(KindMask::all(), std::move(done)); });
     machine_.run_for(seconds(200));
     machine_.answer<std::uint64_t>([&](auto done) { machine_.engine->retry_all_dead(0, std::move(done)); });
-    while (result_.failure.empty()) {
+    while (ledger_.failure().empty()) {
       auto taken = machine_.take();
-      if (!taken) return fail("drain: " + taken.error().to_string());
+      if (!taken) return ledger_.fail("drain: " + taken.error().to_string());
       if (!*taken) break;
       handed_out(std::move(**taken).consume());
     }
     const auto depth = machine_.engine->depth().total();
-    if (depth != 0) fail(fmt::format("{} messages are left after all were taken", depth));
-    for (const auto& [tag, promise] : promises_) {
-      if (promise.acknowledged && !promise.gone) return fail(fmt::format("tag {} was never handed out", tag));
-    }
+    if (depth != 0) ledger_.fail(fmt::format("{} messages are left after all were taken", depth));
+    ledger_.all_gone();
   }
 
   TortureOptions options_;
   SeededRng rng_;
   QueueMachine machine_;
   TortureResult result_;
-  std::map<std::uint64_t, Promise> promises_;
-  std::map<MessageId, std::uint64_t> ids_;
+  PromiseLedger ledger_{[this] {
+    return fmt::format("life {}, {:.6f} s", result_.lives, static_cast<double>(machine_.world.mono().ns) * 1e-9);
+  }};
   std::set<LeaseId> lease_ids_;
   std::vector<std::pair<LeaseId, std::uint64_t>> leases_;
-  std::vector<std::vector<std::uint64_t>> groups_;
   std::uint64_t next_tag_ = 1;
-  std::int64_t open_takes_ = 0;
 };
 
 }  // namespace

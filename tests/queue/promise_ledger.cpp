@@ -1,0 +1,145 @@
+#include "promise_ledger.h"
+
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+namespace qh::queue {
+
+Message tagged(std::uint64_t tag, std::uint64_t choice, Bytes data) {
+  const auto name = std::to_string(tag);
+  switch (choice % 4) {
+    case 0:
+      return Gossip{name, std::move(data)};
+    case 1:
+      return Telemetry{name, std::move(data)};
+    case 2:
+      return EntropyShare{name, std::move(data), {}};
+    default:
+      return Vote{name, {}, std::move(data), {}};
+  }
+}
+
+std::uint64_t tag_of(const QueuedMessage& queued) {
+  const auto message = queued.message();
+  const auto name = std::visit(
+      [](const auto& m) -> std::string {
+        using T = std::decay_t<decltype(m)>;
+        if constexpr (std::is_same_v<T, Gossip>)
+          return m.topic;
+        else if constexpr (std::is_same_v<T, Telemetry>)
+          return m.source;
+        else if constexpr (std::is_same_v<T, EntropyShare>)
+          return m.device_id;
+        else if constexpr (std::is_same_v<T, Vote>)
+          return m.validator;
+        else
+          return "0";
+      },
+      message);
+  return std::stoull(name);
+}
+
+void PromiseLedger::watch(std::uint64_t tag, std::string_view what) {
+  static const char* watched = std::getenv("QH_WATCH_TAG");
+  if (watched == nullptr || std::strtoull(watched, nullptr, 10) != tag) return;
+  std::fprintf(stderr, "%s: tag %llu: %.*s\n", now_().c_str(), static_cast<unsigned long long>(tag),
+               static_cast<int>(what.size()), what.data());
+}
+
+void PromiseLedger::fail(std::string why) {
+  if (failure_.empty()) failure_ = now_() + ": " + std::move(why);
+}
+
+void PromiseLedger::submit_group(std::vector<std::uint64_t> tags) {
+  for (const auto tag : tags) submit(tag);
+  groups_.push_back(std::move(tags));
+}
+
+void PromiseLedger::may_go(std::uint64_t tag, std::string_view why) {
+  watch(tag, why);
+  promises_[tag].may_be_gone = true;
+}
+
+void PromiseLedger::note_id(std::uint64_t tag, MessageId id) {
+  const auto [it, fresh] = ids_.emplace(id, tag);
+  if (!fresh && it->second != tag) fail(fmt::format("id {} was given to tags {} and {}", id.value(), it->second, tag));
+  promises_[tag].id = id;
+}
+
+void PromiseLedger::submitted(std::uint64_t tag, MessageId id, Durability durability) {
+  auto& promise = promises_[tag];
+  if (promise.id && *promise.id != id) fail(fmt::format("tag {} has two ids", tag));
+  note_id(tag, id);
+  watch(tag, durability == Durability::kSync ? "submitted, durable" : "submitted, in memory");
+  promise.acknowledged = durability == Durability::kSync;
+  promise.in_memory = durability == Durability::kAsync;
+}
+
+void PromiseLedger::leased(std::uint64_t tag, MessageId id) {
+  watch(tag, "leased");
+  if (promises_[tag].gone) fail(fmt::format("tag {} was leased after it was over", tag));
+  note_id(tag, id);
+}
+
+void PromiseLedger::taken(const QueuedMessage& message) {
+  const auto tag = tag_of(message);
+  if (promises_[tag].gone) fail(fmt::format("tag {} was handed out twice", tag));
+  note_id(tag, message.id);
+  gone(tag, "taken");
+}
+
+void PromiseLedger::gone(std::uint64_t tag, std::string_view why) {
+  watch(tag, why);
+  promises_[tag].gone = true;
+}
+
+void PromiseLedger::lose_memory() {
+  for (auto& [tag, promise] : promises_) {
+    if (promise.in_memory) promise.may_be_gone = true;
+  }
+}
+
+void PromiseLedger::look(const std::vector<std::pair<std::uint64_t, MessageId>>& present) {
+  std::map<std::uint64_t, MessageId> found;
+  for (const auto& [tag, id] : present) {
+    if (!found.emplace(tag, id).second) fail(fmt::format("tag {} is there twice", tag));
+    const auto it = promises_.find(tag);
+    if (it == promises_.end()) return fail(fmt::format("tag {} was never submitted", tag));
+    if (it->second.gone) {
+      fail(fmt::format("tag {} (id {}) is back, though its end was acknowledged", tag, id.value()));
+    }
+    note_id(tag, id);
+    watch(tag, "present after the start");
+    // What is on disk now stays, whoever was told.
+    it->second.acknowledged = true;
+    it->second.in_memory = false;
+    it->second.may_be_gone = false;
+  }
+  for (auto& [tag, promise] : promises_) {
+    if (found.contains(tag) || promise.gone) continue;
+    if (promise.acknowledged && !promise.may_be_gone && --open_takes_ < 0) {
+      fail(fmt::format("tag {} (id {}) is lost", tag, promise.id ? promise.id->value() : 0));
+    }
+    promise.gone = true;  // settled: it must not come back
+  }
+  open_takes_ = 0;
+  check_groups();
+}
+
+void PromiseLedger::check_groups() {
+  for (const auto& group : groups_) {
+    std::size_t settled = 0;
+    for (const auto tag : group) settled += promises_[tag].id.has_value();
+    if (settled != 0 && settled != group.size()) fail(fmt::format("a batch of {} was kept in part", group.size()));
+  }
+  groups_.clear();
+}
+
+void PromiseLedger::all_gone() {
+  for (const auto& [tag, promise] : promises_) {
+    if (promise.acknowledged && !promise.gone) return fail(fmt::format("tag {} was never handed out", tag));
+  }
+}
+
+}  // namespace qh::queue

@@ -8,6 +8,9 @@
 #       GoogleTest with rapidcheck; every case is a ctest of its own, `x.Suite.Case`, run in the repository's root with
 #       QH_BIN_DIR set. A case or suite with Threads in its name has the label `threads` (./dev test --sanitize runs
 #       those under TSan). LABELS soak: one ctest that runs in ./dev soak only. PROGRAMS are built before it runs.
+#   qh_soak(NAME y TEST x FILTER "Suite.*" ENVIRONMENT QH_SEEDS=9 ... MINUTES n)
+#       soak.y: the test program x in ./dev soak, told by its environment to do more. MINUTES is what it takes alone;
+#       the longest ones start first, and one that takes five times as long is stopped.
 #   qh_bench(NAME x SOURCES ... [DEPS] [LIBS])     bin/bench_x, off the default target: ./dev bench x
 #   qh_fuzz(NAME x SOURCES ... [DEPS] [LIBS])      bin/fuzz_x in the fuzz preset, elsewhere the test fuzz_replay.x over
 #                                                  fuzz/corpus/x
@@ -176,6 +179,23 @@ endfunction()
 function(qh_test)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME" "")
   _qh_gtest(test_${arg_NAME} NAME ${arg_NAME} ${arg_UNPARSED_ARGUMENTS})
+endfunction()
+
+function(qh_soak)
+  if(NOT QH_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;TEST;FILTER;MINUTES" "ENVIRONMENT")
+  if(arg_UNPARSED_ARGUMENTS OR NOT arg_ENVIRONMENT OR NOT arg_FILTER OR NOT arg_MINUTES)
+    message(FATAL_ERROR "qh_soak(${arg_NAME}): needs NAME, TEST, FILTER, ENVIRONMENT and MINUTES and nothing else")
+  endif()
+  math(EXPR timeout "${arg_MINUTES} * 5 * 60")
+  add_test(NAME soak.${arg_NAME} CONFIGURATIONS soak COMMAND test_${arg_TEST} "--gtest_filter=${arg_FILTER}"
+    WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+  # A filter that fits nothing would pass.
+  set_tests_properties(soak.${arg_NAME} PROPERTIES TIMEOUT ${timeout} COST ${arg_MINUTES} LABELS soak
+    ENVIRONMENT "QH_BIN_DIR=${CMAKE_BINARY_DIR}/bin;${arg_ENVIRONMENT}"
+    FAIL_REGULAR_EXPRESSION "Running 0 tests")
 endfunction()
 
 function(qh_bench)

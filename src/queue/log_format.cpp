@@ -227,6 +227,12 @@ std::optional<Mark> decode_mark(ByteView block) {
   return mark;
 }
 
+void encode_seal(const Seal& seal, Bytes& bytes) {
+  ByteWriter out(bytes);
+  out.put(seal.next_segment);
+  out.put(seal.next_life);
+}
+
 std::size_t begin_record(Bytes& out, RecordType type) {
   const auto at = out.size();
   out.resize(at + kRecordHeaderBytes);

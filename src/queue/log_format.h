@@ -121,6 +121,7 @@ struct Seal {
   std::uint64_t next_segment = 0;
   std::uint64_t next_life = 0;
 };
+void encode_seal(const Seal& seal, Bytes& out);
 
 /// Appends a record whose sequence and checksum are filled in by finish_record. Returns its offset.
 std::size_t begin_record(Bytes& out, RecordType type);

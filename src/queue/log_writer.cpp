@@ -275,9 +275,7 @@ Task<Result<void>> LogWriter::enter(PreparedSegment next) {
 std::uint64_t LogWriter::seal_batch(std::span<std::byte> block, const PreparedSegment& next, std::uint64_t next_life) {
   Bytes record;
   const auto at = begin_record(record, RecordType::kSeal);
-  ByteWriter out(record);
-  out.put(next.index);
-  out.put(next_life);
+  encode_seal({next.index, next_life}, record);
   end_record(record, at);
   finish_record(record, next_seq_, life_);
   const auto used = kBatchRecordBytes + record.size();

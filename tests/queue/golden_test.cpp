@@ -136,6 +136,7 @@ TEST(WalV1, Records) {
                 }));
   expect_golden("wal_v1_state", record(RecordType::kState, 112, [](Bytes& out) { wal::encode_state(state(), out); }));
   expect_golden("wal_v1_mark_record", record(RecordType::kMark, 113, [](Bytes&) {}));
+  expect_golden("wal_v1_seal", record(RecordType::kSeal, 114, [](Bytes& out) { wal::encode_seal({5, 0x99}, out); }));
   Bytes batch(wal::kBatchRecordBytes);
   wal::write_batch_record(batch, 100, {kLife, 200, 2, 99});
   expect_golden("wal_v1_batch", batch);

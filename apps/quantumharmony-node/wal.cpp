@@ -103,6 +103,7 @@ std::string find_directory(const Arguments& arguments, fs::path& directory) {
   node::Mistakes mistakes;
   std::string config_file;
   const auto environment = node::read_environment(environ, config_file, mistakes);
+  if (!mistakes.empty()) return mistakes.front();
   node::GivenSettings flags;
   if (!arguments.data_dir.empty()) flags["data-dir"] = {{arguments.data_dir}, "--data-dir"};
   node::GivenFile file;

@@ -103,6 +103,7 @@ class Parser {
   }
 
   Mistakes unknown() const {
+    constexpr std::array<std::string_view, 3> kOthers{"config", "help", "version"};
     Mistakes mistakes;
     for (const auto& extra : app_.remaining(true)) {
       if (!extra.starts_with("-")) {
@@ -110,7 +111,7 @@ class Parser {
         continue;
       }
       const auto name = extra.substr(0, extra.find('='));
-      mistakes.push_back(name + ": unknown flag" + setting_hint(name, flag_of));
+      mistakes.push_back(name + ": unknown flag" + setting_hint(name, "--", flag_of, kOthers));
     }
     return mistakes;
   }

@@ -209,6 +209,7 @@ std::vector<std::string> split(std::string_view text) {
 
 GivenSettings read_environment(const char* const* environment, std::string& config_file, Mistakes& mistakes) {
   constexpr std::string_view kPrefix = "QUANTUMHARMONY_";
+  constexpr std::array<std::string_view, 1> kOthers{"CONFIG"};
   GivenSettings found;
   for (; *environment != nullptr; ++environment) {
     const std::string_view entry = *environment;
@@ -222,7 +223,7 @@ GivenSettings read_environment(const char* const* environment, std::string& conf
     const auto setting =
         std::find_if(settings().begin(), settings().end(), [&](const Setting& s) { return variable_of(s) == name; });
     if (setting == settings().end()) {
-      mistakes.push_back(std::string(name) + ": unknown variable" + setting_hint(name, variable_of));
+      mistakes.push_back(std::string(name) + ": unknown variable" + setting_hint(name, kPrefix, variable_of, kOthers));
       continue;
     }
     found[std::string(setting->name)] = {setting->form == Form::kList ? split(value) : std::vector{std::string(value)},

@@ -203,12 +203,15 @@ TEST_F(ConfigFile, MistakesHaveTheirLine) {
 }
 
 TEST(Config, UnknownVariablesAreRefused) {
-  const char* const environment[] = {"QUANTUMHARMONY_DATADIR=/x", nullptr};
+  const char* const environment[] = {"QUANTUMHARMONY_DATADIR=/x", "QUANTUMHARMONY_CONFG=/x", "QUANTUMHARMONY_X=1",
+                                     nullptr};
   std::string config_file;
   Mistakes mistakes;
   (void)read_environment(environment, config_file, mistakes);
-  ASSERT_EQ(mistakes.size(), 1U);
+  ASSERT_EQ(mistakes.size(), 3U);
   EXPECT_EQ(mistakes[0], "QUANTUMHARMONY_DATADIR: unknown variable (did you mean QUANTUMHARMONY_DATA_DIR?)");
+  EXPECT_EQ(mistakes[1], "QUANTUMHARMONY_CONFG: unknown variable (did you mean QUANTUMHARMONY_CONFIG?)");
+  EXPECT_EQ(mistakes[2], "QUANTUMHARMONY_X: unknown variable") << "the prefix makes nothing alike";
 }
 
 TEST(Config, EverySettingShowsWhatItTakes) {

@@ -249,12 +249,14 @@ std::string variable_of(const Setting& setting) {
   return out;
 }
 
-std::string setting_hint(std::string_view given, std::string (*known)(const Setting&)) {
-  std::vector<std::string> names;
-  names.reserve(kSettings.size());
-  for (const auto& setting : kSettings) names.push_back(known(setting));
+std::string setting_hint(std::string_view given, std::string_view prefix, std::string (*known)(const Setting&),
+                         std::span<const std::string_view> others) {
+  std::vector<std::string> names(others.begin(), others.end());
+  for (const auto& setting : kSettings) names.push_back(known(setting).substr(prefix.size()));
   const std::vector<std::string_view> views(names.begin(), names.end());
-  return nearest_hint(given, views);
+  if (given.starts_with(prefix)) given.remove_prefix(prefix.size());
+  const auto meant = nearest(given, views);
+  return meant ? " (did you mean " + std::string(prefix) + std::string(*meant) + "?)" : std::string();
 }
 
 std::string setting_of_queue_option(std::string_view option) {

@@ -66,8 +66,10 @@ bool is_queue_setting(const Setting& setting);
 std::string flag_of(const Setting& setting);
 /// "QUANTUMHARMONY_QUEUE_MAX_DEPTH"
 std::string variable_of(const Setting& setting);
-/// " (did you mean --data-dir?)", or nothing; `known` makes the names to choose from.
-std::string setting_hint(std::string_view given, std::string (*known)(const Setting&));
+/// " (did you mean --data-dir?)", or nothing. `known` makes the names to choose from, and `others` are more of them
+/// without the `prefix`, which makes no two names alike.
+std::string setting_hint(std::string_view given, std::string_view prefix, std::string (*known)(const Setting&),
+                         std::span<const std::string_view> others);
 /// The setting of an option of the queue: "queue_rate_limit" is "queue.rate-limit".
 std::string setting_of_queue_option(std::string_view option);
 

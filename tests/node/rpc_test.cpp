@@ -1,5 +1,6 @@
 // The seeds' calls, word for word, and what must survive.
 
+#include <chrono>
 #include <csignal>
 
 #include <gtest/gtest.h>
@@ -17,6 +18,14 @@ constexpr const char* kGossip = R"({"Gossip":{"topic":"test","data":[1,2,3]}})";
 std::string as_curl(std::string_view body, std::string_view type = "application/x-www-form-urlencoded") {
   return "POST / HTTP/1.1\r\nHost: localhost:9944\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\nContent-Length: " +
          std::to_string(body.size()) + "\r\nContent-Type: " + std::string(type) + "\r\n\r\n" + std::string(body);
+}
+
+/// A wait is in the queue, or has left it, once the figures say so.
+void await_waiters(HttpClient& client, int count) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (client.call(rpc("qssh_getMetrics")).at("result").at("waiters") != count) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "there are never " << count;
+  }
 }
 
 TEST(Rpc, TheSeedsManualTestWordForWord) {
@@ -107,9 +116,7 @@ TEST(Rpc, AWaitEndsWhenAMessageComes) {
   HttpClient waiting(node.port());
   ASSERT_TRUE(waiting.send(post(rpc("qssh_popMessage", R"({"wait_ms":60000})"))));
   HttpClient client(node.port());
-  // The wait is in the queue once the figures say so.
-  while (client.call(rpc("qssh_getMetrics")).at("result").at("waiters") != 1) {
-  }
+  await_waiters(client, 1);
   (void)client.call(rpc("qssh_submitMessage", kGossip));
   const auto reply = waiting.reply();
   ASSERT_TRUE(reply);
@@ -122,11 +129,9 @@ TEST(Rpc, AClientThatGoesAwayTakesNothing) {
   {
     HttpClient waiting(node.port());
     ASSERT_TRUE(waiting.send(post(rpc("qssh_popMessage", R"({"wait_ms":60000})"))));
-    while (client.call(rpc("qssh_getMetrics")).at("result").at("waiters") != 1) {
-    }
+    await_waiters(client, 1);
   }
-  while (client.call(rpc("qssh_getMetrics")).at("result").at("waiters") != 0) {
-  }
+  await_waiters(client, 0);
   (void)client.call(rpc("qssh_submitMessage", kGossip));
   EXPECT_EQ(client.call(rpc("qssh_getQueueDepth")).at("result"), 1);
 }
@@ -136,8 +141,7 @@ TEST(Rpc, AWaitIsAnsweredWhenTheNodeStops) {
   HttpClient waiting(node.port());
   ASSERT_TRUE(waiting.send(post(rpc("qssh_popMessage", R"({"wait_ms":60000})"))));
   HttpClient client(node.port());
-  while (client.call(rpc("qssh_getMetrics")).at("result").at("waiters") != 1) {
-  }
+  await_waiters(client, 1);
   EXPECT_EQ(node.process().stop(), 0);
   const auto reply = waiting.reply();
   ASSERT_TRUE(reply);

@@ -235,6 +235,12 @@ TEST(WalUsage, MistakesAreNamedAndEndWithTwo) {
   }
 }
 
+TEST(WalUsage, AnUnknownVariableIsNotPassedOver) {
+  NodeProcess process({"wal", "verify"}, {.environment = {{"QUANTUMHARMONY_DATADIR", "/srv/other"}}});
+  EXPECT_EQ(process.wait(), 2);
+  EXPECT_TRUE(contains(process.err(), "did you mean QUANTUMHARMONY_DATA_DIR?")) << process.err();
+}
+
 TEST(WalUsage, ADirectoryThatIsNotThereOrIsNoQueueEndsWithOne) {
   const auto missing = wal("verify", "/nonexistent/queue");
   EXPECT_EQ(missing.code, 1);

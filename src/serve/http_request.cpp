@@ -32,7 +32,8 @@ RequestReader::~RequestReader() = default;
 
 std::span<char> RequestReader::room() {
   if (begin_ == end_ && state_ == State::kHead) begin_ = at_ = end_ = searched_ = 0;
-  if (end_ == buffer_.size() && state_ != State::kDone && state_ != State::kRefused) {
+  const bool may_grow = state_ != State::kDone || buffer_.size() < kReadAheadBytes;
+  if (end_ == buffer_.size() && may_grow && state_ != State::kRefused) {
     // Views of the head point into the buffer, so it is moved only while there are none.
     if (begin_ > 0 && state_ == State::kHead) {
       std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);

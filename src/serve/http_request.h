@@ -32,6 +32,8 @@ struct HttpLimits {
 };
 inline constexpr std::size_t kChunkLineBytesMax = 256;
 inline constexpr std::size_t kHeaderFieldsMax = 100;
+/// Up to here the buffer grows for what comes behind a whole request.
+inline constexpr std::size_t kReadAheadBytes = 64U << 10;
 
 struct RequestHead {
   std::string_view method;
@@ -69,7 +71,7 @@ class RequestReader {
   RequestReader(const RequestReader&) = delete;
   RequestReader& operator=(const RequestReader&) = delete;
 
-  /// Where the next bytes go; not empty unless a whole request waits and the buffer is full behind it.
+  /// Where the next bytes go; not empty unless a whole request waits and kReadAheadBytes or more are held.
   std::span<char> room();
   void filled(std::size_t bytes);
 

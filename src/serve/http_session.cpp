@@ -93,8 +93,9 @@ void HttpSession::watch() {
 void HttpSession::on_readable() {
   switch (phase_) {
     case Phase::kHandling:
-    case Phase::kWriting:
       return watch_for_the_end();
+    case Phase::kWriting:
+      return;  // a write tells the end too, and go() reads on behind it
     case Phase::kLinger: {
       char scrap[4096];
       error_code error;
@@ -106,17 +107,23 @@ void HttpSession::on_readable() {
   }
 }
 
-/// The peer's end ends the waits of its call. Bytes of a next request are left where they are, and the watch
-/// ends with them: they are read when their turn has come.
+/// The peer's end ends the waits of its call. Bytes of next requests stand in front of that end, so they are kept
+/// until their turn has come. Where there is no room for more, the end could not be seen: the waits end there too.
 void HttpSession::watch_for_the_end() {
-  char scrap = 0;
+  const auto room = reader_.room();
+  count_buffer();
+  if (room.empty()) return host_->dispatcher->abandon(call_);
   error_code error;
-  const auto got = socket_.receive(asio::buffer(&scrap, 1), asio::socket_base::message_peek, error);
+  const auto got = socket_.read_some(asio::buffer(room.data(), room.size()), error);
   if (error == asio::error::would_block) return watch();
-  if (!error && got != 0) return;
-  // It may have shut down its half only and still read: what it asked for is answered.
-  keep_alive_ = false;
-  if (phase_ == Phase::kHandling) host_->dispatcher->abandon(call_);
+  if (!error) {
+    reader_.filled(got);
+    return watch();
+  }
+  if (error != asio::error::eof) return close();
+  // It may have shut down its half only and still read: what it asked for is answered, but nothing waits any more.
+  peer_ended_ = true;
+  host_->dispatcher->abandon(call_);
 }
 
 /// False: the connection is at its end.
@@ -146,6 +153,7 @@ void HttpSession::go() {
     switch (reader_.advance()) {
       case RequestReader::Progress::kNeedsMore:
         if (reader_.in_request()) enter(reader_.in_body() ? Phase::kBody : Phase::kHeader);
+        if (peer_ended_) return close();
         return watch();
       case RequestReader::Progress::kHead:
         judge_head();
@@ -232,8 +240,9 @@ void HttpSession::handle() {
   inside_handle_ = true;
   call_ = host_->dispatcher->handle(reader_.body(), caller_,
                                     [self = shared_from_this()](std::string json) { self->on_reply(std::move(json)); });
+  if (peer_ended_ && phase_ == Phase::kHandling) host_->dispatcher->abandon(call_);
   inside_handle_ = false;
-  if (phase_ == Phase::kHandling) watch();
+  if (phase_ == Phase::kHandling && !peer_ended_) watch();
 }
 
 void HttpSession::on_reply(std::string json) {

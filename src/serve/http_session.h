@@ -1,7 +1,8 @@
 // serve/http_session.h - one connection of the JSON-RPC port. Private to serve/.
 //
 // A session waits for the socket to be readable, reads what is there, and goes as far as that comes. While a
-// call is under way it watches the socket for its end only, so that a client which goes away ends its waits.
+// call is under way it keeps what comes and watches for the socket's end, so that a client which goes away ends
+// its waits.
 //
 // Threads   the validator's loop.
 // Lifetime  kept by what it waits for; `host` is nullptr once the front is gone.
@@ -91,6 +92,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   Phase phase_ = Phase::kIdle;
   bool from_loopback_;
   bool watching_ = false;
+  bool peer_ended_ = false;  ///< it sends no more, and what it has sent is in the reader
   bool inside_handle_ = false;
   bool keep_alive_ = true;
   bool head_only_ = false;

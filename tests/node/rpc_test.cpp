@@ -136,6 +136,36 @@ TEST(Rpc, AClientThatGoesAwayTakesNothing) {
   EXPECT_EQ(client.call(rpc("qssh_getQueueDepth")).at("result"), 1);
 }
 
+TEST(Rpc, AClientThatGoesAwayTakesNothingWhateverItSentBehindItsCall) {
+  DevNode node;
+  HttpClient client(node.port());
+  const std::string name = rpc("qssh_getValidatorName");
+  for (const auto& behind : {std::string("\r\n"), post(name), std::string(200'000, 'x')}) {
+    {
+      HttpClient waiting(node.port());
+      ASSERT_TRUE(waiting.send(post(rpc("qssh_popMessage", R"({"wait_ms":60000})"))));
+      await_waiters(client, 1);
+      ASSERT_TRUE(waiting.send(behind));
+    }
+    await_waiters(client, 0);
+  }
+  (void)client.call(rpc("qssh_submitMessage", kGossip));
+  EXPECT_EQ(client.call(rpc("qssh_getQueueDepth")).at("result"), 1);
+}
+
+TEST(Rpc, ACallBehindAWaitIsAnsweredThoughNoMoreIsSent) {
+  DevNode node;
+  HttpClient client(node.port()), waiting(node.port());
+  ASSERT_TRUE(waiting.send(post(rpc("qssh_popMessage", R"({"wait_ms":60000})"))));
+  await_waiters(client, 1);
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(waiting.send(post(rpc("qssh_popMessage", R"({"wait_ms":60000})"))));
+  ASSERT_TRUE(waiting.send(post(rpc("qssh_getValidatorName"))));
+  waiting.end_sending();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(waiting.reply()->json().at("error").at("data").at("reason"), "Timeout");
+  EXPECT_EQ(waiting.reply()->json().at("result"), "alice");
+  EXPECT_TRUE(waiting.ended());
+}
+
 TEST(Rpc, AWaitIsAnsweredWhenTheNodeStops) {
   DevNode node;
   HttpClient waiting(node.port());

@@ -4,6 +4,7 @@
 
 #include <boost/asio/write.hpp>
 
+#include "serve/http_framing.h"
 #include "serve/http_reply.h"
 
 namespace qh::serve {
@@ -12,19 +13,23 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-std::string_view path_of(std::string_view target) {
-  // RFC 9112 section 3.2.2: a proxy asks with the whole URL.
+/// RFC 9112 section 3.2.2: a proxy asks with the whole URL. What follows its scheme, whose case does not count
+/// (RFC 9110 section 4.2.3); nothing for a path alone.
+std::string_view behind_scheme(std::string_view target) {
   constexpr std::string_view kScheme = "http://";
-  if (!target.starts_with(kScheme)) return target;
-  const auto slash = target.find('/', kScheme.size());
-  return slash == target.npos ? "/" : target.substr(slash);
+  return same_name(target.substr(0, kScheme.size()), kScheme) ? target.substr(kScheme.size()) : std::string_view();
+}
+
+std::string_view path_of(std::string_view target) {
+  const auto rest = behind_scheme(target);
+  if (rest.empty()) return target;
+  const auto slash = rest.find('/');
+  return slash == rest.npos ? "/" : rest.substr(slash);
 }
 
 std::string_view authority_of(std::string_view target) {
-  constexpr std::string_view kScheme = "http://";
-  if (!target.starts_with(kScheme)) return {};
-  target.remove_prefix(kScheme.size());
-  return target.substr(0, target.find('/'));
+  const auto rest = behind_scheme(target);
+  return rest.substr(0, rest.find('/'));
 }
 
 }  // namespace

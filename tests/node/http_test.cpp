@@ -110,6 +110,16 @@ TEST(HttpErrors, ARefusalOfTheQueueIsOkToHttp) {
   EXPECT_EQ(client.call(rpc("qssh_getQueueDepth")).at("result"), 2) << "the connection goes on";
 }
 
+TEST_F(Http, AWholeUrlIsATargetWhateverTheCaseOfItsScheme) {
+  HttpClient client(port());
+  for (const std::string scheme : {"http", "HTTP", "hTTp"}) {
+    auto request = post(kName);
+    request.replace(0, std::string("POST /").size(), "POST " + scheme + "://localhost/");
+    ASSERT_TRUE(client.send(request));
+    EXPECT_EQ(client.reply()->status, 200) << scheme;
+  }
+}
+
 TEST_F(Http, OtherPathsAndMethodsAreToldWhatWorks) {
   HttpClient client(port());
   ASSERT_TRUE(client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET /x HTTP/1.1\r\nHost: localhost\r\n\r\n"));

@@ -42,11 +42,13 @@ class Parser {
     app_.add_option("--config", config_file_, "a configuration file (TOML)")->type_name("FILE")->group("Data and log");
     for (const auto& setting : settings()) add(setting);
     config_ = app_.add_subcommand("config", "check the configuration, or show it with the origin of each value");
-    config_->require_subcommand(1);
     check_ = config_->add_subcommand("check", "judge it: exit 0, or 2 with what is wrong");
     show_ = config_->add_subcommand("show", "print what would be used, and where each value comes from");
     show_->add_option("--output", output_, "text or json")->type_name("FORMAT")->check(CLI::IsMember({"text", "json"}));
     for (auto* command : {config_, check_, show_}) command->fallthrough();
+    // Has arguments of its own: main() looks for it in front of everything else.
+    wal_ = app_.add_subcommand("wal", "look at a log, mend it, export and import: wal --help");
+    wal_->prefix_command();
   }
 
   tl::expected<CommandLine, Mistakes> parse(std::vector<std::string> arguments) {
@@ -61,6 +63,9 @@ class Parser {
     } catch (const CLI::ParseError& error) {
       return tl::unexpected(Mistakes{error.what()});
     }
+    if (wal_->parsed()) return tl::unexpected(Mistakes{"wal: must come first, before every flag"});
+    if (config_->parsed() && !check_->parsed() && !show_->parsed())
+      return tl::unexpected(Mistakes{"config: needs a command: check or show"});
     CommandLine line;
     line.config_file = config_file_;
     line.json = output_ == "json";
@@ -125,6 +130,7 @@ class Parser {
   CLI::App* config_ = nullptr;
   CLI::App* check_ = nullptr;
   CLI::App* show_ = nullptr;
+  CLI::App* wal_ = nullptr;
   bool version_ = false;
   std::string config_file_, output_;
   std::vector<std::pair<const Setting*, CLI::Option*>> options_;

@@ -65,6 +65,9 @@ TEST(Config, MistakesNameTheFlagAndTheRemedy) {
       {{"--metrics-port", "9950"}, "--metrics-port: unknown flag"},
       {{"--web-port", "1"}, "--web-port: unknown flag"},
       {{"confg", "show"}, "confg: unknown command (did you mean config?)"},
+      {{"config", "shw"}, "shw: unknown command (did you mean show?)"},
+      {{"config"}, "config: needs a command: check or show"},
+      {{"--data-dir", "/x", "wal", "dump", "--output", "json"}, "wal: must come first"},
       {{"--validator"}, "needs --name NAME"},
       {{"--name", "x"}, "needs --validator"},
       {{"--qssh-queue-port", "9000"}, "--port-offset"},
@@ -87,7 +90,14 @@ TEST(Config, MistakesNameTheFlagAndTheRemedy) {
       {{"--queue-max-bytes", "1MB"}, "expected a size in bytes"},
       {{"--queue-max-message-bytes", "5GiB"}, "expected less than 4GiB"},
       {{"--queue-max-deliveries", "0"}, "--queue-max-deliveries: must be 1 to 1000"},
-      {{"--queue-rate-limit", "-1"}, "--queue-rate-limit: must be 0 or more"},
+      {{"--queue-rate-limit", "-1"}, "--queue-rate-limit: expected 0 for no limit, or a number from 0.001 to"},
+      {{"--queue-rate-limit", "nan"}, "--queue-rate-limit: expected 0 for no limit"},
+      {{"--queue-rate-limit", "inf"}, "1000000000, got 'inf'"},
+      {{"--queue-submitter-rate-limit", "1e308"}, "--queue-submitter-rate-limit: expected 0 for no limit"},
+      {{"--queue-submitter-rate-limit", "1e-10"}, "from 0.001"},
+      {{"--queue-rate-burst", "nan"}, "--queue-rate-burst: expected a number from 1 to 1000000000, got 'nan'"},
+      {{"--queue-submitter-rate-burst", "0"}, "--queue-submitter-rate-burst: expected a number from 1 to"},
+      {{"--queue-max-waiters", "0"}, "--queue-max-waiters: expected an integer from 1 to 1000000, got '0'"},
       {{"--port-offset"}, "--port-offset"},
   };
   for (const auto& [arguments, text] : mistakes) {
@@ -254,6 +264,8 @@ TEST(Config, HelpAndVersionAreActions) {
   EXPECT_EQ(help->action, Action::kHelp);
   for (const auto& setting : settings())
     EXPECT_NE(help->text.find(flag_of(setting)), std::string::npos) << setting.name;
+  for (const char* command : {"\n  config ", "\n  wal "})
+    EXPECT_NE(help->text.find(command), std::string::npos) << command;
   EXPECT_EQ(parse_command_line({"config", "check"})->action, Action::kConfigCheck);
   EXPECT_TRUE(parse_command_line({"config", "show", "--output", "json"})->json);
   EXPECT_EQ(parse_command_line({"config", "show", "--data-dir", "/x"})->flags.at("data-dir").values, Words{"/x"});

@@ -80,6 +80,30 @@ template <auto Member>
 std::string show_queue(const Settings& s) {
   return text_of(s.queue.*Member);
 }
+/// Over this a rate is no limit any more; under kRateMin the next message would be days away.
+constexpr double kRateMin = 0.001, kRateMax = 1e9;
+template <auto Member>
+Result<void> set_rate(Settings& s, const Values& values) {
+  double rate = 0;
+  // Written so that what is no number at all is refused too.
+  if (!parse(rate, values.back()) || !(rate == 0 || (rate >= kRateMin && rate <= kRateMax)))
+    return expected("0 for no limit, or a number from 0.001 to 1000000000", values.back());
+  s.queue.*Member = rate;
+  return {};
+}
+template <auto Member>
+Result<void> set_burst(Settings& s, const Values& values) {
+  double burst = 0;
+  if (!parse(burst, values.back()) || !(burst >= 1 && burst <= kRateMax))
+    return expected("a number from 1 to 1000000000", values.back());
+  s.queue.*Member = burst;
+  return {};
+}
+Result<void> set_max_waiters(Settings& s, const Values& values) {
+  if (!parse(s.queue.max_waiters, values.back()) || s.queue.max_waiters == 0 || s.queue.max_waiters > 1'000'000)
+    return expected("an integer from 1 to 1000000", values.back());
+  return {};
+}
 template <auto Member>
 Result<void> set_queue_bytes(Settings& s, const Values& values) {
   const auto value = parse_bytes(values.back());
@@ -156,6 +180,15 @@ constexpr Setting of_queue(std::string_view name, std::string_view value_name, s
   return {name, Form::kText, value_name, meaning, Place::kEverywhere, set_queue<M>, show_queue<M>};
 }
 template <auto M>
+constexpr Setting rate_of_queue(std::string_view name, std::string_view meaning) {
+  return {name, Form::kText, "MESSAGES/S", meaning, Place::kEverywhere, set_rate<M>, show_queue<M>};
+}
+template <auto M>
+constexpr Setting burst_of_queue(std::string_view name) {
+  return {name,         Form::kText,  "MESSAGES", "how many of them may come at once", Place::kEverywhere,
+          set_burst<M>, show_queue<M>};
+}
+template <auto M>
 constexpr Setting bytes_of_queue(std::string_view name, std::string_view meaning) {
   return {name, Form::kText, "BYTES", meaning, Place::kEverywhere, set_queue_bytes<M>, show_queue_bytes<M>};
 }
@@ -194,12 +227,12 @@ constexpr std::array kSettings{
     bytes_of_queue<&Q::max_tx_bytes>("queue.max-tx-bytes", "largest Transaction or EntropyShare"),
     of_queue<&Q::max_batch_messages>("queue.max-batch-messages", "MESSAGES", "most messages of one submitBatch"),
     bytes_of_queue<&Q::max_batch_bytes>("queue.max-batch-bytes", "most bytes of one submitBatch"),
-    of_queue<&Q::max_waiters>("queue.max-waiters", "CALLS", "most takes and leases that wait for a message"),
-    of_queue<&Q::queue_rate_limit>("queue.rate-limit", "MESSAGES/S", "most submits a second; 0 for no limit"),
-    of_queue<&Q::queue_rate_burst>("queue.rate-burst", "MESSAGES", "how many of them may come at once"),
-    of_queue<&Q::submitter_rate_limit>("queue.submitter-rate-limit", "MESSAGES/S",
-                                       "the same for one submitter; 0 for no limit"),
-    of_queue<&Q::submitter_rate_burst>("queue.submitter-rate-burst", "MESSAGES", "how many of them may come at once"),
+    Setting{"queue.max-waiters", Form::kText, "CALLS", "most takes and leases that wait for a message",
+            Place::kEverywhere, set_max_waiters, show_queue<&Q::max_waiters>},
+    rate_of_queue<&Q::queue_rate_limit>("queue.rate-limit", "most submits a second; 0 for no limit"),
+    burst_of_queue<&Q::queue_rate_burst>("queue.rate-burst"),
+    rate_of_queue<&Q::submitter_rate_limit>("queue.submitter-rate-limit", "the same for one submitter; 0 for no limit"),
+    burst_of_queue<&Q::submitter_rate_burst>("queue.submitter-rate-burst"),
     of_queue<&Q::idempotency_keys_max>("queue.idempotency-keys-max", "KEYS",
                                        "most idempotency keys that are remembered"),
     of_queue<&Q::idempotency_window>("queue.idempotency-window", "TIME", "how long they are"),

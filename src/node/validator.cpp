@@ -1,5 +1,6 @@
 #include "node/validator.h"
 
+#include <cerrno>
 #include <chrono>
 #include <optional>
 #include <thread>
@@ -50,6 +51,32 @@ std::chrono::steady_clock::time_point loop_time(MonoTime time) {
   // Both are CLOCK_MONOTONIC.
   return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(time.ns));
 }
+
+/// What to do about a directory that cannot be used; nothing where the system's word says too little to tell.
+std::string_view remedy_for(int os_errno) {
+  switch (os_errno) {
+    case EACCES:
+    case EPERM:
+      return "Give this user write permission there (chown, chmod), or choose another place: --data-dir DIR";
+    case EROFS:
+      return "Mount it writable (mount -o remount,rw), or choose another place: --data-dir DIR";
+    case ENOSPC:
+    case EDQUOT:
+      return "Free some space there, or choose another place: --data-dir DIR";
+    default:
+      return {};
+  }
+}
+
+Error with_remedy(Error error, std::string_view otherwise = {}) {
+  if (error.os_errno == 0) return error;
+  const auto remedy = remedy_for(error.os_errno);
+  if (remedy.empty() && otherwise.empty()) return error;
+  error.context = error.to_string() + ". " + std::string(remedy.empty() ? otherwise : remedy);
+  error.os_errno = 0;  // said already
+  return error;
+}
+constexpr std::string_view kAnotherPlace = "Choose another place: --data-dir DIR";
 
 }  // namespace
 
@@ -106,7 +133,10 @@ class Validator::Impl {
     const auto directory = options_.directory / "queue";
     std::error_code error;
     const bool created = std::filesystem::create_directories(directory, error);
-    if (error) return fail(Errc::kIo, "make the directory " + directory.string(), error.value());
+    if (error) {
+      return fail(
+          with_remedy(Error(Errc::kIo, "make the directory " + directory.string(), error.value()), kAnotherPlace));
+    }
     // What was there keeps the permissions that its owner gave it.
     if (created) std::filesystem::permissions(options_.directory, std::filesystem::perms::owner_all, error);
     auto locked = DirectoryLock::acquire(directory, "quantumharmony-node", clock_.wall());
@@ -115,19 +145,19 @@ class Validator::Impl {
                                          ". Stop it, or give this one another place with --data-dir DIR")
                       .about(locked.error().subject));
     }
-    if (!locked) return fail(std::move(locked.error()));
+    if (!locked) return fail(with_remedy(std::move(locked.error()), kAnotherPlace));
     lock_.emplace(std::move(*locked));
     FileStorage::Options storage_options;
     storage_options.write_method = options_.write_method;
     storage_options.wake = [this] { asio::post(loop_, [this] { poll(); }); };
     auto made = FileStorage::open(directory, std::move(storage_options));
-    if (!made) return fail(std::move(made.error()));
+    if (!made) return fail(with_remedy(std::move(made.error()), kAnotherPlace));
     storage_ = std::move(*made);
     return {};
   }
 
   void opened_queue(Result<queue::RecoveryReport> report) {
-    if (!report) return give_up(std::move(report.error()));
+    if (!report) return give_up(with_remedy(std::move(report.error())));
     dispatcher_ = std::make_unique<rpc::Dispatcher>(rpc::Services{
         .engine = *engine_, .clock = clock_, .timers = timers_, .validator = options_.name, .touched = [this] {
           follow_wakeup();

@@ -95,10 +95,11 @@ TEST(Start, ASecondProcessOnTheSameDataIsRefusedWithThePid) {
   EXPECT_EQ(node.process().stop(), 0);
 }
 
-TEST(Start, DataThatCannotBeMadeIsNamed) {
+TEST(Start, DataThatCannotBeMadeIsNamedWithTheRemedy) {
   const Ended ended({"--dev", "--data-dir", "/proc/nowhere", "--port-offset", std::to_string(free_port_offset())});
   EXPECT_EQ(ended.code, 1);
   EXPECT_TRUE(contains(ended.process.err(), "/proc/nowhere/alice/queue")) << ended.process.err();
+  EXPECT_TRUE(contains(ended.process.err(), "--data-dir DIR")) << ended.process.err();
 }
 
 TEST(Start, OneValidatorByNameAndPort) {

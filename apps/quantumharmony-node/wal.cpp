@@ -34,7 +34,7 @@ constexpr const char* kUsage =
     "                              store such lines durably; the node must be stopped\n"
     "\n"
     "dump, verify and export change nothing and may run beside the node. Messages that are only in memory are in "
-    "none.\n"
+    "none; idempotency keys are not exported, so a submit that is repeated after an import is stored again.\n"
     "Exit: 0 done, 1 failed or damaged, 2 usage.\n";
 
 struct Arguments {

@@ -179,7 +179,6 @@ class Run {
     for (std::size_t i = 0; i < reports.size(); ++i) {
       const auto& validator = config_.validators[i];
       screen.validators.push_back({validator.name, validator.port, reports[i].started->recovery});
-      for (const auto& note : reports[i].started->recovery.notes) node::log_warn(validator.name, note);
       node::log_debug(validator.name, "durable writes: " + reports[i].started->write_method);
       if (!terminal_) {
         node::log_info(validator.name, "ready on port " + std::to_string(validator.port) + ": " +

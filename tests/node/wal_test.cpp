@@ -159,6 +159,16 @@ TEST_F(Wal, ADamagedSegmentIsNamedThenRepairedAndTheNodeStarts) {
   EXPECT_GE(client.call(rpc("qssh_getQueueDepth")).at("result").as_int64(), 3);
 }
 
+TEST_F(Wal, WhatAStartMendsIsSaidOnce) {
+  fs::remove(queue() / "mark");
+  auto node = start(data_.path(), free_port_offset(1));
+  ASSERT_TRUE(node.says("ready on port")) << node.err();
+  EXPECT_EQ(node.stop(), 0);
+  const auto first = node.err().find("mark: missing");
+  ASSERT_NE(first, std::string::npos) << node.err();
+  EXPECT_EQ(node.err().find("mark: missing", first + 1), std::string::npos) << node.err();
+}
+
 TEST_F(Wal, RepairOfASoundQueueChangesNothing) {
   const auto said = wal("repair", queue());
   EXPECT_EQ(said.code, 0);
@@ -233,6 +243,10 @@ TEST(WalUsage, MistakesAreNamedAndEndWithTwo) {
     EXPECT_TRUE(contains(said.err, part)) << said.err;
     EXPECT_TRUE(contains(said.err, "wal --help") || contains(said.err, "--data-dir")) << said.err;
   }
+}
+
+TEST(WalUsage, HelpSaysWhatAnExportDoesNotCarry) {
+  EXPECT_TRUE(contains(wal({"--help"}).out, "idempotency keys are not exported"));
 }
 
 TEST(WalUsage, AnUnknownVariableIsNotPassedOver) {

@@ -243,6 +243,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   std::vector<CompactRequest> compact_requests_;
   std::vector<Entry*> open_group_;
   std::uint32_t open_group_left_ = 0;
+  MessageId newest_replayed_{};
   std::uint64_t lost_groups_ = 0;
   std::vector<std::uint64_t> damaged_segments_;  ///< salvage: kept aside, not recycled
 

@@ -80,7 +80,8 @@ KeyEntry& Engine::Impl::replay_key(std::string_view key, MessageId id, Kind kind
 }
 
 Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal, std::uint32_t bytes) {
-  Entry* entry = store_.find(put.id);
+  Entry* entry = put.id > newest_replayed_ ? nullptr : store_.find(put.id);
+  newest_replayed_ = std::max(newest_replayed_, put.id);
   if (entry != nullptr) {
     // Carried forward by compaction: the same message, as it stood then.
     segments_.drop_live(entry->ordinal, entry->record_bytes);
@@ -203,13 +204,15 @@ Result<void> Engine::Impl::replay_change(const wal::RecordView& record) {
 void Engine::Impl::settle_after_replay() {
   drop_open_group();
   keys_.sort();
-  std::vector<Entry*> entries;
-  store_.each([&](Entry& entry) {
-    if (entry.state != EntryState::kDead) entries.push_back(&entry);
+  // All of them are in the log, and its order is that of their ids but for what was carried on.
+  std::vector<std::pair<MessageId, Entry*>> entries;
+  entries.reserve(store_.messages());
+  store_.each_logged([&](Entry& entry) {
+    if (entry.state != EntryState::kDead) entries.emplace_back(entry.id, &entry);
   });
-  std::sort(entries.begin(), entries.end(), [](const Entry* a, const Entry* b) { return a->id < b->id; });
+  if (!std::is_sorted(entries.begin(), entries.end())) std::sort(entries.begin(), entries.end());
   const auto now = clock_.wall();
-  for (Entry* entry : entries) {
+  for (const auto& [id, entry] : entries) {
     if (entry->deliveries >= options_.max_deliveries) {
       const auto* last = entry->extra ? &entry->extra->last_error : nullptr;
       to_dead(*entry, DeadReason::kMaxDeliveries,

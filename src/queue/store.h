@@ -126,6 +126,10 @@ class Store {
   /// Logged messages, by the place of their newest put record.
   void logged(Entry& entry, wal::Ordinal ordinal);
   Entry* oldest_logged() { return logged_.empty() ? nullptr : &logged_.front(); }
+  template <class Visit>  // void(Entry&), in the order of the log
+  void each_logged(Visit visit) {
+    for (Entry& entry : logged_) visit(entry);
+  }
 
   // Deadlines. due_* answer an entry whose time has come and take it out of the heap.
   Entry* due_mono(MonoTime now);

@@ -12,6 +12,7 @@ std::int64_t read_clock(clockid_t id) {
 }  // namespace
 
 MonoTime SystemClock::mono() { return {read_clock(CLOCK_MONOTONIC)}; }
+MonoTime SystemClock::mono_coarse() { return {read_clock(CLOCK_MONOTONIC_COARSE)}; }
 WallTime SystemClock::wall() { return {read_clock(CLOCK_REALTIME)}; }
 
 }  // namespace qh

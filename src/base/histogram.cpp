@@ -80,14 +80,13 @@ Histogram WindowedHistogram::window(MonoTime now) const {
   return sum;
 }
 
-void RateCounter::add(std::uint64_t events, MonoTime now) {
+void RateCounter::enter_slot(MonoTime now) {
   const auto number = now.ns / slice_.count();
-  const auto slot = static_cast<std::size_t>(number) % kSlots;
-  if (slot_numbers_[slot] != number) {
-    counts_[slot] = 0;
-    slot_numbers_[slot] = number;
-  }
-  counts_[slot] += events;
+  slot_ = static_cast<std::size_t>(number) % kSlots;
+  slot_from_ = number * slice_.count();
+  if (slot_numbers_[slot_] == number) return;
+  counts_[slot_] = 0;
+  slot_numbers_[slot_] = number;
 }
 
 std::uint64_t RateCounter::events(MonoTime now) const {

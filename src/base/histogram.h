@@ -64,14 +64,21 @@ class WindowedHistogram {
 class RateCounter {
  public:
   explicit RateCounter(Duration window) : slice_(window / kSlots), window_(window) {}
-  void add(std::uint64_t events, MonoTime now);
+  void add(std::uint64_t events, MonoTime now) {
+    if (now.ns < slot_from_ || now.ns >= slot_from_ + slice_.count()) enter_slot(now);
+    counts_[slot_] += events;
+  }
   double per_second(MonoTime now) const;
   /// Events in the last window.
   std::uint64_t events(MonoTime now) const;
 
  private:
+  void enter_slot(MonoTime now);
+
   static constexpr std::size_t kSlots = 10;
   Duration slice_, window_;
+  std::size_t slot_ = 0;
+  std::int64_t slot_from_ = 0;
   std::array<std::uint64_t, kSlots> counts_{};
   std::array<std::int64_t, kSlots> slot_numbers_{};
 };

@@ -85,7 +85,7 @@ Engine::WaitId Engine::Impl::take(HandOut request, Done<std::optional<Taken>> do
 // The record of the hand-out is durable before anybody sees the message. One that is only in memory needs
 // none: after a crash it is gone.
 void Engine::Impl::give(Entry& entry, Done<std::optional<Taken>> done) {
-  const auto now = clock_.mono();
+  const auto now = clock_.mono_coarse();
   if (!is_logged(entry)) {
     ++state_.counters.taken;
     hand_outs_async_.add(1, now);

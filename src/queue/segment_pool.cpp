@@ -193,15 +193,17 @@ Task<Result<FileId>> SegmentPool::recycle_file(RetiredSegment from, std::string 
     // Nothing moved. The file stays where it is; the next start takes it back.
     co_return fail(std::move(done.error()));
   }
-  auto file = co_await io::open(storage_, final_name, Storage::OpenMode::kReadWrite);
-  if (file) {
+  // Before the file changes: a power cut may bring its old name back, and there its header says how long it is.
+  done = co_await io::sync_directory(storage_);
+  Result<FileId> file = fail(Errc::kStorageFailed, "not opened");
+  if (done) file = co_await io::open(storage_, final_name, Storage::OpenMode::kReadWrite);
+  if (done && file) {
     if (from.bytes > bytes) done = co_await io::truncate(storage_, *file, bytes);
     if (from.bytes < bytes) done = co_await io::zero_fill(storage_, *file, from.bytes, bytes);
     if (done && from.bytes != bytes) done = co_await io::sync(storage_, *file);
-    if (done) done = co_await io::sync_directory(storage_);
     if (done) co_return *file;
     storage_.close(*file);
-  } else {
+  } else if (done) {
     done = fail(file.error());
   }
   static_cast<void>(co_await io::remove(storage_, final_name));

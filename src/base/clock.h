@@ -28,7 +28,11 @@ struct WallTime {
   constexpr Duration operator-(WallTime other) const { return Duration(ns - other.ns); }
   constexpr std::int64_t ms() const { return ns / 1'000'000; }
   constexpr std::int64_t seconds() const { return ns / 1'000'000'000; }
-  static constexpr WallTime from_ms(std::int64_t ms) { return {ms * 1'000'000}; }
+  /// Beyond the year 2262, and before 1678, the last moment that there is.
+  static constexpr WallTime from_ms(std::int64_t ms) {
+    constexpr auto kMost = INT64_MAX / 1'000'000;
+    return {(ms > kMost ? kMost : ms < -kMost ? -kMost : ms) * 1'000'000};
+  }
 };
 
 class Clock {

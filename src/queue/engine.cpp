@@ -94,7 +94,10 @@ MonoTime Engine::Impl::next_wakeup() const {
     const auto until = std::clamp(store_.next_wall() - clock_.wall(), Duration(0), Duration(kWallPoll));
     next = std::min(next, now + until);
   }
-  if (retry_job_) next = std::min(next, now + Duration(static_cast<std::int64_t>(1e9 / retry_job_->per_second) + 1));
+  if (retry_job_) {
+    const Duration turn(static_cast<std::int64_t>(1e9 / retry_job_->per_second) + 1);
+    next = std::min(next, std::max(now, retry_job_->last + turn));
+  }
   if (store_.dead_count() > 0) next = std::min(next, now + std::chrono::minutes(1));
   return next;
 }
@@ -160,6 +163,11 @@ Task<Result<void>> Engine::Impl::write_out() {
     done = co_await durable(last_ordinal_);
     if (!done) co_return done;
   }
+  // A message that was never in the log may be over; its key lasts all the same.
+  keys_.each([this](KeyEntry& key) {
+    const bool only_in_memory = key.message == nullptr && key.ordinal == 0;
+    if (only_in_memory && room(wal::key_record_bytes(key.key.size()), Use::kCompact) != Room::kNone) append_key(key);
+  });
   auto exact = state_;
   exact.next_message_id = next_message_id_;
   exact.next_lease_id = next_lease_id_;

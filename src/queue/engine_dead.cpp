@@ -9,6 +9,7 @@ namespace qh::queue {
 namespace {
 constexpr std::uint64_t kSmallRecordBytes = 64;
 constexpr std::size_t kPeekMax = 1'000;
+constexpr double kRetryRateMin = 0.001;
 }  // namespace
 
 // A dead letter is durable, also that of a message which was only in memory until now. When the log has
@@ -20,6 +21,7 @@ void Engine::Impl::to_dead(Entry& entry, DeadReason reason, std::string error) {
     const wal::Dead record{entry.id, reason, now.ms(), error};
     append(wal::RecordType::kDead, [&](Bytes& out) { wal::encode(record, out); });
   }
+  entry.more().death_unwritten = is_logged(entry) && !can_write;
   ++state_.counters.dead_lettered;
   entry.more().last_error = std::move(error);
   store_.make_dead(entry, reason, now);
@@ -65,7 +67,7 @@ std::vector<DeadLetter> Engine::Impl::dead_letters(std::optional<MessageId> afte
   const Entry* behind = nullptr;
   if (after) {
     behind = store_.find(*after);
-    if (behind == nullptr || behind->state != EntryState::kDead) return letters;
+    if (behind != nullptr && behind->state != EntryState::kDead) behind = nullptr;
   }
   store_.each_dead(behind, [&](const Entry& entry) {
     if (letters.size() >= limit) return false;
@@ -76,12 +78,18 @@ std::vector<DeadLetter> Engine::Impl::dead_letters(std::optional<MessageId> afte
   return letters;
 }
 
+std::uint64_t Engine::Impl::revive_bytes(const Entry& entry) const {
+  return entry.extra->death_unwritten ? put_bytes(entry) : kSmallRecordBytes;
+}
+
 void Engine::Impl::revive(Entry& entry) {
-  if (is_logged(entry)) append_id(wal::RecordType::kRevive, entry.id);
+  const bool unwritten = entry.extra->death_unwritten;
+  if (is_logged(entry) && !unwritten) append_id(wal::RecordType::kRevive, entry.id);
   ++state_.counters.dead_retried;
   entry.deliveries = 0;
   entry.expires_at_ms = 0;  // it would die of the same at once
   store_.make_ready(entry);
+  if (unwritten) append_put(entry, 0, true);  // the log knows nothing of a death
 }
 
 void Engine::Impl::retry_dead(MessageId id, Done<std::uint64_t> done) {
@@ -90,8 +98,9 @@ void Engine::Impl::retry_dead(MessageId id, Done<std::uint64_t> done) {
   if (entry == nullptr || entry->state != EntryState::kDead) {
     return done(fail(Errc::kNotFound, fmt::format("no dead letter has the id {}", id.value())));
   }
-  if (blocked(kSmallRecordBytes, Use::kEnd)) {
-    return wait_for_room(kSmallRecordBytes, Use::kEnd, [this, id, d = std::move(done)](const Error* error) mutable {
+  const auto bytes = revive_bytes(*entry);
+  if (blocked(bytes, Use::kEnd)) {
+    return wait_for_room(bytes, Use::kEnd, [this, id, d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
         d(fail(*error));
       else
@@ -117,11 +126,19 @@ void Engine::Impl::retry_all_dead(double per_second, Done<std::uint64_t> done) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
   if (!(per_second >= 0)) return done(fail(Error(Errc::kInvalid, "rate: must be 0 or more a second").about("rate")));
   const auto count = store_.dead_count();
+  if (per_second > 0 && per_second < kRetryRateMin) {
+    return done(fail(Error(Errc::kInvalid, "rate: must be 0, or at least 0.001 a second").about("rate")));
+  }
+  if (count == 0) return done(count);
   if (per_second > 0) {
     retry_job_ = RetryJob{per_second, count, clock_.mono()};
     return done(count);
   }
-  const auto bytes = kSmallRecordBytes * count;
+  std::uint64_t bytes = 0;
+  store_.each_dead(nullptr, [&](const Entry& entry) {
+    bytes += revive_bytes(entry);
+    return true;
+  });
   if (blocked(bytes, Use::kEnd)) {
     return wait_for_room(bytes, Use::kEnd, [this, d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
@@ -155,7 +172,7 @@ void Engine::Impl::work_retry_job(MonoTime now) {
   for (std::uint64_t i = 0; i < due && job.left > 0; ++i) {
     Entry* entry = store_.oldest_dead();
     if (entry == nullptr) job.left = 0;
-    if (entry == nullptr || room(kSmallRecordBytes, Use::kEnd) != Room::kEnough) break;
+    if (entry == nullptr || room(revive_bytes(*entry), Use::kEnd) != Room::kEnough) break;
     revive(*entry);
     --job.left;
   }
@@ -207,7 +224,8 @@ void Engine::Impl::remove(MessageId id, Done<bool> done) {
 
 void Engine::Impl::purge(KindMask mask, Duration older_than, Done<std::uint64_t> done) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
-  const auto before = clock_.wall().ns - std::max(older_than, Duration(0)).count();
+  // All of them, whatever a clock that stepped back makes of their age.
+  const auto before = older_than > Duration(0) ? clock_.wall().ns - older_than.count() : INT64_MAX;
   std::vector<Entry*> entries;
   store_.each([&](Entry& entry) {
     const bool waits = entry.state == EntryState::kReady || entry.state == EntryState::kDelayed;
@@ -245,7 +263,7 @@ void Engine::Impl::purge_dead(MessageId id, Done<std::uint64_t> done) {
 
 void Engine::Impl::purge_dead_older(Duration older_than, Done<std::uint64_t> done) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
-  const auto before_ms = (clock_.wall().ns - std::max(older_than, Duration(0)).count()) / 1'000'000;
+  const auto before_ms = older_than > Duration(0) ? (clock_.wall() + -older_than).ms() : INT64_MAX;
   std::vector<Entry*> entries;
   store_.each_dead(nullptr, [&](const Entry& entry) {
     if (entry.extra->died_at_ms > before_ms) return false;
@@ -267,7 +285,15 @@ void Engine::Impl::purge_dead_older(Duration older_than, Done<std::uint64_t> don
 void Engine::Impl::set_paused(KindMask paused, Done<KindMask> done) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
   if (paused.bits() == state_.paused_kinds) return done(paused);
-  auto next = state_;
+  if (blocked(kSmallRecordBytes, Use::kEnd)) {
+    return wait_for_room(kSmallRecordBytes, Use::kEnd, [this, paused, d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr)
+        d(fail(*error));
+      else
+        set_paused(paused, std::move(d));
+    });
+  }
+  auto next = state_now();
   next.paused_kinds = paused.bits();
   when_durable(append_state(next), [paused, done = std::move(done)](const Error* error) mutable {
     if (error != nullptr)

@@ -49,19 +49,21 @@ Entry* Engine::Impl::pick(KindMask mask) {
 
 // -- Take ----------------------------------------------------------------------------------------------------
 
-Engine::WaitId Engine::Impl::take(HandOut request, Done<std::optional<Taken>> done) {
+Engine::WaitId Engine::Impl::take(HandOut request, Done<std::optional<Taken>> done, WaitId as) {
   if (auto running = check_running(); !running) {
     done(fail(std::move(running.error())));
     return 0;
   }
   if (blocked(kSmallRecordBytes, Use::kEnd)) {
-    wait_for_room(kSmallRecordBytes, Use::kEnd, [this, request, d = std::move(done)](const Error* error) mutable {
+    if (as == 0) as = waiters_.new_id();
+    auto again = [this, request, as, d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
         d(fail(*error));
       else
-        take(request, std::move(d));
-    });
-    return 0;
+        take(request, std::move(d), as);
+    };
+    wait_for_room(kSmallRecordBytes, Use::kEnd, std::move(again), as);
+    return as;
   }
   if (Entry* entry = pick(request.kinds); entry != nullptr) {
     give(*entry, std::move(done));
@@ -76,6 +78,7 @@ Engine::WaitId Engine::Impl::take(HandOut request, Done<std::optional<Taken>> do
     return 0;
   }
   Waiter waiter;
+  waiter.id = as;
   waiter.kinds = request.kinds;
   waiter.until = request.wait_until;
   waiter.take = std::move(done);
@@ -108,7 +111,7 @@ void Engine::Impl::give(Entry& entry, Done<std::optional<Taken>> done) {
 // -- Lease ---------------------------------------------------------------------------------------------------
 
 Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration duration,
-                                   Done<std::vector<Leased>> done) {
+                                   Done<std::vector<Leased>> done, WaitId as) {
   auto checked = check_running();
   if (checked && (max == 0 || max > kLeaseMax))
     checked = fail(Error(Errc::kInvalid, "max: must be 1 to 1000").about("max"));
@@ -125,17 +128,18 @@ Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration 
   const auto bytes = std::uint64_t{kSmallRecordBytes} * max;
   const bool no_ids = !ids_ready(max, true);
   if (no_ids || blocked(bytes, Use::kEnd)) {
-    auto again = [this, request, max, duration, d = std::move(done)](const Error* error) mutable {
+    if (as == 0) as = waiters_.new_id();
+    auto again = [this, request, max, duration, as, d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
         d(fail(*error));
       else
-        lease(request, max, duration, std::move(d));
+        lease(request, max, duration, std::move(d), as);
     };
     if (no_ids)
       wait_for_ids(std::move(again));
     else
-      wait_for_room(bytes, Use::kEnd, std::move(again));
-    return 0;
+      wait_for_room(bytes, Use::kEnd, std::move(again), as);
+    return as;
   }
   if (store_.any_ready(request.kinds.without(KindMask(state_.paused_kinds)))) {
     give_leases(request.kinds, max, duration, std::move(done));
@@ -150,6 +154,7 @@ Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration 
     return 0;
   }
   Waiter waiter;
+  waiter.id = as;
   waiter.kinds = request.kinds;
   waiter.until = request.wait_until;
   waiter.max = max;
@@ -162,9 +167,11 @@ void Engine::Impl::give_leases(KindMask mask, std::uint32_t max, Duration durati
   std::vector<LeaseId> leases;
   wal::Ordinal wait_for = 0;
   const auto now = clock_.mono();
-  for (std::uint32_t i = 0; i < max; ++i) {
+  std::uint64_t bytes = 0;
+  for (std::uint32_t i = 0; i < max && (i == 0 || bytes < options_.max_batch_bytes); ++i) {
     Entry* entry = pick(mask);
     if (entry == nullptr) break;
+    bytes += entry->body.size();
     const LeaseId lease(next_lease_id_++);
     const auto deliveries = static_cast<std::uint16_t>(entry->deliveries + 1);
     if (is_logged(*entry)) {
@@ -205,7 +212,14 @@ void Engine::Impl::finish_leases(std::vector<LeaseId> leases, Duration duration,
 // -- Waiters -------------------------------------------------------------------------------------------------
 
 void Engine::Impl::cancel(WaitId wait) {
-  if (auto waiter = waiters_.take_out(wait)) waiter->fail(Error(Errc::kTimeout, "the wait was cancelled"));
+  const Error cancelled(Errc::kTimeout, "the wait was cancelled");
+  if (auto waiter = waiters_.take_out(wait)) return waiter->fail(cancelled);
+  const auto parked =
+      std::find_if(parked_.begin(), parked_.end(), [&](const Parked& p) { return wait != 0 && p.wait == wait; });
+  if (parked == parked_.end()) return;
+  auto again = std::move(parked->again);
+  parked_.erase(parked);
+  again(&cancelled);
 }
 
 // Who has waited longest is served first. A completion may call the engine again: that call must not serve
@@ -224,9 +238,9 @@ void Engine::Impl::serve_waiters() {
     auto waiter = *waiters_.take_out(first->id);
     const HandOut request{waiter.kinds, waiter.until};
     if (waiter.max == 0)
-      take(request, std::move(waiter.take));
+      take(request, std::move(waiter.take), waiter.id);
     else
-      lease(request, waiter.max, waiter.duration, std::move(waiter.lease));
+      lease(request, waiter.max, waiter.duration, std::move(waiter.lease), waiter.id);
   }
   serving_ = false;
 }

@@ -45,8 +45,9 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void submit_batch(std::vector<Submission> submissions, Done<std::vector<Submitted>> done);
   void submit_held(Submission submission, Done<Leased> done);
 
-  WaitId take(HandOut request, Done<std::optional<Taken>> done);
-  WaitId lease(HandOut request, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done);
+  // `as`: the call was given this id before, and had to wait for room in the log.
+  WaitId take(HandOut request, Done<std::optional<Taken>> done, WaitId as = 0);
+  WaitId lease(HandOut request, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done, WaitId as = 0);
   void cancel(WaitId wait);
   void ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done);
   void nack(std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error, Done<LeaseOutcome> done);
@@ -93,6 +94,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
     std::uint64_t bytes = 0;
     Use use{};
     UniqueFunction<void(const Error*)> again;  ///< null: try again; else: answer this
+    WaitId wait = 0;                           ///< of a take or lease, which can be cancelled
   };
   struct Admitted {
     Kind kind{};
@@ -110,7 +112,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   };
 
   // wal::LogWriter::Owner
-  wal::QueueState state_now() const override { return state_; }
+  wal::QueueState state_now() const override;
   void on_placed(wal::Ordinal ordinal, std::uint64_t segment) override;
   void on_durable(wal::Ordinal ordinal) override;
   void on_segment_started(const wal::PreparedSegment& segment) override;
@@ -164,6 +166,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   // Dead letters, tidying
   void to_dead(Entry& entry, DeadReason reason, std::string error);
   void revive(Entry& entry);
+  std::uint64_t revive_bytes(const Entry& entry) const;
   void limit_dead(WallTime now);
   void remove_entries(const std::vector<Entry*>& entries, Done<std::uint64_t> done);
   void wall_due(Entry& entry, WallTime now);
@@ -179,7 +182,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   Error no_room() const;
   bool blocked(std::uint64_t bytes, Use use);
   /// `again` runs when there is room, or is told at once that there will be none.
-  void wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<void(const Error*)> again);
+  void wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<void(const Error*)> again, WaitId wait = 0);
   void wait_for_ids(UniqueFunction<void(const Error*)> again);
   /// An ordinal to wait for that is not below any that is waited for already.
   wal::Ordinal newest_of(wal::Ordinal ordinal) const;
@@ -194,6 +197,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void when_durable(wal::Ordinal ordinal, CommitFn fn);
   wal::Ordinal append_put(Entry& entry, std::uint16_t group_left, bool carried);
   wal::Ordinal append_id(wal::RecordType type, MessageId id);
+  void append_key(KeyEntry& key);
   wal::Ordinal append_state(const wal::QueueState& next);
   void end_entry(Entry& entry);
   void erase_key(KeyEntry& key);
@@ -233,8 +237,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   bool reserving_ = false;
   bool pump_wanted_ = false;
   bool head_moving_ = false;
-  std::optional<std::uint64_t> pass_until_;     ///< disk full: the compactor has gone round behind this segment
-  std::optional<std::uint64_t> tidy_until_;     ///< the same, of the one round that a disk found full begins with
+  std::optional<std::uint64_t> pass_until_;  ///< disk full: the compactor has gone round behind this segment
+  std::optional<std::uint64_t> tidy_until_;  ///< the same, of the one round that a disk found full begins with
   bool tidied_ = false;
   std::optional<std::uint64_t> fruitless_seq_;  ///< a round ended here, and nothing was written since
   bool serving_ = false;

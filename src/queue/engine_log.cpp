@@ -119,7 +119,27 @@ wal::Ordinal Engine::Impl::append_id(wal::RecordType type, MessageId id) {
   return append(type, [&](Bytes& out) { wal::encode(id, out); });
 }
 
+/// Of a message that is over.
+void Engine::Impl::append_key(KeyEntry& key) {
+  const auto bytes = wal::key_record_bytes(key.key.size());
+  const wal::Key record{key.id, key.created_at, key.key, key.kind};
+  const auto ordinal = append(wal::RecordType::kKey, [&](Bytes& out) { wal::encode(record, out); });
+  if (key.ordinal != 0) segments_.drop_live(key.ordinal, bytes);
+  segments_.add_live(ordinal, bytes);
+  keys_.logged(key, ordinal);
+}
+
+/// Ids that were given to durable messages while a block of ids was still being reserved are given all the same: a
+/// segment's header and a state record outlive the puts that would say so.
+wal::QueueState Engine::Impl::state_now() const {
+  auto state = state_;
+  state.next_message_id = std::max(state.next_message_id, next_message_id_);
+  state.next_lease_id = std::max(state.next_lease_id, next_lease_id_);
+  return state;
+}
+
 wal::Ordinal Engine::Impl::append_state(const wal::QueueState& next) {
+  INVARIANT(next.next_message_id >= next_message_id_ && next.next_lease_id >= next_lease_id_, "ids never go back");
   const auto ordinal = append(wal::RecordType::kState, [&](Bytes& out) { wal::encode_state(next, out); });
   state_ = next;
   return ordinal;
@@ -156,7 +176,7 @@ void Engine::Impl::reserve_ids() {
   if (reserving_ || !low || !log_ok() || room(kStateRecordBytes, Use::kCompact) != Room::kEnough) return;
   reserving_ = true;
   id_block_ = std::clamp(id_block_ * 4, kIdBlockMin, kIdBlockMax);
-  auto next = state_;
+  auto next = state_now();
   next.next_message_id = next_message_id_ + id_block_;
   next.next_lease_id = next_lease_id_ + id_block_;
   when_durable(append_state(next), [this, next](const Error* error) {

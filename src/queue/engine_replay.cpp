@@ -20,9 +20,11 @@ void Engine::Impl::on_segment(const wal::SegmentOnDisk& segment) {
 // The ceilings may go down: a stop gives back the ids that it did not use.
 void Engine::Impl::on_state(const wal::QueueState& state) { state_ = state; }
 
-// Ids of lost records must not be given again. The next state that can be read sets it right.
+// Ids of lost records must not be given again. The next state that can be read sets it right. A batch of which a part
+// is lost was whole once, and acknowledged: what is left of it is kept.
 void Engine::Impl::on_gap(std::uint64_t from_seq, std::uint64_t to_seq) {
-  drop_open_group();
+  open_group_.clear();
+  open_group_left_ = 0;
   const auto lost = to_seq >= from_seq ? to_seq - from_seq + 1 : kIdsLostMax;
   const auto skip = std::min(kIdsLostMax, std::min(lost, kIdsLostMax / kIdsLostRecordMax) * kIdsLostRecordMax);
   state_.next_message_id += skip;
@@ -256,6 +258,7 @@ void Engine::Impl::start_log(wal::Recovered& recovered) {
   const auto last = start.segment.index;
   for (const auto& segment : recovered.prepared) pool_->adopt(segment);
   durable_ordinal_ = last_ordinal_ = start.next_ordinal - 1;
+  state_.next_message_id = std::max(state_.next_message_id, newest_replayed_.value() + 1);
   next_message_id_ = state_.next_message_id;
   next_lease_id_ = state_.next_lease_id;
   writer_->start(std::move(start));

@@ -25,7 +25,8 @@ constexpr std::uint64_t kCarryBytesWhenFull = 1U << 20;
 /// at the end of a segment, and the records that move the head and reserve ids.
 std::uint64_t Engine::Impl::carry_room(std::uint64_t live) const {
   const auto batches = live / writer_->batch_bytes_max() + 2;
-  return live + batches * wal::kBlockBytes + std::min<std::uint64_t>(live, options_.max_message_bytes) + kStateRecordBytes;
+  return live + batches * wal::kBlockBytes + std::min<std::uint64_t>(live, options_.max_message_bytes) +
+         kStateRecordBytes;
 }
 
 /// What an append must leave. A round of the compactor loses a little at each segment before it comes to one that it
@@ -65,7 +66,7 @@ bool Engine::Impl::blocked(std::uint64_t bytes, Use use) {
   return (use == Use::kSubmit && !parked_.empty()) || room(bytes, use) != Room::kEnough;
 }
 
-void Engine::Impl::wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<void(const Error*)> again) {
+void Engine::Impl::wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<void(const Error*)> again, WaitId wait) {
   const auto found = room(bytes, use);
   if (found == Room::kNone) {
     const Error error = no_room();
@@ -77,7 +78,7 @@ void Engine::Impl::wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<vo
     error.retry_after_ms = 100;
     return again(&error);
   }
-  parked_.push_back({bytes, use, std::move(again)});
+  parked_.push_back({bytes, use, std::move(again), wait});
   if (found == Room::kWait) make_room();
 }
 
@@ -167,13 +168,8 @@ void Engine::Impl::carry_head() {
   for (KeyEntry* key = keys_.oldest_logged(); key != nullptr && key->ordinal <= through && carried < chunk;
        key = keys_.oldest_logged()) {
     INVARIANT(key->message == nullptr, "the key of a message in the queue moves with the message");
-    const auto bytes = wal::key_record_bytes(key->key.size());
-    const wal::Key record{key->id, key->created_at, key->key, key->kind};
-    const auto ordinal = append(wal::RecordType::kKey, [&](Bytes& out) { wal::encode(record, out); });
-    segments_.drop_live(key->ordinal, bytes);
-    segments_.add_live(ordinal, bytes);
-    keys_.logged(*key, ordinal);
-    carried += bytes;
+    append_key(*key);
+    carried += wal::key_record_bytes(key->key.size());
   }
 }
 
@@ -181,7 +177,7 @@ void Engine::Impl::advance_head() {
   if (room(0, Use::kCompact) != Room::kEnough) return want_more_segments();
   head_moving_ = true;
   const wal::RetiredSegment dead{segments_.head()->index, segments_.head()->bytes};
-  auto next = state_;
+  auto next = state_now();
   next.head_segment = segments_.second().index;
   when_durable(append_state(next), [this, dead](const Error* error) {
     head_moving_ = false;

@@ -8,6 +8,8 @@
 
 namespace qh::queue {
 namespace {
+// An import may choose ids below it; as many again are left for what is submitted afterwards.
+constexpr std::uint64_t kGivenIdMax = std::uint64_t{1} << 52;
 
 constexpr std::size_t kKeyBytesMax = 128;
 constexpr std::size_t kSubmitterBytesMax = 255;
@@ -79,8 +81,8 @@ Result<void> Engine::Impl::check_options(const SubmitOptions& options) const {
   if (options.not_before && options.not_before->ns < 0) return bad_option("not_before_ms", "is before 1970");
   if (options.expires_at && options.expires_at->ns <= 0) return bad_option("expires_at_ms", "is before 1970");
   if (options.id) {
-    if (options.id->value() == 0 || options.id->value() > kIntegerMax)
-      return bad_option("message_id", "must be 1 to 2^53 - 1");
+    if (options.id->value() == 0 || options.id->value() >= kGivenIdMax)
+      return bad_option("message_id", "must be 1 to 2^52 - 1, so that as many ids are left behind it");
     if (options.id->value() < next_message_id_) {
       return fail(
           Error(Errc::kExists, fmt::format("message_id {} was given already, or may have been: this queue's next is {}",
@@ -182,7 +184,8 @@ void Engine::Impl::submit(Submission submission, Done<Submitted> done) {
   };
   if (!key.empty()) admitted->seen = keys_.find(key);
   if (admitted->seen != nullptr) {
-    if (log_bytes != 0 && blocked(log_bytes, Use::kSubmit)) return wait_for_room(log_bytes, Use::kSubmit, again());
+    if (log_bytes != 0 && admitted->seen->ordinal == 0 && blocked(log_bytes, Use::kSubmit))
+      return wait_for_room(log_bytes, Use::kSubmit, again());
     return submit_duplicate(*admitted, durability, std::move(done));
   }
   const Admission::Load load{store_.messages(), store_.bytes() + keys_.bytes()};
@@ -222,10 +225,13 @@ void Engine::Impl::submit(Submission submission, Done<Submitted> done) {
 
 Result<void> Engine::Impl::check_load(const std::vector<Submission>& submissions,
                                       const std::vector<Admitted>& admitted) const {
-  std::uint64_t bytes = 0;
+  std::uint64_t bytes = 0, fresh = 0, fresh_bytes = 0;
   auto priority = Priority::kCritical;
   for (std::size_t i = 0; i < submissions.size(); ++i) {
     bytes += counted_bytes(submissions[i]);
+    if (admitted[i].seen != nullptr) continue;  // stores nothing
+    ++fresh;
+    fresh_bytes += counted_bytes(submissions[i]);
     priority = std::min(priority, info(admitted[i].kind).priority);
   }
   if (submissions.size() > options_.max_batch_messages || bytes > options_.max_batch_bytes) {
@@ -237,8 +243,8 @@ Result<void> Engine::Impl::check_load(const std::vector<Submission>& submissions
     error.limit = by_count ? options_.max_batch_messages : options_.max_batch_bytes;
     return tl::unexpected<Error>(std::move(error));
   }
-  return admission_.check_bounds({store_.messages(), store_.bytes() + keys_.bytes()}, submissions.size(), bytes,
-                                 priority);
+  if (fresh == 0) return {};
+  return admission_.check_bounds({store_.messages(), store_.bytes() + keys_.bytes()}, fresh, fresh_bytes, priority);
 }
 
 void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::vector<Submitted>> done) {
@@ -247,17 +253,19 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
   const auto now = clock_.mono();
   std::vector<Admitted> admitted;
   auto durability = Durability::kAsync;
-  std::uint64_t log_bytes = 0;
+  std::uint64_t log_bytes = 0, fresh = 0;
   for (std::size_t i = 0; i < submissions.size(); ++i) {
     auto one = admit(submissions[i], now);
     if (one && submissions[i].options.id) one = bad_option("message_id", "is not for batches");
     if (!one) return done(fail(refuse(std::move(one.error()).in(fmt::format("messages[{}]", i)))));
     if (one->durability == Durability::kSync) durability = Durability::kSync;
-    log_bytes += record_bytes(submissions[i]);
+    const auto& key = submissions[i].options.idempotency_key;
+    one->seen = key.empty() ? nullptr : keys_.find(key);
+    fresh += one->seen == nullptr ? 1 : 0;
+    if (one->seen == nullptr || one->seen->ordinal == 0) log_bytes += record_bytes(submissions[i]);
     admitted.push_back(*one);
   }
   if (auto load = check_load(submissions, admitted); !load) return done(fail(refuse(std::move(load.error()))));
-  const auto count = submissions.size();
   auto again = [&] {
     return [this, s = std::move(submissions), d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
@@ -266,11 +274,12 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
         submit_batch(std::move(s), std::move(d));
     };
   };
-  if (durability == Durability::kSync && blocked(log_bytes, Use::kSubmit))
+  if (durability == Durability::kSync && log_bytes != 0 && blocked(log_bytes, Use::kSubmit))
     return wait_for_room(log_bytes, Use::kSubmit, again());
-  if (durability == Durability::kAsync && !ids_ready(count, false)) return wait_for_ids(again());
-  if (auto rate = admission_.check_rate(submissions[0].options.submitted_by, count, now); !rate) {
-    return done(fail(refuse(std::move(rate.error()))));
+  if (durability == Durability::kAsync && !ids_ready(fresh, false)) return wait_for_ids(again());
+  if (fresh > 0) {
+    auto rate = admission_.check_rate(submissions[0].options.submitted_by, fresh, now);
+    if (!rate) return done(fail(refuse(std::move(rate.error()))));
   }
   store_batch(std::move(submissions), std::move(admitted), durability, std::move(done));
 }

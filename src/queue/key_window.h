@@ -52,6 +52,10 @@ class KeyWindow {
   /// A key that must go: its window is over, or there are too many.
   KeyEntry* due(MonoTime now);
   MonoTime next() const;
+  template <class Visit>  // void(KeyEntry&)
+  void each(Visit visit) {
+    for (KeyEntry& entry : by_age_) visit(entry);
+  }
   KeyEntry* oldest_logged() { return logged_.empty() ? nullptr : &logged_.front(); }
   std::size_t size() const { return keys_.size(); }
   std::size_t bytes() const { return bytes_; }

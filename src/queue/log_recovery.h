@@ -97,6 +97,7 @@ class Recovery {
   Task<Result<void>> set_torn_aside();
   Task<Result<void>> make_ready();
   Task<Result<void>> make_identity_and_mark();
+  Task<Result<void>> sync_segment(std::uint64_t index);
   Task<Result<void>> sort_other_files();
   Task<Result<void>> put_aside(std::string name, std::string_view suffix);
 

@@ -82,9 +82,19 @@ Task<Result<void>> Recovery::make_ready() {
   done = co_await sort_other_files();
   if (done) done = co_await make_identity_and_mark();
   if (!done) co_return done;
-  // Before the first answer, all that was read is durable.
+  // Before the first answer, all that was read is durable: the last segment, and the seal that names it, which a
+  // killed process may have left in the cache of the disk.
   done = co_await io::sync(storage_, *file);
+  if (done && out_.segments.size() > 1) done = co_await sync_segment(out_.segments[out_.segments.size() - 2].index);
   if (done) done = co_await io::sync_directory(storage_);
+  co_return done;
+}
+
+Task<Result<void>> Recovery::sync_segment(std::uint64_t index) {
+  auto file = co_await io::open(storage_, segment_name(index), Storage::OpenMode::kReadWrite);
+  if (!file) co_return fail(std::move(file.error()));
+  auto done = co_await io::sync(storage_, *file);
+  storage_.close(*file);
   co_return done;
 }
 

@@ -199,6 +199,11 @@ Task<Result<void>> Recovery::make_ready_salvaged() {
   if (done && has_identity_ && !identity_) done = co_await put_aside(std::string(kIdentityName), ".damaged");
   if (done && mark_unreadable_) done = co_await put_aside(std::string(kMarkName), ".damaged");
   if (done) done = co_await make_identity_and_mark();
+  // What is kept is as durable as after any start; a damaged one that cannot be opened says so.
+  for (std::size_t i = out_.segments.size() - std::min<std::size_t>(2, out_.segments.size());
+       done && i < out_.segments.size(); ++i) {
+    done = co_await sync_segment(out_.segments[i].index);
+  }
   if (done) done = co_await io::sync_directory(storage_);
   co_return done;
 }

@@ -38,12 +38,15 @@ struct Waiter {
 
 class Waiters {
  public:
+  Engine::WaitId new_id() { return ++last_id_; }
+  /// Under its id, or a new one if it has none.
   Engine::WaitId add(Waiter waiter) {
-    waiter.id = ++last_id_;
+    if (waiter.id == 0) waiter.id = new_id();
+    const auto id = waiter.id;
     deadlines_.emplace(waiter.until.ns, waiter.id);
     queue_.push_back(std::move(waiter));
     by_id_.emplace(queue_.back().id, std::prev(queue_.end()));
-    return last_id_;
+    return id;
   }
   std::optional<Waiter> take_out(Engine::WaitId id) {
     const auto it = by_id_.find(id);

@@ -191,6 +191,7 @@ struct Model {
       }
       make_durable(m);
     }
+    for (auto& [key, seen] : keys) seen.durable = true;
     restart();
   }
   void kill() {

@@ -21,6 +21,8 @@ bool is_integer(const json::value& v, std::uint64_t min, std::uint64_t max) {
   return number && *number >= min && *number <= max;
 }
 
+bool is_number(double v, double max) { return v == 0 || (v >= kNumberMin && v <= max); }
+
 std::optional<Failure> check_ids(const Parameter& parameter, const json::value& v, std::string_view path) {
   if (!v.is_array() || v.get_array().size() > parameter.max) return wrong(path, parameter, v);
   std::size_t index = 0;
@@ -141,7 +143,7 @@ std::optional<Failure> check(const Parameter& parameter, const json::value& v, s
       good = is_integer(v, parameter.min, parameter.max);
       break;
     case Type::kNumber:
-      good = v.is_number() && v.to_number<double>() >= 0 && v.to_number<double>() <= static_cast<double>(parameter.max);
+      good = v.is_number() && is_number(v.to_number<double>(), static_cast<double>(parameter.max));
       break;
     case Type::kText:
       good = v.is_string() && v.get_string().size() <= parameter.max;

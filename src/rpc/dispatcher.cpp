@@ -92,6 +92,13 @@ Failure missing_role(const Method& method) {
       .with("role", json::value(role));
 }
 
+Failure answer_too_large(const Method& method) {
+  return Failure(Code::kTooLarge, "the answers to this batch are over " + std::to_string(kAnswerBytesMax >> 20) +
+                                      " MiB without this one, so " + std::string(method.name) +
+                                      " was not carried out: call it in a request of its own")
+      .with("limit", static_cast<std::int64_t>(kAnswerBytesMax));
+}
+
 }  // namespace
 
 class Dispatcher::Impl {
@@ -170,6 +177,11 @@ class Dispatcher::Impl {
       return call.answer.fail(Failure(Code::kShuttingDown, "the node is stopping"));
     }
     if (const auto bad = bind(*method, request.params, call.arguments)) return call.answer.fail(*bad);
+    // Before it is carried out: what is done is told.
+    if (!request.notification && exchange->batch) {
+      if (exchange->bytes >= kAnswerBytesMax) return call.answer.fail(answer_too_large(*method));
+      if (method->answer_bytes != nullptr) exchange->expect(element, method->answer_bytes(call));
+    }
     method->run(call);
   }
 

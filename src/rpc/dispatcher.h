@@ -7,9 +7,10 @@
 // before, and the answers come together, in the order of the calls. The methods stand in rpc/method.h.
 //
 // Errors   every fault of the caller is an answer; handle() itself cannot fail.
-// Limits   a batch of kBatchCallsMax calls; JSON nested to queue::kJsonDepthMax; waits of kWaitMsMax.
-// Threads  one owner: the validator's thread. Replies come on it, from inside handle() or later.
-// Lifetime the engine and the timers outlive the dispatcher. Calls that are open when it dies are dropped
+// Limits   a batch of kBatchCallsMax calls, whose answers come to kAnswerBytesMax (rpc/exchange.h); JSON nested to
+// queue::kJsonDepthMax; waits of kWaitMsMax. Threads  one owner: the validator's thread. Replies come on it, from
+// inside handle() or later. Lifetime the engine and the timers outlive the dispatcher. Calls that are open when it dies
+// are dropped
 //          without a reply.
 #pragma once
 

@@ -72,6 +72,65 @@ TEST(Dispatcher, BatchesAreAnsweredInOrder) {
   EXPECT_EQ(all[3].at("id"), 3);
 }
 
+/// `count` messages of a megabyte, on disk.
+void fill(JsonBed& bed, int count) {
+  const std::string params =
+      R"([{"Gossip":{"topic":"x","data":"0x)" + std::string(2'000'000, '0') + R"("}},{"durability":"sync"}])";
+  for (int i = 0; i < count; ++i) (void)bed.result("qssh_submitMessage", params);
+}
+
+std::string batch_of(int count, const std::string& call, const std::string& last = {}) {
+  std::string body = "[";
+  for (int i = 0; i < count; ++i) body += (i == 0 ? "" : ",") + call;
+  return body + (last.empty() ? "" : "," + last) + "]";
+}
+
+TEST(Dispatcher, TheAnswersOfABatchAreBounded) {
+  JsonBed bed;
+  fill(bed, 4);
+  const std::string submit =
+      R"("jsonrpc":"2.0","method":"qssh_submitMessage","params":{"Gossip":{"topic":"x","data":[]}})";
+  const auto text = bed.text(batch_of(40, R"({"jsonrpc":"2.0","method":"qssh_peek","params":{"count":1000},"id":1})",
+                                      "{" + submit + R"(,"id":2},{)" + submit + "}"));
+  ASSERT_TRUE(text);
+  EXPECT_LT(text->size(), 80U << 20);
+  const auto reply = queue::parse_json(*text).value();
+  ASSERT_EQ(reply.get_array().size(), 41U);
+  EXPECT_EQ(reply.at(0).at("result").get_array().size(), 4U);
+  const auto& error = reply.at(39).at("error");
+  EXPECT_EQ(error.at("code"), -32005);
+  EXPECT_EQ(error.at("data").at("limit"), 64 << 20);
+  EXPECT_NE(error.at("message").get_string().find("was not carried out"), std::string_view::npos);
+  EXPECT_EQ(reply.at(40).at("error").at("code"), -32005);
+  EXPECT_EQ(bed.result("qssh_getQueueDepth"), 5) << "only the one that has no answer was carried out";
+}
+
+TEST(Dispatcher, WhatABatchHandsOutIsTold) {
+  JsonBed bed;
+  fill(bed, 40);
+  const auto reply = bed.json(batch_of(40, R"({"jsonrpc":"2.0","method":"qssh_popMessage","id":1})"));
+  std::int64_t told = 0, refused = 0;
+  for (const auto& answer : reply.get_array()) {
+    if (answer.get_object().contains("result"))
+      ++told;
+    else
+      refused += answer.at("error").at("code") == -32005;
+  }
+  EXPECT_EQ(told + refused, 40);
+  EXPECT_GT(refused, 0);
+  EXPECT_EQ(bed.result("qssh_getQueueDepth"), refused) << "what was not told is still there";
+}
+
+TEST(Dispatcher, ManySmallHandOutsFitIntoABatch) {
+  JsonBed bed;
+  for (int i = 0; i < 100; ++i) {
+    (void)bed.result("qssh_submitMessage", R"([{"Gossip":{"topic":"x","data":[]}},{"durability":"sync"}])");
+  }
+  const auto reply = bed.json(batch_of(1'000, R"({"jsonrpc":"2.0","method":"qssh_popMessage","id":1})"));
+  for (const auto& answer : reply.get_array()) EXPECT_TRUE(answer.get_object().contains("result"));
+  EXPECT_EQ(bed.result("qssh_getQueueDepth"), 0);
+}
+
 TEST(Dispatcher, RefusesWhatIsNoRequest) {
   JsonBed bed;
   const std::pair<std::string, int> refusals[] = {

@@ -6,12 +6,19 @@
 
 namespace qh::rpc {
 
+void Exchange::expect(std::size_t slot, std::uint64_t expected) {
+  slots[slot].expected_bytes = expected;
+  bytes += expected;
+}
+
 void Exchange::settle(std::size_t slot, std::string text) {
   auto& s = slots[slot];
   if (s.answered) return;
   s.answered = true;
   s.wait.reset();
   s.text = std::move(text);
+  bytes += s.text.size();
+  bytes -= std::exchange(s.expected_bytes, 0);
   if (s.timer != 0) timers->cancel(std::exchange(s.timer, 0));
   close_one();
 }
@@ -25,10 +32,11 @@ void Exchange::close_one() {
 std::string Exchange::joined() {
   if (!batch) return std::move(slots.front().text);
   std::string all;
+  all.reserve(bytes + slots.size() + 1);
   for (auto& slot : slots) {
     if (slot.text.empty()) continue;
     all += all.empty() ? '[' : ',';
-    all += slot.text;
+    all += std::exchange(slot.text, {});
   }
   if (!all.empty()) all += ']';
   return all;

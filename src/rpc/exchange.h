@@ -3,6 +3,7 @@
 // Threads  the dispatcher's.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,10 @@
 
 namespace qh::rpc {
 
+/// What the answers of one body may come to. A call that would begin over it is not carried out; the one that
+/// passes it is answered whole, so what is done is always told.
+inline constexpr std::uint64_t kAnswerBytesMax = std::uint64_t{64} << 20;
+
 /// The calls of one body. Kept alive by the answers that are still to come.
 struct Exchange {
   struct Slot {
@@ -22,15 +27,18 @@ struct Exchange {
     std::string text;
     std::optional<queue::Engine::WaitId> wait;
     Timers::Id timer = 0;
+    std::uint64_t expected_bytes = 0;  ///< what it may come to, while it is not answered
   };
 
   std::vector<Slot> slots;
-  std::size_t open = 0;  ///< answers to come
+  std::size_t open = 0;     ///< answers to come
+  std::uint64_t bytes = 0;  ///< of the answers that are in and of those that are expected
   bool batch = false;
   Timers* timers = nullptr;
   /// Called once, when the last answer is in.
   UniqueFunction<void(std::string)> done;
 
+  void expect(std::size_t slot, std::uint64_t bytes);
   void settle(std::size_t slot, std::string text);
   void close_one();
 

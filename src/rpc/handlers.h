@@ -1,6 +1,11 @@
 // rpc/handlers.h - what the methods do. Private to rpc/; the table is in method_table.cpp.
 #pragma once
 
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 
@@ -35,6 +40,17 @@ void retry_dead_letter(Call& call);
 void purge_dead_letters(Call& call);
 void pause(Call& call);
 void resume(Call& call);
+
+// What the answers to these may come to.
+std::uint64_t pop_message_bytes(const Call& call);
+std::uint64_t lease_bytes(const Call& call);
+
+/// Of one answer: the bytes of bodies behind which no further message is put into it.
+std::uint64_t answer_body_bytes(const Call& call);
+/// Ready messages in the order of the hand-out, until `count` of them or `body_bytes` are reached.
+std::vector<queue::QueuedMessage> peek_within(const queue::Engine& engine, std::size_t count, std::uint64_t body_bytes,
+                                              queue::KindMask kinds,
+                                              std::optional<std::pair<queue::Priority, queue::MessageId>> after = {});
 
 boost::json::value metrics_json(const queue::Metrics& metrics);
 boost::json::array kinds_json(queue::KindMask kinds);

@@ -1,4 +1,5 @@
 // Looking, without taking.
+#include <algorithm>
 #include <utility>
 
 #include <boost/json/array.hpp>
@@ -77,12 +78,33 @@ json::array kinds_json(queue::KindMask kinds) {
   return names;
 }
 
+std::uint64_t answer_body_bytes(const Call& call) { return call.engine().options().max_batch_bytes; }
+
+std::vector<queue::QueuedMessage> peek_within(const queue::Engine& engine, std::size_t count, std::uint64_t body_bytes,
+                                              queue::KindMask kinds, std::optional<Position> after) {
+  constexpr std::size_t kPage = 8;  // the engine copies bodies, so never many at once
+  std::vector<queue::QueuedMessage> all;
+  std::uint64_t bytes = 0;
+  while (all.size() < count) {
+    const auto wanted = std::min(kPage, count - all.size());
+    auto page = engine.peek(wanted, kinds, after);
+    for (auto& message : page) {
+      bytes += message.body.size();
+      if (bytes > body_bytes && !all.empty()) return all;
+      after = Position{message.priority(), message.id};
+      all.push_back(std::move(message));
+    }
+    if (page.size() < wanted) break;
+  }
+  return all;
+}
+
 void peek(Call& call) {
   const auto after = position_of(call);
   if (!after) return call.answer.fail(after.error());
   json::array all;
-  for (const auto& message :
-       call.engine().peek(call.arguments.integer_or("count", kPeekDefault), call.arguments.kinds(), *after)) {
+  for (const auto& message : peek_within(call.engine(), call.arguments.integer_or("count", kPeekDefault),
+                                         answer_body_bytes(call), call.arguments.kinds(), *after)) {
     all.push_back(queue::queued_to_json(message));
   }
   call.answer.ok(std::move(all));
@@ -111,11 +133,24 @@ void list_dead_letters(Call& call) {
   std::optional<MessageId> after;
   if (const auto id = call.arguments.integer("after")) after = MessageId{*id};
   const auto limit = call.arguments.integer_or("limit", kListDefault);
-  const auto letters = call.engine().dead_letters(after, limit);
+  constexpr std::uint64_t kPage = 8;
   json::array items;
-  for (const auto& letter : letters) items.push_back(dead_letter_json(letter));
-  const bool more = letters.size() == limit && !letters.empty();
-  json::value next = more ? integer_json(letters.back().message.id.value()) : json::value(nullptr);
+  std::uint64_t bytes = 0;
+  bool more = true, full = false;
+  while (more && !full) {
+    const auto wanted = std::min(kPage, limit - items.size());
+    const auto page = call.engine().dead_letters(after, wanted);
+    for (const auto& letter : page) {
+      bytes += letter.message.body.size();
+      full = bytes > answer_body_bytes(call) && !items.empty();
+      if (full) break;
+      items.push_back(dead_letter_json(letter));
+      after = letter.message.id;
+    }
+    more = page.size() == wanted;
+    full = full || items.size() == limit;
+  }
+  json::value next = full ? integer_json(after->value()) : json::value(nullptr);
   call.answer.ok(json::object{{"items", std::move(items)}, {"next", std::move(next)}});
 }
 

@@ -1,4 +1,5 @@
 // Handing out.
+#include <algorithm>
 #include <utility>
 
 #include <boost/json/array.hpp>
@@ -40,7 +41,42 @@ std::vector<LeaseId> leases_of(const Call& call) {
   return leases;
 }
 
+/// What `max` of the messages that are ready now may come to as JSON; bodies are hex.
+std::uint64_t hand_out_bytes(const Call& call, std::uint64_t max, std::uint64_t bodies_max) {
+  constexpr std::uint64_t kAroundABody = 1024;
+  const auto& engine = call.engine();
+  const auto kinds = call.arguments.kinds().without(engine.paused());
+  // With fairness it is not told from which kind the next one comes, so each may give all.
+  std::uint64_t bodies = 0, count = 0;
+  const auto add = [&](queue::KindMask mask) {
+    for (const auto& message : peek_within(engine, max, bodies_max, mask)) {
+      bodies += message.body.size();
+      ++count;
+    }
+  };
+  if (engine.options().fairness == 0) {
+    add(kinds);
+  } else {
+    for (const auto& kind : queue::kinds()) {
+      if (kinds.has(kind.kind)) add(queue::KindMask::of(kind.kind));
+    }
+  }
+  // A wait may end with anything.
+  if (count == 0 && call.arguments.integer_or("wait_ms", 0) != 0) return 2 * bodies_max + max * kAroundABody;
+  return 2 * std::min(bodies, bodies_max) + std::min(count, max) * kAroundABody;
+}
+
 }  // namespace
+
+std::uint64_t pop_message_bytes(const Call& call) {
+  return hand_out_bytes(call, 1, call.engine().options().max_message_bytes);
+}
+
+std::uint64_t lease_bytes(const Call& call) {
+  const auto& options = call.engine().options();
+  const auto bodies_max = std::max<std::uint64_t>(answer_body_bytes(call), options.max_message_bytes);
+  return hand_out_bytes(call, call.arguments.integer_or("max", 1), bodies_max);
+}
 
 void pop_message(Call& call) {
   const auto cancellable = call.answer.another();

@@ -22,7 +22,7 @@ enum class Type : std::uint8_t {
   kMessage,      ///< {"Kind": {..}}
   kSubmissions,  ///< an array of messages, or of the named parameters of qssh_submitMessage
   kInteger,      ///< min..max
-  kNumber,       ///< 0..max, fractions allowed
+  kNumber,       ///< 0, or kNumberMin..max; fractions allowed
   kText,         ///< at most max bytes
   kFlag,         ///< true or false
   kDurability,   ///< "sync" or "async"
@@ -31,6 +31,8 @@ enum class Type : std::uint8_t {
   kCursor,       ///< a message_id, or {"priority", "message_id"}
 };
 
+inline constexpr double kNumberMin = 0.001;
+
 struct Parameter {
   std::string_view name;
   Type type;
@@ -38,6 +40,7 @@ struct Parameter {
   std::string_view meaning = {};
   std::uint64_t min = 0;
   std::uint64_t max = queue::kIntegerMax;
+  std::string_view bounds = {};  ///< told instead of min and max where settings decide
 };
 
 /// How params are laid out.
@@ -56,6 +59,8 @@ struct Method {
   std::string_view example_params = {};  ///< JSON that works on any queue
   std::string_view note = {};            ///< what else one should know; may be empty
   void (*run)(Call& call) = nullptr;
+  /// For what is answered later and may be large: bytes that the answer may have. Asked before it is run.
+  std::uint64_t (*answer_bytes)(const Call& call) = nullptr;
 };
 
 std::span<const Method> methods();

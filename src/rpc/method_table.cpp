@@ -13,6 +13,8 @@ namespace {
 constexpr std::uint64_t kMsMax = 9'000'000'000'000;
 constexpr std::uint64_t kDayMs = 86'400'000;
 constexpr std::uint64_t kListMax = 1'000;
+/// queue::Options has the defaults.
+constexpr std::string_view kLeaseBounds = "within the queue's lease-min and lease-max: from 100 to 3600000 by default";
 
 constexpr Parameter kKindsTaken{"kinds", Type::kKinds, false, "only these kinds; all without it"};
 constexpr Parameter kWait{"wait_ms", Type::kInteger, false, "how long to wait for a message; 0 without it",
@@ -30,7 +32,7 @@ constexpr std::array kSubmit{
     Parameter{"idempotency_key", Type::kText, false,
               "a second submit with this key stores nothing and answers the first one's id", 0, 128},
     Parameter{"not_before_ms", Type::kInteger, false, "Unix ms; not handed out earlier", 0, kMsMax},
-    Parameter{"expires_at_ms", Type::kInteger, false, "Unix ms; to the dead letters from then on", 0, kMsMax},
+    Parameter{"expires_at_ms", Type::kInteger, false, "Unix ms; to the dead letters from then on", 1, kMsMax},
     Parameter{"timeout_ms", Type::kInteger, false,
               "how long the caller waits for durability; the outcome is unknown after that", 1, kWaitMsMax},
 };
@@ -42,8 +44,8 @@ constexpr std::array kSubmitBatch{
 constexpr std::array kPop{kKindsTaken, kWait};
 constexpr std::array kLease{
     Parameter{"max", Type::kInteger, false, "at most so many; 1 without it", 1, kListMax},
-    Parameter{"duration_ms", Type::kInteger, false, "until it goes back; the queue's lease-default without it", 1,
-              kDayMs},
+    Parameter{"duration_ms", Type::kInteger, false, "until it goes back; the queue's lease-default (30000) without it",
+              1, kDayMs, kLeaseBounds},
     kKindsTaken,
     kWait,
 };
@@ -54,7 +56,8 @@ constexpr std::array kNack{
               "how long it stays away; without it a time that doubles with each delivery", 0, 30 * kDayMs},
     Parameter{"error", Type::kText, false, "why; kept with a dead letter", 0, 1024},
 };
-constexpr std::array kExtend{kLeases, Parameter{"duration_ms", Type::kInteger, true, "from now on", 1, kDayMs}};
+constexpr std::array kExtend{kLeases,
+                             Parameter{"duration_ms", Type::kInteger, true, "from now on", 1, kDayMs, kLeaseBounds}};
 constexpr std::array kPeek{
     Parameter{"count", Type::kInteger, false, "at most so many; 10 without it", 1, kListMax},
     kKindsTaken,
@@ -119,7 +122,8 @@ constexpr std::array kMethods{
                "The hand-out is on disk before the answer is sent: at most once, crash or no crash. If the "
                "connection is cut while `wait_ms` runs, nothing is taken; if it is cut after the hand-out, the message "
                "is gone. Who cannot live with that uses qssh_lease.",
-           .run = pop_message},
+           .run = pop_message,
+           .answer_bytes = pop_message_bytes},
     Method{
         .name = "qssh_lease",
         .summary = "Takes messages for a while: at least once.",
@@ -129,7 +133,8 @@ constexpr std::array kMethods{
         .example_params = R"({"max":10,"duration_ms":5000})",
         .note = "What is not acked by its deadline goes back with `deliveries` + 1, also when the connection was cut "
                 "before the answer came; over `max-deliveries` it becomes a dead letter.",
-        .run = lease},
+        .run = lease,
+        .answer_bytes = lease_bytes},
     Method{.name = "qssh_ack",
            .summary = "Ends leased messages for good; on disk before it answers.",
            .parameters = kAck,
@@ -159,7 +164,9 @@ constexpr std::array kMethods{
            .example_params = R"({"count":5})",
            .note =
                "`after` is a `message_id` that is still in the queue, or `{\"priority\", \"message_id\"}`, which works "
-               "also when it is gone.",
+               "also when it is gone. An answer ends early where the bodies in it come to `max-batch-bytes` (4 MiB "
+               "without a "
+               "setting), but has one message at least: only an empty one says that there are no more.",
            .run = peek},
     Method{.name = "qssh_find",
            .summary = "Tells what became of a message.",
@@ -214,7 +221,9 @@ constexpr std::array kMethods{
         .parameters = kListDead,
         .result =
             "`{items, next}`: queued messages with `reason`, `died_at_ms`, `last_error`; `next` is the `after` of the "
-            "following list, null at the end",
+            "following list, null at the end. A list ends early where the bodies in it come to `max-batch-bytes`, but "
+            "has one "
+            "item at least",
         .role = Role::kRead,
         .example_params = R"({"limit":10})",
         .run = list_dead_letters},
@@ -272,9 +281,9 @@ std::string expectation(const Parameter& p) {
     case Type::kSubmissions:
       return "an array of 1 to " + std::to_string(p.max) + " messages";
     case Type::kInteger:
-      return "an integer " + range(p);
+      return "an integer " + (p.bounds.empty() ? range(p) : std::string(p.bounds));
     case Type::kNumber:
-      return "a number " + range(p);
+      return "0, or a number from 0.001 to " + std::to_string(p.max);
     case Type::kText:
       return "a string of at most " + std::to_string(p.max) + " bytes";
     case Type::kFlag:

@@ -2,6 +2,7 @@
 #include <fstream>
 #include <iterator>
 #include <set>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -69,7 +70,12 @@ TEST(Methods, UnknownAndWrongParametersAreRefusedByName) {
       {"qssh_purge", R"({"all":true,"kinds":["Vote"]})", "all"},
       {"qssh_retryDeadLetter", "{}", "all"},
       {"qssh_retryDeadLetter", R"({"message_id":1,"rate":1})", "rate"},
+      {"qssh_retryDeadLetter", R"({"all":true,"rate":1e-10})", "rate"},
+      {"qssh_retryDeadLetter", R"({"all":true,"rate":1000001})", "rate"},
       {"qssh_purgeDeadLetters", R"({"message_id":1,"all":true})", "all"},
+      {"qssh_lease", R"({"duration_ms":99})", "duration_ms"},
+      {"qssh_extend", R"({"leases":[1],"duration_ms":3600001})", "duration_ms"},
+      {"qssh_submitMessage", R"({"message":)" + gossip("x") + R"(,"expires_at_ms":0})", "expires_at_ms"},
       {"qssh_getMetrics", "[1]", "params"},
       {"qssh_peek", R"({"after":{"message_id":1}})", "after"},
       {"qssh_peek", R"({"after":{"message_id":1,"priority":"Higher"}})", "after.priority"},
@@ -143,6 +149,52 @@ TEST(Methods, PeekGoesOnFromACursor) {
   ASSERT_EQ(behind.get_array().size(), 1U);
   EXPECT_EQ(behind.at(0).at("message_id"), 4);
   EXPECT_EQ(bed.error("qssh_peek", R"({"after":77})").at("code"), -32006);
+}
+
+TEST(Methods, TheRangesThatAreToldAreThoseThatHold) {
+  JsonBed bed;
+  const auto told = [&](const char* method, const char* params) {
+    return std::string(bed.error(method, params).at("data").at("expected").get_string());
+  };
+  EXPECT_NE(told("qssh_retryDeadLetter", R"({"all":true,"rate":1e-10})").find("from 0.001 to 1000000"),
+            std::string::npos);
+  EXPECT_EQ(bed.result("qssh_retryDeadLetter", R"({"all":true,"rate":0})").at("retried"), 0);
+  EXPECT_NE(told("qssh_lease", R"({"duration_ms":0})").find("from 100 to 3600000 by default"), std::string::npos);
+  EXPECT_TRUE(bed.result("qssh_lease", R"({"duration_ms":100})").get_array().empty());
+  EXPECT_TRUE(bed.result("qssh_lease", R"({"duration_ms":3600000})").get_array().empty());
+  const auto submit = R"({"message":{"Gossip":{"topic":"x","data":[]}},"expires_at_ms":0})";
+  EXPECT_NE(told("qssh_submitMessage", submit).find("from 1 to"), std::string::npos);
+}
+
+std::string large_gossip(std::size_t bytes) {
+  return R"({"Gossip":{"topic":"x","data":"0x)" + std::string(2 * bytes, '0') + R"("}})";
+}
+
+TEST(Methods, LooksEndEarlyWhereTheBodiesAreMany) {
+  queue::Options options;
+  options.max_batch_bytes = 10'000;
+  options.max_deliveries = 1;
+  JsonBed bed(options);
+  for (const std::size_t bytes : {4'000, 4'000, 4'000, 20'000, 10}) {
+    (void)bed.result("qssh_submitMessage", large_gossip(bytes));
+  }
+  EXPECT_EQ(bed.result("qssh_peek").get_array().size(), 2U);
+  EXPECT_EQ(bed.result("qssh_peek", R"({"after":2})").get_array().size(), 1U);
+  EXPECT_EQ(bed.result("qssh_peek", R"({"after":3})").get_array().size(), 1U) << "one at least";
+  EXPECT_EQ(bed.result("qssh_peek", R"({"after":4})").get_array().size(), 1U);
+
+  for (int i = 0; i < 5; ++i) {
+    const auto lease = bed.result("qssh_lease").at(0).at("lease");
+    (void)bed.result("qssh_nack", R"({"leases":[)" + queue::write_json(lease) + "]}");
+  }
+  std::vector<std::size_t> pages;
+  std::string after = "0";
+  for (std::string params = "{}"; after != "null"; params = R"({"after":)" + after + "}") {
+    const auto list = bed.result("qssh_listDeadLetters", params);
+    pages.push_back(list.at("items").get_array().size());
+    after = queue::write_json(list.at("next"));
+  }
+  EXPECT_EQ(pages, (std::vector<std::size_t>{2, 1, 1, 1}));
 }
 
 TEST(Methods, PausedKindsAreNotHandedOut) {

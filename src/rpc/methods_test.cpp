@@ -207,6 +207,17 @@ TEST(Methods, PausedKindsAreNotHandedOut) {
   EXPECT_EQ(bed.result("qssh_popMessage").at("message_id"), 1);
 }
 
+TEST(Methods, AllIsAlsoWhatCameThisMillisecond) {
+  queue::Options options;
+  options.max_deliveries = 1;
+  JsonBed bed(options);
+  for (const char* topic : {"a", "b"}) (void)bed.result("qssh_submitMessage", gossip(topic));
+  const auto lease = bed.result("qssh_lease").at(0).at("lease");
+  (void)bed.result("qssh_nack", R"({"leases":[)" + queue::write_json(lease) + "]}");
+  EXPECT_EQ(bed.result("qssh_purgeDeadLetters", R"({"all":true})").at("purged"), 1);
+  EXPECT_EQ(bed.result("qssh_purge", R"({"all":true})").at("purged"), 1);
+}
+
 TEST(Methods, MetricsHaveTheSeedsFigures) {
   JsonBed bed;
   (void)bed.result("qssh_submitMessage", gossip("a"));

@@ -116,7 +116,9 @@ TEST_F(Http, AWholeUrlIsATargetWhateverTheCaseOfItsScheme) {
     auto request = post(kName);
     request.replace(0, std::string("POST /").size(), "POST " + scheme + "://localhost/");
     ASSERT_TRUE(client.send(request));
-    EXPECT_EQ(client.reply()->status, 200) << scheme;
+    const auto reply = client.reply();
+    ASSERT_TRUE(reply) << scheme;
+    EXPECT_EQ(reply->status, 200) << scheme;
   }
 }
 

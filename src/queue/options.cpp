@@ -23,9 +23,9 @@ Result<void> Options::check() const {
   if (max_message_bytes == 0) return bad("max_message_bytes", "must be at least 1");
   if (max_deliveries == 0 || max_deliveries > 1000) return bad("max_deliveries", "must be 1 to 1000");
   if (max_batch_messages == 0 || max_batch_messages > 65'535) return bad("max_batch_messages", "must be 1 to 65535");
-  if (queue_rate_limit < 0 || queue_rate_burst < 1)
+  if (!(queue_rate_limit >= 0) || !(queue_rate_burst >= 1))  // NaN too
     return bad("queue_rate_limit", "must be 0 or more, with a burst of at least 1");
-  if (submitter_rate_limit < 0 || submitter_rate_burst < 1) {
+  if (!(submitter_rate_limit >= 0) || !(submitter_rate_burst >= 1)) {
     return bad("submitter_rate_limit", "must be 0 or more, with a burst of at least 1");
   }
   if (lease_min <= Duration(0) || lease_min > lease_default || lease_default > lease_max) {

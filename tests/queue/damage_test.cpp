@@ -27,13 +27,6 @@ Options tiny_options(std::string name = "sim") {
   return options;
 }
 
-SimDisk::Options at_once() {
-  SimDisk::Options disk;
-  disk.inline_share = 1;
-  disk.stall_one_in = 0;
-  return disk;
-}
-
 struct Resting {
   Files files;
   Duration age{};  ///< virtual time since the queue was made

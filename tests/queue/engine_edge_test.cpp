@@ -1,4 +1,6 @@
 // Corners of the engine's contract that a review found uncovered.
+#include <limits>
+
 #include <gtest/gtest.h>
 
 #include "limit_machine.h"
@@ -203,6 +205,16 @@ TEST(Engine, ABatchOfLeasesEndsAtItsBytes) {
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(m.submit(gossip("s", std::string(7000, 's')), sync_by("a")));
   EXPECT_EQ(m.lease(10)->size(), 5U);
   EXPECT_EQ(m.lease(10)->size(), 5U);
+}
+
+TEST(Engine, ARateThatIsNoNumberIsRefused) {
+  Options options;
+  ASSERT_TRUE(options.check());
+  options.queue_rate_limit = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(options.check().error().subject, "queue_rate_limit");
+  options.queue_rate_limit = 0;
+  options.submitter_rate_burst = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(options.check().error().subject, "submitter_rate_limit");
 }
 
 TEST(Engine, ARetryAtARateThatIsNextToNothingIsRefused) {

@@ -14,11 +14,4 @@ inline Options limit_options() {
   return options;
 }
 
-inline SimDisk::Options at_once() {
-  SimDisk::Options disk;
-  disk.inline_share = 1;
-  disk.stall_one_in = 0;
-  return disk;
-}
-
 }  // namespace qh::queue

@@ -16,16 +16,9 @@ Options model_options(std::uint32_t fairness) {
   return options;
 }
 
-SimDisk::Options timeless() {
-  SimDisk::Options disk;
-  disk.inline_share = 1;
-  disk.stall_one_in = 0;
-  return disk;
-}
-
 }  // namespace
 
-Pair::Pair(std::uint32_t fairness) : m_(1, model_options(fairness), timeless()) {
+Pair::Pair(std::uint32_t fairness) : m_(1, model_options(fairness), at_once()) {
   model_.fairness = fairness;
   model_.max_deliveries = 3;
   model_.dead_max = 4;

@@ -26,6 +26,14 @@ inline Options small_options() {
   return options;
 }
 
+/// A disk whose operations take no virtual time.
+inline SimDisk::Options at_once() {
+  SimDisk::Options disk;
+  disk.inline_share = 1;
+  disk.stall_one_in = 0;
+  return disk;
+}
+
 class QueueMachine {
  public:
   explicit QueueMachine(std::uint64_t seed, Options queue_options = small_options(), SimDisk::Options disk_options = {})

@@ -25,14 +25,6 @@ Options space_options() {
   return options;
 }
 
-/// As fast as nothing else: without waiting in virtual time.
-SimDisk::Options at_once() {
-  SimDisk::Options disk;
-  disk.inline_share = 1;
-  disk.stall_one_in = 0;
-  return disk;
-}
-
 class SpaceMachine : public QueueMachine {
  public:
   explicit SpaceMachine(std::uint64_t seed, Options queue_options = space_options())

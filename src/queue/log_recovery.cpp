@@ -9,7 +9,13 @@
 namespace qh::queue::wal {
 
 Recovery::Recovery(Storage& storage, Clock& clock, Rng& rng, const Options& options, Replay& replay, RecoveryMode mode)
-    : storage_(storage), clock_(clock), rng_(rng), options_(options), replay_(replay), mode_(mode) {}
+    : storage_(storage),
+      clock_(clock),
+      rng_(rng),
+      options_(options),
+      replay_(replay),
+      mode_(mode),
+      ahead_(storage) {}
 
 Task<Result<Recovered>> Recovery::run() {
   const auto started = clock_.mono();
@@ -35,6 +41,7 @@ Task<Result<Recovered>> Recovery::run() {
           segment_name(last_index_), end_.offset, end_.fault, out_.report.torn_bytes));
     }
   }
+  co_await ahead_.finish();
   if (!done) co_return fail(std::move(done.error()));
   out_.report.took = clock_.mono() - started;
   co_return std::move(out_);
@@ -184,18 +191,13 @@ Task<Result<std::uint64_t>> Recovery::newest_head(std::uint64_t head) {
 
 Task<Result<void>> Recovery::load(std::uint64_t index, Storage::ReadPath path) {
   const auto bytes = segments_.at(index).bytes;
-  if (buffer_.size() < bytes) buffer_ = AlignedBuffer(bytes);
-  auto file = co_await io::open(storage_, segment_name(index), Storage::OpenMode::kRead);
-  if (!file) co_return fail(std::move(file.error()));
-  const auto got = co_await io::read(storage_, *file, 0, buffer_.span().first(bytes), path);
-  if (!got && salvages()) {
-    auto read = co_await read_by_block(*file, bytes);
-    storage_.close(*file);
-    co_return read;
-  }
-  storage_.close(*file);
+  co_await ahead_.finish();
+  if (!ahead_.has(segment_name(index), path)) co_await ahead_.start(segment_name(index), bytes, path);
+  co_await ahead_.finish();
+  auto got = ahead_.fetch(buffer_);
+  if (!got && salvages()) co_return co_await read_by_block(index, bytes);
   // A read error is never the end of a log.
-  if (!got) co_return fail(Error(got.error()).in("recover").about(segment_name(index)));
+  if (!got) co_return fail(std::move(got.error()).in("recover").about(segment_name(index)));
   view_ = buffer_.view().first(*got);
   out_.report.bytes += *got;
   co_return Result<void>();
@@ -229,17 +231,24 @@ Result<void> Recovery::check_place(std::uint64_t index) const {
   return {};
 }
 
+bool Recovery::in_log(std::uint64_t index) const {
+  const auto it = segments_.find(index);
+  return it != segments_.end() && it->second.in_log(index);
+}
+
+// The newest one or two may hold what the page cache has and the disk has not.
+Storage::ReadPath Recovery::path_of(std::uint64_t index) const {
+  return in_log(index + 1) && in_log(index + 2) ? Storage::ReadPath::kCached : Storage::ReadPath::kDevice;
+}
+
 /// True: the log goes on in the next segment.
 Task<Result<bool>> Recovery::read_segment(std::uint64_t index) {
   const auto& segment = segments_.at(index);
-  // The newest one or two may hold what the page cache has and the disk has not.
-  const auto is_old = [&](std::uint64_t i) {
-    const auto it = segments_.find(i);
-    return it != segments_.end() && it->second.in_log(i);
-  };
-  const auto path = is_old(index + 1) && is_old(index + 2) ? Storage::ReadPath::kCached : Storage::ReadPath::kDevice;
-  auto loaded = co_await load(index, path);
+  auto loaded = co_await load(index, path_of(index));
   if (!loaded) co_return fail(std::move(loaded.error()));
+  // A salvage reads some segments twice and others never: only the plain case reads ahead.
+  if (const auto next = index + 1; !salvages() && in_log(next))
+    co_await ahead_.start(segment_name(next), segments_.at(next).bytes, path_of(next));
   const auto& header = *segment.header;
   if (out_.segments.empty() || salvages()) next_seq_ = header.first_seq;
   durable_seq_ = std::max(durable_seq_, header.durable_seq);

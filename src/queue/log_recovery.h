@@ -21,6 +21,7 @@
 #include "base/task.h"
 #include "queue/log_format.h"
 #include "queue/log_scan.h"
+#include "queue/read_ahead.h"
 #include "queue/log_writer.h"
 #include "queue/options.h"
 #include "queue/recovery_report.h"
@@ -89,6 +90,8 @@ class Recovery {
   Task<Result<FileId>> make_file(std::string name, std::uint64_t bytes);
   Task<Result<void>> read_log();
   Task<Result<void>> load(std::uint64_t index, Storage::ReadPath path);
+  bool in_log(std::uint64_t index) const;
+  Storage::ReadPath path_of(std::uint64_t index) const;
   Task<Result<bool>> read_segment(std::uint64_t index);
   Result<void> check_place(std::uint64_t index) const;
   Task<Result<void>> look_at_followers(std::uint64_t last);
@@ -107,7 +110,7 @@ class Recovery {
   bool is_ours(const SegmentHeader& header) const;
   Task<Result<void>> make_ready_salvaged();
   Task<Result<void>> sort_salvaged_files();
-  Task<Result<void>> read_by_block(FileId file, std::uint64_t bytes);
+  Task<Result<void>> read_by_block(std::uint64_t index, std::uint64_t bytes);
   bool lose(std::uint64_t index, std::uint64_t offset, std::uint64_t to_seq, std::string why);
   void damaged(std::uint64_t index);
   bool is_damaged(std::uint64_t index) const;
@@ -134,6 +137,7 @@ class Recovery {
   QueueId queue_id_{};  ///< salvage: the newest header's, when the identity is lost
   Segments segments_;
   std::vector<std::string> leftovers_;  ///< half-made files of ours
+  ReadAhead ahead_;
   AlignedBuffer buffer_;
   ByteView view_;  ///< the segment that was loaded last
   std::uint64_t last_index_ = 0;

@@ -50,15 +50,19 @@ bool Recovery::lose(std::uint64_t index, std::uint64_t offset, std::uint64_t to_
 }
 
 /// What cannot be read counts as zeros, which are no records.
-Task<Result<void>> Recovery::read_by_block(FileId file, std::uint64_t bytes) {
+Task<Result<void>> Recovery::read_by_block(std::uint64_t index, std::uint64_t bytes) {
+  auto file = co_await io::open(storage_, segment_name(index), Storage::OpenMode::kRead);
+  if (!file) co_return fail(std::move(file.error()));
+  if (buffer_.size() < bytes) buffer_ = AlignedBuffer(bytes);
   std::uint64_t at = 0;
   while (at < bytes) {
     const auto block = buffer_.span().subspan(at, std::min<std::uint64_t>(kBlockBytes, bytes - at));
-    const auto got = co_await io::read(storage_, file, at, block, Storage::ReadPath::kDevice);
+    const auto got = co_await io::read(storage_, *file, at, block, Storage::ReadPath::kDevice);
     const std::size_t have = got ? *got : 0;
     std::fill(block.begin() + static_cast<std::ptrdiff_t>(have), block.end(), std::byte{0});
     at += block.size();
   }
+  storage_.close(*file);
   view_ = buffer_.view().first(bytes);
   out_.report.bytes += bytes;
   co_return Result<void>();

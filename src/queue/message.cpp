@@ -97,9 +97,22 @@ struct FieldDecoder {
   }
 };
 
+/// Bytes of one encoded field.
+std::size_t field_bytes(const Hash32& value) { return value.size(); }
+std::size_t field_bytes(std::uint64_t) { return sizeof(std::uint64_t); }
+std::size_t field_bytes(double) { return sizeof(double); }
+std::size_t field_bytes(const std::string& value) { return sizeof(std::uint32_t) + value.size(); }
+std::size_t field_bytes(const Bytes& value) { return sizeof(std::uint32_t) + value.size(); }
+template <class T>
+std::size_t field_bytes(const std::optional<T>& value) {
+  return 1 + (value ? field_bytes(*value) : 0);
+}
+
 template <class T>
 Result<Bytes> encode_struct(Kind kind, const T& message) {
-  Bytes out{static_cast<std::byte>(kind)};
+  Bytes out;
+  out.reserve(std::apply([&](const auto&... f) { return (1 + ... + field_bytes(message.*(f.member))); }, T::fields()));
+  out.push_back(static_cast<std::byte>(kind));
   FieldEncoder encoder{out};
   std::string_view field;
   const char* why = nullptr;

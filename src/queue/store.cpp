@@ -1,12 +1,17 @@
 #include "queue/store.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/invariant.h"
 
 namespace qh::queue {
 
 std::uint32_t Names::add(std::string_view name) {
+  if (last_ < names_.size() && names_[last_].uses > 0 && names_[last_].text == name) {
+    ++names_[last_].uses;
+    return last_;
+  }
   const auto [it, fresh] = index_.try_emplace(std::string(name), 0);
   if (fresh) {
     if (free_.empty()) {
@@ -18,8 +23,9 @@ std::uint32_t Names::add(std::string_view name) {
     }
     names_[it->second].text = it->first;
   }
-  ++names_[it->second].uses;
-  return it->second;
+  last_ = it->second;
+  ++names_[last_].uses;
+  return last_;
 }
 
 void Names::release(std::uint32_t index) {
@@ -79,6 +85,7 @@ void Store::leave(Entry& entry) {
     case EntryState::kReady: {
       auto& queue = ready_[static_cast<std::size_t>(entry.kind())];
       queue.erase(queue.iterator_to(entry));
+      if (queue.empty()) ready_kinds_ = ready_kinds_.without(KindMask::of(entry.kind()));
       --part(entry).ready;
       break;
     }
@@ -104,6 +111,7 @@ void Store::make_ready(Entry& entry) {
   entry.state = EntryState::kReady;
   auto& queue = ready_[static_cast<std::size_t>(entry.kind())];
   queue.insert(queue.end(), entry);
+  ready_kinds_ = ready_kinds_ | KindMask::of(entry.kind());
   ++part(entry).ready;
   watch_wall(entry);
 }
@@ -180,20 +188,15 @@ std::optional<MonoTime> Store::mono_deadline(const Entry& entry) const {
 }
 
 Entry* Store::first(KindMask mask, Priority priority) const {
-  const Entry* best = nullptr;
-  for (const auto& kind : kinds()) {
-    if (kind.priority != priority || !mask.has(kind.kind)) continue;
-    const auto* head = oldest_ready(kind.kind);
-    if (head != nullptr && (best == nullptr || head->id < best->id)) best = head;
+  const auto ready = (mask & ready_kinds_).bits();
+  Entry* best = nullptr;
+  for (unsigned bits = ready; bits != 0; bits &= bits - 1) {
+    const auto kind = static_cast<Kind>(std::countr_zero(bits));
+    if (info(kind).priority != priority) continue;
+    Entry* head = oldest_ready(kind);
+    if (best == nullptr || head->id < best->id) best = head;
   }
-  return const_cast<Entry*>(best);
-}
-
-bool Store::any_ready(KindMask mask) const {
-  for (std::size_t i = 0; i < kKindCount; ++i) {
-    if (mask.has(static_cast<Kind>(i)) && !ready_[i].empty()) return true;
-  }
-  return false;
+  return best;
 }
 
 void Store::logged(Entry& entry, wal::Ordinal ordinal) {

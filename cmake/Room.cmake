@@ -228,7 +228,6 @@ endfunction()
 function(qh_program)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME" "SOURCES;DEPS;LIBS")
   _qh_executable(${arg_NAME} ${arg_NAME} SOURCES ${arg_SOURCES} DEPS ${arg_DEPS} LIBS ${arg_LIBS})
-  install(TARGETS ${arg_NAME} RUNTIME)
 endfunction()
 
 function(_qh_compile_test verdict)

@@ -118,7 +118,8 @@ void SimDisk::start(Operation operation) {
     operation.fault = faults_.next(operation.op, operation.name, rng_);
     remember(operation);
   }
-  if (!frozen() && options_.inline_share > 0 && rng_.fraction() < options_.inline_share) return run(operation);
+  const bool can_be_inline = options_.inline_share > 0 && slowness(operation) == Duration(0);
+  if (!frozen() && can_be_inline && rng_.fraction() < options_.inline_share) return run(operation);
   if (!frozen_already) {
     operation.event = world_.after(latency(operation), [this, number] { finish(number); });
     pending_.emplace(number, std::move(operation));
@@ -131,13 +132,19 @@ void SimDisk::finish(std::uint64_t number) {
   run(node.mapped());
 }
 
+Duration SimDisk::slowness(const Operation& operation) const {
+  if (operation.op != DiskOp::kWrite && operation.op != DiskOp::kDurableWrite) return Duration(0);
+  const auto slow = slow_writes_.find(operation.file->name);
+  return slow == slow_writes_.end() ? Duration(0) : slow->second;
+}
+
 Duration SimDisk::latency(const Operation& operation) {
   const auto min = options_.latency_min;
   const auto max = latency_max_[static_cast<std::size_t>(operation.op)];
   Duration drawn = min + Duration(rng_.below(static_cast<std::uint64_t>((max - min).count()) + 1));
   if (operation.op == DiskOp::kZeroFill) drawn += Duration((operation.end - operation.offset) * 2);  // 500 MB/s
   if (options_.stall_one_in > 0 && rng_.below(options_.stall_one_in) == 0) drawn += options_.stall;
-  return drawn;
+  return drawn + slowness(operation);
 }
 
 void SimDisk::drop_pending(Rng& rng) {

@@ -87,6 +87,8 @@ class SimDisk final : public Storage {
   void set_capacity(std::uint64_t bytes) { capacity_ = bytes; }
   void set_read_only(bool read_only) { read_only_ = read_only; }
   void set_descriptors_max(std::size_t files) { descriptors_max_ = files; }
+  /// Writes to the file of this name take this time more.
+  void slow_writes(std::string name, Duration by) { slow_writes_[std::move(name)] = by; }
   /// Reads that touch these bytes of the file that has this name now answer EIO.
   void fail_reads(std::string_view name, std::uint64_t offset, std::uint64_t bytes);
   void clear_read_errors(std::string_view name);
@@ -160,6 +162,7 @@ class SimDisk final : public Storage {
   void cut_short(Operation& operation, Rng& rng);
   void drop_pending(Rng& rng);
   Duration latency(const Operation& operation);
+  Duration slowness(const Operation& operation) const;
   void remember(const Operation& operation);
 
   Result<FileId> do_open(Operation& operation);
@@ -193,6 +196,7 @@ class SimDisk final : public Storage {
   std::uint64_t capacity_ = UINT64_MAX;
   bool read_only_ = false;
   std::size_t descriptors_max_ = SIZE_MAX;
+  std::map<std::string, Duration> slow_writes_;
 
   std::array<std::uint64_t, kDiskOps> counts_{};
   std::uint64_t asked_ = 0;

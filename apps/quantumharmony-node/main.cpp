@@ -43,6 +43,7 @@ tl::expected<Config, Mistakes> gather(const CommandLine& line) {
 }
 
 int check(const Config& config) {
+  if (const auto files = qh::serve::check_files(config); !files) return usage_error({files.error().to_string()});
   std::string text = "ok:";
   for (const auto& validator : config.validators) text += " " + validator.name + " " + std::to_string(validator.port);
   std::printf("%s, data in %s\n", text.c_str(), config.data_dir.c_str());

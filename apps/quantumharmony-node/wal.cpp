@@ -137,6 +137,7 @@ class Work {
  public:
   /// To write one must be alone.
   Result<void> open(const fs::path& directory, FileStorage::Access access, bool create) {
+    directory_ = directory;
     std::error_code error;
     if (create) fs::create_directories(directory, error);
     if (!fs::is_directory(directory, error))
@@ -160,6 +161,8 @@ class Work {
     return {};
   }
 
+  int failed(Error error) const { return app::failed(std::move(error).in(directory_.string())); }
+
   template <class T>
   T finish(Task<T> work) {
     work.start();
@@ -176,6 +179,7 @@ class Work {
   }
 
  private:
+  fs::path directory_;
   SystemClock clock_;
   crypto::SystemRng rng_;
   std::optional<DirectoryLock> lock_;
@@ -215,7 +219,7 @@ void print_report(const queue::RecoveryReport& report) {
 
 int verify(Work& work) {
   const auto verdict = work.finish(work.tool->verify());
-  if (!verdict) return failed(verdict.error());
+  if (!verdict) return work.failed(verdict.error());
   if (verdict->sound()) return print_report(verdict->report), std::puts("sound"), 0;
   std::printf("damaged: %s\n", verdict->damage->to_string().c_str());
   print_lost(verdict->lost, "would be lost");
@@ -225,7 +229,7 @@ int verify(Work& work) {
 
 int repair(Work& work) {
   const auto repaired = work.finish(work.tool->repair());
-  if (!repaired) return failed(repaired.error());
+  if (!repaired) return work.failed(repaired.error());
   if (repaired->before.sound()) {
     print_report(repaired->before.report);
     std::puts("sound: nothing was changed");
@@ -249,7 +253,7 @@ int import(Work& work, const Arguments& arguments, const std::string& text) {
   const auto done = work.finish(work.tool->import_lines(text, {arguments.renumber, arguments.dead_letters}));
   if (!done) {
     if (done.error().code == Errc::kExists) std::fputs("--renumber gives every line a new id.\n", stderr);
-    return failed(done.error());
+    return work.failed(done.error());
   }
   std::printf("imported %llu messages\n", static_cast<unsigned long long>(done->messages));
   if (done->dead_letters > 0)
@@ -287,7 +291,7 @@ int run_wal(const std::vector<std::string>& words) {
   auto sink = [&written](std::string_view line) { written = written && print_line(line); };
   const auto done = arguments.command == "dump" ? work.finish(work.tool->dump(arguments.output == "json", sink))
                                                 : work.finish(work.tool->export_lines(sink));
-  if (!done) return failed(done.error());
+  if (!done) return work.failed(done.error());
   if (!written || std::fflush(stdout) != 0) return failed(Error(Errc::kIo, "write the output", errno));
   return 0;
 }

@@ -86,7 +86,7 @@ TEST(Config, MistakesNameTheFlagAndTheRemedy) {
       {{"--listen", "localhost"}, "is no IP address"},
       {{"--require-token"}, "needs --rpc-token-file FILE"},
       {{"--log-level", "inof"}, "(did you mean info?)"},
-      {{"--queue-lease-default", "30"}, "expected a time with its unit"},
+      {{"--queue-lease-default", "30"}, "expected a time of at most 36500d with its unit"},
       {{"--queue-max-bytes", "1MB"}, "expected a size in bytes"},
       {{"--queue-max-message-bytes", "5GiB"}, "expected less than 4GiB"},
       {{"--queue-max-deliveries", "0"}, "--queue-max-deliveries: must be 1 to 1000"},

@@ -144,6 +144,19 @@ Result<void> set_port(Settings& s, const Values& values) {
     return expected("a port from 1 to 65535", values.back());
   return {};
 }
+Result<void> set_data_dir(Settings& s, const Values& values) {
+  if (values.back().empty()) return expected("a directory", "");
+  s.data_dir = values.back();
+  return {};
+}
+Result<void> set_allow_host(Settings& s, const Values& values) {
+  for (const auto& host : values) {
+    if (host.empty() || host.find('/') != host.npos || std::count(host.begin(), host.end(), ':') == 1)
+      return expected("a name or an address without a port", host);
+  }
+  s.allow_host = values;
+  return {};
+}
 Result<void> set_validators(Settings& s, const Values& values) {
   if (!parse(s.validators, values.back()) || s.validators == 0 || s.validators > 100) {
     return expected("a number from 1 to 100", values.back());
@@ -212,9 +225,10 @@ constexpr std::array kSettings{
                             "who may call: a line each, name, SHA-256 of the token in hex, roles"),
     flag<&S::require_token>("require-token", "asks callers on loopback for a token too"),
     list<&S::allow_origin>("allow-origin", "ORIGIN", "web pages of this origin may call, as https://wallet.example"),
-    list<&S::allow_host>("allow-host", "NAME", "requests may name this Host, besides loopback names"),
-    one<&S::data_dir>("data-dir", "DIR",
-                      "where the data is; without it $XDG_STATE_HOME/quantumharmony or ~/.local/state/quantumharmony"),
+    Setting{"allow-host", Form::kList, "NAME", "requests may name this Host, besides loopback names", Place::kEverywhere,
+            set_allow_host, show_list<&S::allow_host>},
+    Setting{"data-dir", Form::kText, "DIR",
+            "where the data is; without it $XDG_STATE_HOME/quantumharmony or ~/.local/state/quantumharmony", Place::kEverywhere, set_data_dir, show_one<&S::data_dir>},
     Setting{"log-level", Form::kText, "LEVEL", "trace, debug, info, warn, error or off", Place::kEverywhere,
             set_word<&S::log_level, kLevels>, show_word<&S::log_level, kLevels>},
     Setting{"log-format", Form::kText, "FORMAT", "text or json, a line each on stderr", Place::kEverywhere,

@@ -65,6 +65,7 @@ void Engine::Impl::tick() {
   if (!writer_ || engine_state_ == EngineState::kStopped) return;
   const auto now = clock_.mono();
   while (const auto due = waiters_.due(now)) waiters_.take_out(*due)->give_nothing();
+  end_parked(now);
   while (Entry* entry = store_.due_mono(now)) {
     if (entry->state == EntryState::kLeased)
       lease_expired(*entry);
@@ -78,7 +79,7 @@ void Engine::Impl::tick() {
   work_retry_job(now);
   admission_.drained(hand_outs_sync_.per_second(now) + hand_outs_async_.per_second(now));
   pool_->tick();
-  if (!failure_ && !writer_->busy() && !writer_->marked() && now >= last_append_ + options_.idle_mark_after)
+  if (!failure_ && writer_->wants_mark() && now >= last_append_ + options_.idle_mark_after)
     writer_->mark();
   if (now >= stop_deadline_ && stop_timed_out_) std::exchange(stop_timed_out_, {})();
   serve_waiters();
@@ -88,7 +89,8 @@ MonoTime Engine::Impl::next_wakeup() const {
   if (!writer_ || engine_state_ == EngineState::kStopped) return MonoTime::never();
   const auto now = clock_.mono();
   auto next = std::min({waiters_.next(), store_.next_mono(), keys_.next(), pool_->next_wakeup(), stop_deadline_});
-  if (!failure_ && !writer_->busy() && !writer_->marked())
+  for (const auto& parked : parked_) next = std::min(next, parked.until);
+  if (!failure_ && writer_->wants_mark())
     next = std::min(next, last_append_ + options_.idle_mark_after);
   if (store_.has_wall_timers()) {
     const auto until = std::clamp(store_.next_wall() - clock_.wall(), Duration(0), Duration(kWallPoll));
@@ -111,7 +113,7 @@ void Engine::Impl::stop(Done<void> done) {
   const Error ending(Errc::kShuttingDown, "the queue is shutting down");
   while (const auto* waiter = waiters_.front()) waiters_.take_out(waiter->id)->fail(ending);
   for (auto& parked : std::exchange(parked_, {})) parked.again(&ending);
-  for (auto& waiting : std::exchange(waiting_for_ids_, {})) waiting(&ending);
+  for (auto& waiting : std::exchange(waiting_for_ids_, {})) waiting.again(&ending);
   for (auto& request : std::exchange(compact_requests_, {})) request.done(fail(ending));
   stop_deadline_ = clock_.mono() + options_.stop_within;
   stop_task_ = run_stop(std::move(done));
@@ -187,9 +189,9 @@ Task<void> Engine::Impl::run_stop(Done<void> done) {
                    "acknowledged as durable is not"));
   };
   auto written = co_await write_out();
-  if (written && writer_ && !writer_->busy() && !writer_->marked()) writer_->mark();
+  if (written && writer_->wants_mark()) writer_->mark();
   while (written && !failure_ && !writer_->marked()) {
-    // The mark is one more batch; its completion moves durability.
+    // The mark is one more batch, and a write of the mark file behind it.
     written = co_await until<Result<void>>([this](auto marked) {
       mark_waiter_ = [this, marked = std::move(marked)]() mutable {
         if (failure_)
@@ -251,10 +253,10 @@ void Engine::remove(MessageId id, Done<bool> done) { impl_->remove(id, std::move
 void Engine::purge(KindMask mask, Duration older_than, Done<std::uint64_t> done) {
   impl_->purge(mask, older_than, std::move(done));
 }
-void Engine::pause(KindMask mask, Done<KindMask> done) { impl_->set_paused(paused() | mask, std::move(done)); }
-void Engine::resume(KindMask mask, Done<KindMask> done) { impl_->set_paused(paused().without(mask), std::move(done)); }
+void Engine::pause(KindMask mask, Done<KindMask> done) { impl_->set_paused(mask, {}, std::move(done)); }
+void Engine::resume(KindMask mask, Done<KindMask> done) { impl_->set_paused({}, mask, std::move(done)); }
 KindMask Engine::paused() const { return KindMask(impl_->state_.paused_kinds); }
-std::vector<DeadLetter> Engine::dead_letters(std::optional<MessageId> after, std::size_t limit) const {
+std::vector<DeadLetter> Engine::dead_letters(std::optional<DeadPosition> after, std::size_t limit) const {
   return impl_->dead_letters(after, limit);
 }
 void Engine::retry_dead(MessageId id, Done<std::uint64_t> done) { impl_->retry_dead(id, std::move(done)); }

@@ -82,6 +82,9 @@ struct DeadLetter {
   std::string last_error;
 };
 
+/// The place of a dead letter in their list: died at (Unix ms), then the id. It stays a place when the letter has gone.
+using DeadPosition = std::pair<std::int64_t, MessageId>;
+
 enum class MessageState : std::uint8_t { kReady, kDelayed, kLeased, kDead, kGone };
 std::string_view message_state_name(MessageState state);
 
@@ -178,7 +181,7 @@ class Engine {
 
   // -- Dead letters ----------------------------------------------------------------------------------
   /// Oldest death first, those behind `after`.
-  std::vector<DeadLetter> dead_letters(std::optional<MessageId> after, std::size_t limit) const;
+  std::vector<DeadLetter> dead_letters(std::optional<DeadPosition> after, std::size_t limit) const;
   /// Puts it back with deliveries 0; kNotFound. Or all, at most `per_second` of them a second (0: at once).
   void retry_dead(MessageId id, Done<std::uint64_t> done);
   void retry_all_dead(double per_second, Done<std::uint64_t> done);

@@ -62,14 +62,9 @@ void Engine::Impl::wall_due(Entry& entry, WallTime now) {
   store_.make_ready(entry);
 }
 
-std::vector<DeadLetter> Engine::Impl::dead_letters(std::optional<MessageId> after, std::size_t limit) const {
+std::vector<DeadLetter> Engine::Impl::dead_letters(std::optional<DeadPosition> after, std::size_t limit) const {
   std::vector<DeadLetter> letters;
-  const Entry* behind = nullptr;
-  if (after) {
-    behind = store_.find(*after);
-    if (behind != nullptr && behind->state != EntryState::kDead) behind = nullptr;
-  }
-  store_.each_dead(behind, [&](const Entry& entry) {
+  store_.each_dead(after, [&](const Entry& entry) {
     if (letters.size() >= limit) return false;
     letters.push_back({store_.describe(entry), entry.extra->reason, WallTime::from_ms(entry.extra->died_at_ms),
                        entry.extra->last_error});
@@ -135,7 +130,7 @@ void Engine::Impl::retry_all_dead(double per_second, Done<std::uint64_t> done) {
     return done(count);
   }
   std::uint64_t bytes = 0;
-  store_.each_dead(nullptr, [&](const Entry& entry) {
+  store_.each_dead({}, [&](const Entry& entry) {
     bytes += revive_bytes(entry);
     return true;
   });
@@ -265,7 +260,7 @@ void Engine::Impl::purge_dead_older(Duration older_than, Done<std::uint64_t> don
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
   const auto before_ms = older_than > Duration(0) ? (clock_.wall() + -older_than).ms() : INT64_MAX;
   std::vector<Entry*> entries;
-  store_.each_dead(nullptr, [&](const Entry& entry) {
+  store_.each_dead({}, [&](const Entry& entry) {
     if (entry.extra->died_at_ms > before_ms) return false;
     entries.push_back(store_.find(entry.id));
     return true;
@@ -282,20 +277,25 @@ void Engine::Impl::purge_dead_older(Duration older_than, Done<std::uint64_t> don
   remove_entries(entries, std::move(done));
 }
 
-void Engine::Impl::set_paused(KindMask paused, Done<KindMask> done) {
+void Engine::Impl::set_paused(KindMask pause, KindMask resume, Done<KindMask> done) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
-  if (paused.bits() == state_.paused_kinds) return done(paused);
   if (blocked(kSmallRecordBytes, Use::kEnd)) {
-    return wait_for_room(kSmallRecordBytes, Use::kEnd, [this, paused, d = std::move(done)](const Error* error) mutable {
+    auto again = [this, pause, resume, d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
         d(fail(*error));
       else
-        set_paused(paused, std::move(d));
-    });
+        set_paused(pause, resume, std::move(d));
+    };
+    return wait_for_room(kSmallRecordBytes, Use::kEnd, std::move(again));
   }
   auto next = state_now();
+  const auto paused = (KindMask(state_.paused_kinds) | pause).without(resume);
   next.paused_kinds = paused.bits();
-  when_durable(append_state(next), [paused, done = std::move(done)](const Error* error) mutable {
+  if (next.paused_kinds != state_.paused_kinds)
+    pause_ordinal_ = append_state(next);
+  else if (pause_ordinal_ <= durable_ordinal_)
+    return done(paused);  // and on disk already
+  when_durable(newest_of(pause_ordinal_), [paused, done = std::move(done)](const Error* error) mutable {
     if (error != nullptr)
       done(fail(*error));
     else

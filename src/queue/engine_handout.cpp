@@ -62,14 +62,15 @@ Engine::WaitId Engine::Impl::take(HandOut request, Done<std::optional<Taken>> do
       else
         take(request, std::move(d), as);
     };
-    wait_for_room(kSmallRecordBytes, Use::kEnd, std::move(again), as);
+    wait_for_room(kSmallRecordBytes, Use::kEnd, std::move(again), as, patience(request));
     return as;
   }
-  if (Entry* entry = pick(request.kinds); entry != nullptr) {
+  const bool in_turn = as != 0 || !others_are_first(request.kinds);
+  if (Entry* entry = in_turn ? pick(request.kinds) : nullptr; entry != nullptr) {
     give(*entry, std::move(done));
     return 0;
   }
-  if (request.wait_until <= clock_.mono()) {
+  if (in_turn && request.wait_until <= clock_.mono()) {
     done(std::optional<Taken>());
     return 0;
   }
@@ -126,7 +127,7 @@ Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration 
     return 0;
   }
   const auto bytes = std::uint64_t{kSmallRecordBytes} * max;
-  const bool no_ids = !ids_ready(max, true);
+  const bool no_ids = !ids_ready({.leases = max});
   if (no_ids || blocked(bytes, Use::kEnd)) {
     if (as == 0) as = waiters_.new_id();
     auto again = [this, request, max, duration, as, d = std::move(done)](const Error* error) mutable {
@@ -136,16 +137,17 @@ Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration 
         lease(request, max, duration, std::move(d), as);
     };
     if (no_ids)
-      wait_for_ids(std::move(again));
+      wait_for_ids({.leases = max}, std::move(again), as);
     else
-      wait_for_room(bytes, Use::kEnd, std::move(again), as);
+      wait_for_room(bytes, Use::kEnd, std::move(again), as, patience(request));
     return as;
   }
-  if (store_.any_ready(request.kinds.without(KindMask(state_.paused_kinds)))) {
+  const bool in_turn = as != 0 || !others_are_first(request.kinds);
+  if (in_turn && store_.any_ready(request.kinds.without(KindMask(state_.paused_kinds)))) {
     give_leases(request.kinds, max, duration, std::move(done));
     return 0;
   }
-  if (request.wait_until <= clock_.mono()) {
+  if (in_turn && request.wait_until <= clock_.mono()) {
     done(std::vector<Leased>());
     return 0;
   }
@@ -203,7 +205,7 @@ void Engine::Impl::finish_leases(std::vector<LeaseId> leases, Duration duration,
   for (const auto lease : leases) {
     Entry* entry = store_.find(lease);
     if (entry == nullptr) continue;  // given back by a stop
-    store_.set_lease_deadline(*entry, deadline);
+    if (!entry->extra->held) store_.set_lease_deadline(*entry, deadline);
     given.push_back({lease, deadline_wall, store_.describe(*entry)});
   }
   done(std::move(given));
@@ -214,12 +216,24 @@ void Engine::Impl::finish_leases(std::vector<LeaseId> leases, Duration duration,
 void Engine::Impl::cancel(WaitId wait) {
   const Error cancelled(Errc::kTimeout, "the wait was cancelled");
   if (auto waiter = waiters_.take_out(wait)) return waiter->fail(cancelled);
-  const auto parked =
-      std::find_if(parked_.begin(), parked_.end(), [&](const Parked& p) { return wait != 0 && p.wait == wait; });
-  if (parked == parked_.end()) return;
-  auto again = std::move(parked->again);
-  parked_.erase(parked);
-  again(&cancelled);
+  const auto cancel_in = [&](auto& calls) {
+    const auto found = std::find_if(calls.begin(), calls.end(), [&](const auto& c) { return wait != 0 && c.wait == wait; });
+    if (found == calls.end()) return false;
+    auto again = std::move(found->again);
+    calls.erase(found);
+    again(&cancelled);
+    return true;
+  };
+  if (!cancel_in(parked_)) cancel_in(waiting_for_ids_);
+}
+
+/// Somebody waits already for what a call that comes now would be handed. They are served here; where that goes on
+/// already, further down the stack, the call queues up behind them.
+bool Engine::Impl::others_are_first(KindMask mask) {
+  const auto first = [&] { return waiters_.first_for(mask & store_.ready_kinds().without(KindMask(state_.paused_kinds))); };
+  if (waiters_.size() == 0 || first() == nullptr) return false;
+  serve_waiters();
+  return first() != nullptr;
 }
 
 // Who has waited longest is served first. A completion may call the engine again: that call must not serve
@@ -228,11 +242,7 @@ void Engine::Impl::serve_waiters() {
   if (serving_ || engine_state_ != EngineState::kRunning) return;
   serving_ = true;
   while (waiters_.size() > 0) {
-    KindMask ready;
-    for (const auto& kind : kinds()) {
-      if (store_.oldest_ready(kind.kind) != nullptr) ready = ready | KindMask::of(kind.kind);
-    }
-    ready = ready.without(KindMask(state_.paused_kinds));
+    const auto ready = store_.ready_kinds().without(KindMask(state_.paused_kinds));
     const Waiter* first = ready.empty() ? nullptr : waiters_.first_for(ready);
     if (first == nullptr) break;
     auto waiter = *waiters_.take_out(first->id);

@@ -60,9 +60,9 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void each(UniqueFunction<void(const Found& found)> visit) const;
   void remove(MessageId id, Done<bool> done);
   void purge(KindMask kinds, Duration older_than, Done<std::uint64_t> done);
-  void set_paused(KindMask paused, Done<KindMask> done);
+  void set_paused(KindMask pause, KindMask resume, Done<KindMask> done);
 
-  std::vector<DeadLetter> dead_letters(std::optional<MessageId> after, std::size_t limit) const;
+  std::vector<DeadLetter> dead_letters(std::optional<DeadPosition> after, std::size_t limit) const;
   void retry_dead(MessageId id, Done<std::uint64_t> done);
   void retry_all_dead(double per_second, Done<std::uint64_t> done);
   void purge_dead(MessageId id, Done<std::uint64_t> done);
@@ -95,6 +95,14 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
     Use use{};
     UniqueFunction<void(const Error*)> again;  ///< null: try again; else: answer this
     WaitId wait = 0;                           ///< of a take or lease, which can be cancelled
+    MonoTime until = MonoTime::never();        ///< when it has waited for long enough
+  };
+  struct IdsWaiter {
+    UniqueFunction<void(const Error*)> again;
+    WaitId wait = 0;
+  };
+  struct IdsNeeded {
+    std::uint64_t messages = 0, leases = 0;
   };
   struct Admitted {
     Kind kind{};
@@ -115,6 +123,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   wal::QueueState state_now() const override;
   void on_placed(wal::Ordinal ordinal, std::uint64_t segment) override;
   void on_durable(wal::Ordinal ordinal) override;
+  void on_marked() override;
   void on_segment_started(const wal::PreparedSegment& segment) override;
   void on_pump_wanted() override { want_pump(); }
   void on_failed(const Error& error) override;
@@ -151,11 +160,12 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
                    Done<std::vector<Submitted>> done);
   void submit_duplicate(const Admitted& admitted, Durability wanted, Done<Submitted> done);
   void count_submits(Durability durability, std::uint64_t count, MonoTime now);
-  bool ids_ready(std::uint64_t count, bool leases) const;
+  bool ids_ready(IdsNeeded needed) const;
 
   // Out
   Entry* pick(KindMask kinds);
   void serve_waiters();
+  bool others_are_first(KindMask kinds);
   void give(Entry& entry, Done<std::optional<Taken>> done);
   void give_leases(KindMask kinds, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done);
   void finish_leases(std::vector<LeaseId> leases, Duration duration, Done<std::vector<Leased>> done);
@@ -182,8 +192,11 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   Error no_room() const;
   bool blocked(std::uint64_t bytes, Use use);
   /// `again` runs when there is room, or is told at once that there will be none.
-  void wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<void(const Error*)> again, WaitId wait = 0);
-  void wait_for_ids(UniqueFunction<void(const Error*)> again);
+  void wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<void(const Error*)> again, WaitId wait = 0,
+                     MonoTime until = MonoTime::never());
+  /// Until when a hand-out waits for room in the log.
+  MonoTime patience(const HandOut& request) const;
+  void wait_for_ids(IdsNeeded needed, UniqueFunction<void(const Error*)> again, WaitId wait = 0);
   /// An ordinal to wait for that is not below any that is waited for already.
   wal::Ordinal newest_of(wal::Ordinal ordinal) const;
   template <class Fill>
@@ -193,6 +206,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
     return last_ordinal_;
   }
   void retry_parked();
+  void end_parked(MonoTime now);
   void want_pump();
   void when_durable(wal::Ordinal ordinal, CommitFn fn);
   wal::Ordinal append_put(Entry& entry, std::uint16_t group_left, bool carried);
@@ -201,7 +215,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   wal::Ordinal append_state(const wal::QueueState& next);
   void end_entry(Entry& entry);
   void erase_key(KeyEntry& key);
-  void reserve_ids();
+  void reserve_ids() { reserve_ids({0, 0}); }
+  void reserve_ids(IdsNeeded needed);
   void compact();
   bool should_compact() const;
   void carry_head();
@@ -228,7 +243,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   std::optional<wal::LogWriter> writer_;
   std::deque<Commit> commits_;
   std::deque<Parked> parked_;
-  std::deque<UniqueFunction<void(const Error*)>> waiting_for_ids_;
+  std::deque<IdsWaiter> waiting_for_ids_;
 
   std::uint64_t next_message_id_ = 1, next_lease_id_ = 1;
   std::uint64_t durable_message_ids_ = 1, durable_lease_ids_ = 1;  ///< ceilings that are on disk
@@ -237,6 +252,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   bool reserving_ = false;
   bool pump_wanted_ = false;
   bool head_moving_ = false;
+  wal::Ordinal pause_ordinal_ = 0;  ///< of the newest record that says what is paused
   std::optional<std::uint64_t> pass_until_;  ///< disk full: the compactor has gone round behind this segment
   std::optional<std::uint64_t> tidy_until_;  ///< the same, of the one round that a disk found full begins with
   bool tidied_ = false;

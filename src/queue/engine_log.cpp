@@ -51,6 +51,10 @@ void Engine::Impl::on_durable(wal::Ordinal ordinal) {
     fn(nullptr);
   }
   compact();
+  on_marked();  // where the mark file was quicker than the log
+}
+
+void Engine::Impl::on_marked() {
   if (mark_waiter_) std::exchange(mark_waiter_, {})();
 }
 
@@ -79,7 +83,7 @@ void Engine::Impl::on_failed(const Error& error) {
   const Error answer = told;
   for (auto& commit : std::exchange(commits_, {})) commit.fn(&answer);
   for (auto& parked : std::exchange(parked_, {})) parked.again(&answer);
-  for (auto& waiting : std::exchange(waiting_for_ids_, {})) waiting(&answer);
+  for (auto& waiting : std::exchange(waiting_for_ids_, {})) waiting.again(&answer);
   while (const auto* waiter = waiters_.front()) waiters_.take_out(waiter->id)->fail(answer);
   for (auto& request : std::exchange(compact_requests_, {})) request.done(fail(answer));
   if (mark_waiter_) std::exchange(mark_waiter_, {})();
@@ -165,17 +169,21 @@ void Engine::Impl::erase_key(KeyEntry& key) {
 
 // -- Ids ---------------------------------------------------------------------------------------------------
 
-bool Engine::Impl::ids_ready(std::uint64_t count, bool leases) const {
-  return leases ? next_lease_id_ + count <= durable_lease_ids_ : next_message_id_ + count <= durable_message_ids_;
+bool Engine::Impl::ids_ready(IdsNeeded needed) const {
+  return next_message_id_ + needed.messages <= durable_message_ids_ &&
+         next_lease_id_ + needed.leases <= durable_lease_ids_;
 }
 
-// A new block is asked for when half of the last one is used. Blocks grow while they do not last.
-void Engine::Impl::reserve_ids() {
-  const bool low = next_message_id_ + id_block_ / 2 >= state_.next_message_id ||
-                   next_lease_id_ + id_block_ / 2 >= state_.next_lease_id;
+// A new block is asked for when half of the last one is used, or when somebody needs more than is left of it. Blocks
+// grow while they do not last.
+void Engine::Impl::reserve_ids(IdsNeeded needed) {
+  const auto margin = id_block_ / 2;
+  const bool low = next_message_id_ + std::max(margin, needed.messages) >= state_.next_message_id ||
+                   next_lease_id_ + std::max(margin, needed.leases) >= state_.next_lease_id;
   if (reserving_ || !low || !log_ok() || room(kStateRecordBytes, Use::kCompact) != Room::kEnough) return;
   reserving_ = true;
   id_block_ = std::clamp(id_block_ * 4, kIdBlockMin, kIdBlockMax);
+  id_block_ = std::max(id_block_, 2 * std::max(needed.messages, needed.leases));
   auto next = state_now();
   next.next_message_id = next_message_id_ + id_block_;
   next.next_lease_id = next_lease_id_ + id_block_;
@@ -184,21 +192,21 @@ void Engine::Impl::reserve_ids() {
     if (error != nullptr) return;
     durable_message_ids_ = next.next_message_id;
     durable_lease_ids_ = next.next_lease_id;
-    for (auto& waiting : std::exchange(waiting_for_ids_, {})) waiting(nullptr);
+    for (auto& waiting : std::exchange(waiting_for_ids_, {})) waiting.again(nullptr);
     reserve_ids();
   });
 }
 
-void Engine::Impl::wait_for_ids(UniqueFunction<void(const Error*)> again) {
-  reserve_ids();
-  if (reserving_ && waiting_for_ids_.size() < options_.max_waiters) {
-    waiting_for_ids_.push_back(std::move(again));
+void Engine::Impl::wait_for_ids(IdsNeeded needed, UniqueFunction<void(const Error*)> again, WaitId wait) {
+  reserve_ids(needed);
+  if (!reserving_) return wait_for_room(kStateRecordBytes, Use::kCompact, std::move(again), wait);
+  if (waiting_for_ids_.size() < options_.max_waiters) {
+    waiting_for_ids_.push_back({std::move(again), wait});
     return;
   }
   Error error(Errc::kQueueFull, "too many calls wait for ids to be reserved");
   error.subject = "max_waiters";
   error.retry_after_ms = 100;
-  if (!reserving_ && pool_->failure()) error = no_room();
   again(&error);
 }
 

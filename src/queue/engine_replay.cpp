@@ -272,7 +272,7 @@ Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> d
   auto recovered = co_await recovery.run();
   if (!recovered) {
     engine_state_ = EngineState::kStopped;
-    done(fail(Error(recovered.error()).in("open queue " + options_.name)));
+    done(fail(Error(recovered.error()).in("open the queue")));
     co_return;
   }
   auto report = recovered->report;
@@ -319,7 +319,7 @@ Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> d
     retry_parked();
   });
   if (!reserved) {
-    done(fail(Error(reserved.error()).in("open queue " + options_.name)));
+    done(fail(Error(reserved.error()).in("open the queue")));
     co_return;
   }
   serve_waiters();

@@ -12,6 +12,8 @@ namespace {
 // may submit, as closely packed as any batch.
 constexpr std::uint64_t kCarryBytes = 128U << 10;
 constexpr std::uint64_t kCarryBytesWhenFull = 1U << 20;
+/// A hand-out that nobody waits for any longer is not made.
+constexpr auto kRoomPatience = std::chrono::seconds(10);
 
 }  // namespace
 
@@ -66,7 +68,26 @@ bool Engine::Impl::blocked(std::uint64_t bytes, Use use) {
   return (use == Use::kSubmit && !parked_.empty()) || room(bytes, use) != Room::kEnough;
 }
 
-void Engine::Impl::wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<void(const Error*)> again, WaitId wait) {
+MonoTime Engine::Impl::patience(const HandOut& request) const {
+  return std::max(request.wait_until, clock_.mono() + kRoomPatience);
+}
+
+void Engine::Impl::end_parked(MonoTime now) {
+  const Error late(Errc::kTimeout, "the log had no room for the hand-out in time; nothing was handed out");
+  std::vector<Parked> over;
+  for (auto it = parked_.begin(); it != parked_.end();) {
+    if (it->until > now) {
+      ++it;
+      continue;
+    }
+    over.push_back(std::move(*it));
+    it = parked_.erase(it);
+  }
+  for (auto& parked : over) parked.again(&late);
+}
+
+void Engine::Impl::wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<void(const Error*)> again, WaitId wait,
+                                 MonoTime until) {
   const auto found = room(bytes, use);
   if (found == Room::kNone) {
     const Error error = no_room();
@@ -78,7 +99,7 @@ void Engine::Impl::wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<vo
     error.retry_after_ms = 100;
     return again(&error);
   }
-  parked_.push_back({bytes, use, std::move(again), wait});
+  parked_.push_back({bytes, use, std::move(again), wait, until});
   if (found == Room::kWait) make_room();
 }
 

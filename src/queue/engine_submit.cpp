@@ -194,7 +194,7 @@ void Engine::Impl::submit(Submission submission, Done<Submitted> done) {
     return done(fail(refuse(std::move(fits.error()))));
   }
   if (log_bytes != 0 && blocked(log_bytes, Use::kSubmit)) return wait_for_room(log_bytes, Use::kSubmit, again());
-  if (durability == Durability::kAsync && !ids_ready(1, false)) return wait_for_ids(again());
+  if (durability == Durability::kAsync && !ids_ready({.messages = 1})) return wait_for_ids({.messages = 1}, again());
   if (auto rate = admission_.check_rate(submission.options.submitted_by, 1, now); !rate) {
     return done(fail(refuse(std::move(rate.error()))));
   }
@@ -276,7 +276,7 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
   };
   if (durability == Durability::kSync && log_bytes != 0 && blocked(log_bytes, Use::kSubmit))
     return wait_for_room(log_bytes, Use::kSubmit, again());
-  if (durability == Durability::kAsync && !ids_ready(fresh, false)) return wait_for_ids(again());
+  if (durability == Durability::kAsync && !ids_ready({.messages = fresh})) return wait_for_ids({.messages = fresh}, again());
   if (fresh > 0) {
     auto rate = admission_.check_rate(submissions[0].options.submitted_by, fresh, now);
     if (!rate) return done(fail(refuse(std::move(rate.error()))));
@@ -334,8 +334,8 @@ void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<
 
 // The type states' submit: what is persisted this way belongs to the caller until it is consumed.
 void Engine::Impl::submit_held(Submission submission, Done<Leased> done) {
-  if (!ids_ready(1, true) && log_ok()) {
-    return wait_for_ids([this, s = std::make_unique<Submission>(std::move(submission)),
+  if (!ids_ready({.leases = 1}) && log_ok()) {
+    return wait_for_ids({.leases = 1}, [this, s = std::make_unique<Submission>(std::move(submission)),
                          d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
         d(fail(refuse(*error)));

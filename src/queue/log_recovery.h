@@ -98,6 +98,8 @@ class Recovery {
   Task<Result<void>> read_mark();
   Result<void> check_durable() const;
   Task<Result<void>> set_torn_aside();
+  Task<Result<void>> write_torn(const std::string& name, ByteView torn);
+  Task<Result<bool>> torn_creation(std::uint64_t index);
   Task<Result<void>> make_ready();
   Task<Result<void>> make_identity_and_mark();
   Task<Result<void>> sync_segment(std::uint64_t index);

@@ -8,6 +8,8 @@
 
 namespace qh::queue::wal {
 
+/// What stands behind the log's end was never acknowledged. It is kept for whoever wants to look; where the disk has no
+/// room for that, the log goes on all the same.
 Task<Result<void>> Recovery::set_torn_aside() {
   if (end_.fault.empty()) co_return Result<void>();
   const auto segment = segment_name(last_index_);
@@ -16,23 +18,43 @@ Task<Result<void>> Recovery::set_torn_aside() {
   if (!loaded) co_return loaded;
   const auto end = std::min<std::uint64_t>(end_.fault_end, view_.size());
   const auto torn = view_.subspan(end_.offset, end - end_.offset);
+  out_.report.torn_bytes += torn.size();
+  out_.start.roll_first = true;
+  const auto what = fmt::format("{}: torn tail at offset {} ({}): {} bytes that were never acknowledged", segment,
+                                end_.offset, end_.fault, torn.size());
+  auto kept = co_await write_torn(name, torn);
+  if (!kept && kept.error().code != Errc::kStorageFull) co_return kept;
+  note(kept ? what + " are kept in " + name : what + " are given up: the disk has no room to keep them");
+  co_return Result<void>();
+}
+
+Task<Result<void>> Recovery::write_torn(const std::string& name, ByteView torn) {
   static_cast<void>(co_await io::remove(storage_, name));  // of a recovery that was cut off
   auto file = co_await io::open(storage_, name, Storage::OpenMode::kCreate);
   if (!file) co_return fail(std::move(file.error()));
   auto done = co_await io::write(storage_, *file, 0, torn, Storage::Durability::kDurable);
   storage_.close(*file);
   if (done) done = co_await io::sync_directory(storage_);
-  if (!done) co_return done;
-  out_.report.torn_bytes += torn.size();
-  out_.start.roll_first = true;
-  note(fmt::format("{}: torn tail at offset {} ({}): {} bytes that were never acknowledged are kept in {}", segment,
-                   end_.offset, end_.fault, torn.size(), name));
-  co_return Result<void>();
+  if (!done) static_cast<void>(co_await io::remove(storage_, name));
+  co_return done;
+}
+
+/// No seal names a segment behind the log's end. One whose header does not check was being made when the process ended,
+/// unless it holds a batch that follows what was read.
+Task<Result<bool>> Recovery::torn_creation(std::uint64_t index) {
+  const auto& segment = segments_.at(index);
+  if (index <= last_index_ || segment.damage.empty()) co_return false;
+  auto loaded = co_await load(index, Storage::ReadPath::kDevice);
+  if (!loaded) co_return fail(std::move(loaded.error()));
+  for (std::uint64_t at = kBlockBytes; at + kBlockBytes <= view_.size(); at += kBlockBytes) {
+    const auto batch = read_batch_record(view_.subspan(at));
+    if (batch && batch->first.seq >= next_seq_) co_return false;
+  }
+  co_return true;
 }
 
 // Prepared segments are used again; what belonged to the log once is retired; what is neither is set aside.
 Task<Result<void>> Recovery::sort_other_files() {
-  for (const auto& name : leftovers_) static_cast<void>(co_await io::remove(storage_, name));
   std::uint64_t next = last_index_ + 1;
   const AlignedBuffer zeros(kBlockBytes);
   for (const auto& [index, segment] : segments_) {
@@ -40,7 +62,12 @@ Task<Result<void>> Recovery::sort_other_files() {
       continue;
     const bool ours = segment.damage.empty() && (!segment.header || segment.header->queue_id == out_.start.queue_id);
     const auto name = segment_name(index);
-    if (!ours) {
+    const auto torn = co_await torn_creation(index);
+    if (!torn) co_return fail(torn.error());
+    if (*torn) {
+      auto removed = co_await io::remove(storage_, name);
+      if (!removed) co_return removed;
+    } else if (!ours) {
       auto aside = co_await io::rename(storage_, name, name + ".unknown");
       if (!aside) co_return aside;
       note(fmt::format("{}: not part of this log ({}); kept as {}.unknown", name,
@@ -74,6 +101,8 @@ Task<Result<void>> Recovery::make_ready() {
   out_.start.offset = end_.offset;
   out_.start.next_seq = next_seq_;
   out_.start.next_ordinal = out_.segments.size() + 1;
+  // First: on a full disk they may be what fills it.
+  for (const auto& name : leftovers_) static_cast<void>(co_await io::remove(storage_, name));
   auto done = co_await set_torn_aside();
   if (!done) co_return done;
   auto file = co_await io::open(storage_, segment_name(last_index_), Storage::OpenMode::kReadWrite);

@@ -26,7 +26,7 @@ class Nothing final : public wal::Replay {
 /// Nothing in the log is too old, too large or too often handed out for a tool: that is the node's to judge.
 Options keep_all() {
   Options options;
-  options.name = "imported";
+  options.name = "imported";  // of one that an import makes
   options.max_depth = options.max_bytes = std::uint64_t{1} << 62;
   options.max_deliveries = 1000;
   options.dead_letters_max = options.dead_letter_bytes_max = std::uint64_t{1} << 62;
@@ -161,10 +161,10 @@ Task<Result<std::uint64_t>> LogTool::export_lines(Sink sink) {
   auto report = co_await open_steadily();
   if (!report) co_return fail(std::move(report.error()));
   std::map<MessageId, DeadLetter> dead;
-  for (std::optional<MessageId> after;;) {
+  for (std::optional<DeadPosition> after;;) {
     auto some = engine_->dead_letters(after, 1000);
     if (some.empty()) break;
-    after = some.back().message.id;
+    after = {some.back().died_at.ms(), some.back().message.id};
     for (auto& one : some) dead.emplace(one.message.id, std::move(one));
   }
   std::uint64_t count = 0;

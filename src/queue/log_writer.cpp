@@ -221,13 +221,17 @@ void LogWriter::mark() {
 
 void LogWriter::write_mark_file() {
   marked_seq_ = durable_seq_;
-  if (mark_in_flight_) return;  // an older one is under way: that one says less, but nothing wrong
-  mark_in_flight_ = true;
+  if (std::exchange(mark_in_flight_, true)) {
+    mark_is_old_ = true;
+    return;
+  }
   encode_mark({++mark_turn_, durable_seq_, segment_.index, queue_id_}, mark_block_.span());
   storage_.write(mark_file_, mark_turn_ % 2 * kBlockBytes, mark_block_.view(), Storage::Durability::kDurable,
                  [this](Result<void> result) {
                    mark_in_flight_ = false;
-                   if (!result) fail_with(std::move(result.error()));
+                   if (!result) return fail_with(std::move(result.error()));
+                   if (std::exchange(mark_is_old_, false)) return write_mark_file();
+                   owner_.on_marked();
                  });
 }
 

@@ -60,6 +60,8 @@ class LogWriter {
     /// pump() has work to do, but not from inside this call.
     virtual void on_pump_wanted() = 0;
     virtual void on_failed(const Error& error) = 0;
+    /// The mark file says what the log's newest mark says.
+    virtual void on_marked() = 0;
     virtual void on_batch_written(std::uint32_t records, Duration took) = 0;
   };
 
@@ -87,8 +89,10 @@ class LogWriter {
   /// Records wait to be written, or are being written.
   bool busy() const { return !batches_.empty() || !in_flight_.empty() || rolling_; }
   bool has_pending() const { return !batches_.empty(); }
-  /// Everything is durable and a mark says so.
-  bool marked() const { return !busy() && marked_seq_ == next_seq_; }
+  /// Everything is durable, and a mark in the log and the mark file say so.
+  bool marked() const { return !busy() && marked_seq_ == next_seq_ && !mark_in_flight_; }
+  /// Everything is durable, and nobody has begun to say so.
+  bool wants_mark() const { return !busy() && marked_seq_ != next_seq_; }
   /// Writes a mark behind the last batch, in the log and in the mark file. Only when not busy.
   void mark();
 
@@ -172,6 +176,7 @@ class LogWriter {
   bool rolling_ = false;
   bool pumping_ = false;
   bool mark_in_flight_ = false;
+  bool mark_is_old_ = false;  ///< the one in flight says less than the log's newest
   std::optional<Error> failure_;
   Task<void> roll_;
 };

@@ -1,6 +1,7 @@
 #include "queue/segment_pool.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include <fmt/format.h>
 
@@ -10,6 +11,11 @@
 namespace qh::queue::wal {
 namespace {
 constexpr auto kRetryAfter = std::chrono::seconds(1);
+
+Error no_room_for(std::uint64_t index, std::uint64_t bytes, std::uint64_t free) {
+  return Error(Errc::kStorageFull, fmt::format("make {}: it takes {} bytes, {} are free", segment_name(index), bytes, free),
+               ENOSPC);
+}
 }
 
 SegmentPool::SegmentPool(Storage& storage, Clock& clock, std::uint64_t bytes_min, Hooks hooks)
@@ -161,6 +167,8 @@ Task<Result<void>> SegmentPool::make_next() {
   } else {
     const auto free = co_await io::free_space(storage_);
     if (said_errno_ || (free && *free < bytes)) bytes = bytes_floor_;
+    // Tried all the same, it would fill the disk each second and take the last bytes from everybody.
+    if (free && *free < bytes) co_return fail(no_room_for(index, bytes, *free));
     in_work_bytes_ = bytes;
     file = co_await create_file(segment_name(index), bytes);
   }

@@ -102,6 +102,7 @@ class Store {
 
   /// The message that take() would give, or nothing. `Fairness` is the caller's.
   Entry* first(KindMask kinds, Priority priority) const;
+  KindMask ready_kinds() const { return ready_kinds_; }
   bool any_ready(KindMask kinds) const { return !(kinds & ready_kinds_).empty(); }
   template <class Visit>  // bool(const Entry&): go on
   void each_ready(Kind kind, MessageId behind, Visit visit) const {
@@ -114,9 +115,9 @@ class Store {
     for (Entry* entry : by_id_) visit(*entry);
   }
   template <class Visit>  // bool(const Entry&): go on; oldest death first
-  void each_dead(const Entry* behind, Visit visit) const {
-    for (auto it = behind ? std::next(dead_.iterator_to(*behind)) : dead_.begin(); it != dead_.end() && visit(*it);
-         ++it) {
+  void each_dead(std::optional<DeadPosition> behind, Visit visit) const {
+    auto it = behind ? dead_.upper_bound(*behind, ByDeath{}) : dead_.begin();
+    for (; it != dead_.end() && visit(*it); ++it) {
     }
   }
   Entry* oldest_dead() { return dead_.empty() ? nullptr : &*dead_.begin(); }
@@ -161,10 +162,9 @@ class Store {
     bool operator()(MessageId a, const Entry& b) const { return a < b.id; }
   };
   struct ByDeath {
-    bool operator()(const Entry& a, const Entry& b) const {
-      if (a.extra->died_at_ms != b.extra->died_at_ms) return a.extra->died_at_ms < b.extra->died_at_ms;
-      return a.id < b.id;
-    }
+    static DeadPosition of(const Entry& entry) { return {entry.extra->died_at_ms, entry.id}; }
+    static DeadPosition of(const DeadPosition& position) { return position; }
+    bool operator()(const auto& a, const auto& b) const { return of(a) < of(b); }
   };
   struct IdHash {
     using is_transparent = void;

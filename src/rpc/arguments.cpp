@@ -13,7 +13,9 @@ namespace {
 namespace json = boost::json;
 
 Failure wrong(std::string_view path, const Parameter& parameter, const json::value& got) {
-  return bad_parameter(path, "expected " + expectation(parameter) + ", got " + queue::describe_json(got));
+  const bool empty = got.is_array() && got.get_array().empty();
+  return bad_parameter(path, "expected " + expectation(parameter) + ", got " +
+                                 (empty ? std::string("an empty array") : queue::describe_json(got)));
 }
 
 bool is_integer(const json::value& v, std::uint64_t min, std::uint64_t max) {
@@ -64,6 +66,14 @@ std::optional<Failure> check_cursor(const Parameter& parameter, const json::valu
   return std::nullopt;
 }
 
+bool is_dead_cursor(const json::value& v) {
+  if (!v.is_object() || v.get_object().size() != 2) return false;
+  const auto* at = v.get_object().if_contains("died_at_ms");
+  const auto* id = v.get_object().if_contains("message_id");
+  return at != nullptr && id != nullptr && is_integer(*at, 0, queue::kIntegerMax) &&
+         is_integer(*id, 0, queue::kIntegerMax);
+}
+
 std::vector<std::string_view> names_of(const Method& method) {
   std::vector<std::string_view> names;
   for (const auto& parameter : method.parameters) names.push_back(parameter.name);
@@ -82,6 +92,8 @@ std::optional<Failure> bind_object(const Method& method, const json::object& par
     const auto parameter = std::find_if(method.parameters.begin(), method.parameters.end(),
                                         [&](const Parameter& p) { return p.name == key; });
     if (parameter == method.parameters.end()) {
+      if (method.shape == Shape::kMessage && queue::kind_named(key))
+        return bad_parameter(key, "a message with parameters beside it goes under the name message");
       const auto names = names_of(method);
       return bad_parameter(key, "unknown parameter of " + std::string(method.name) + nearest_hint(key, names));
     }
@@ -160,6 +172,9 @@ std::optional<Failure> check(const Parameter& parameter, const json::value& v, s
       return check_ids(parameter, v, path);
     case Type::kCursor:
       return check_cursor(parameter, v, path);
+    case Type::kDeadCursor:
+      good = is_dead_cursor(v);
+      break;
   }
   if (good) return std::nullopt;
   return wrong(path, parameter, v);

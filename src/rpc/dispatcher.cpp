@@ -80,9 +80,11 @@ std::optional<Failure> read_request(const json::value& v, std::size_t element, c
 }
 
 Failure unknown_method(std::string_view name) {
-  const auto hint = method_hint(name);
+  const auto meant = nearest_method(name);
+  const auto hint = meant ? " (did you mean " + std::string(*meant) + "?)" : std::string();
   Failure failure(Code::kMethodNotFound, "there is no method " + std::string(name) + hint);
   failure.data.emplace("method", name);
+  if (meant) failure.data.emplace("did_you_mean", *meant);
   return failure;
 }
 
@@ -133,6 +135,7 @@ class Dispatcher::Impl {
     exchange->open = calls.size() + 1;  // ours is the last to go, so that no reply comes before all are started
     exchange->batch = batch;
     exchange->timers = &services.timers;
+    exchange->held = held;
     exchange->done = std::move(reply);
     for (std::size_t i = 0; i < calls.size(); ++i) start(calls[i], i, raw, caller, exchange);
     exchange->close_one();
@@ -153,6 +156,7 @@ class Dispatcher::Impl {
 
   Services services;
   bool stopping = false;
+  std::shared_ptr<std::uint64_t> held = std::make_shared<std::uint64_t>(0);
   std::unordered_map<CallId, std::shared_ptr<Exchange>> open;
 
  private:
@@ -207,6 +211,7 @@ Dispatcher::CallId Dispatcher::handle(std::string_view body, const Caller& calle
 }
 void Dispatcher::abandon(CallId call) { impl_->abandon(call); }
 void Dispatcher::begin_stop() { impl_->stopping = true; }
+std::uint64_t Dispatcher::held_bytes() const { return *impl_->held; }
 std::size_t Dispatcher::open_calls() const { return impl_->open.size(); }
 
 }  // namespace qh::rpc

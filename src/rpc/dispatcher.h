@@ -67,6 +67,8 @@ class Dispatcher {
   void abandon(CallId call);
   /// From now on only methods that look (role read) are served; the others answer ShuttingDown.
   void begin_stop();
+  /// Bytes of answers that wait for others of their body.
+  std::uint64_t held_bytes() const;
   /// Bodies that have not been answered.
   std::size_t open_calls() const;
 
@@ -76,7 +78,7 @@ class Dispatcher {
 };
 
 /// An answer with an error and the id null, for what fails before a call is read: a missing token, a body
-/// over its limit (`limit` in bytes; 0 for none).
-std::string error_reply(Code code, std::string_view message, std::uint64_t limit = 0);
+/// over its limit (`limit` and `size` in bytes; 0 for none).
+std::string error_reply(Code code, std::string_view message, std::uint64_t limit = 0, std::uint64_t size = 0);
 
 }  // namespace qh::rpc

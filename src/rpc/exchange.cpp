@@ -18,6 +18,8 @@ void Exchange::settle(std::size_t slot, std::string text) {
   s.wait.reset();
   s.text = std::move(text);
   bytes += s.text.size();
+  held_here += s.text.size();
+  *held += s.text.size();
   bytes -= std::exchange(s.expected_bytes, 0);
   if (s.timer != 0) timers->cancel(std::exchange(s.timer, 0));
   close_one();
@@ -26,7 +28,13 @@ void Exchange::settle(std::size_t slot, std::string text) {
 void Exchange::close_one() {
   if (--open != 0 || !done) return;
   auto reply = std::move(done);
-  reply(joined());
+  auto text = joined();
+  give_back();  // they are the reader's now
+  reply(std::move(text));
+}
+
+void Exchange::give_back() {
+  if (held) *held -= std::exchange(held_here, 0);
 }
 
 std::string Exchange::joined() {

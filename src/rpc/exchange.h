@@ -35,8 +35,16 @@ struct Exchange {
   std::uint64_t bytes = 0;  ///< of the answers that are in and of those that are expected
   bool batch = false;
   Timers* timers = nullptr;
+  /// Of all bodies together, those of the answers that are in.
+  std::shared_ptr<std::uint64_t> held;
+  std::uint64_t held_here = 0;
   /// Called once, when the last answer is in.
   UniqueFunction<void(std::string)> done;
+
+  Exchange() = default;
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+  ~Exchange() { give_back(); }
 
   void expect(std::size_t slot, std::uint64_t bytes);
   void settle(std::size_t slot, std::string text);
@@ -44,6 +52,7 @@ struct Exchange {
 
  private:
   std::string joined();
+  void give_back();
 };
 
 /// The right to answer one call, once. What comes later (a completion behind its timeout) is dropped.

@@ -119,9 +119,10 @@ std::string write_result(const json::value& result, std::string_view id) {
   return out;
 }
 
-std::string error_reply(Code code, std::string_view message, std::uint64_t limit) {
+std::string error_reply(Code code, std::string_view message, std::uint64_t limit, std::uint64_t size) {
   Failure failure(code, std::string(message));
   if (limit != 0) failure.data.emplace("limit", number(limit));
+  if (size != 0) failure.data.emplace("size", number(size));
   return write_failure(failure, "null");
 }
 

@@ -130,8 +130,12 @@ void get_metrics(Call& call) { call.answer.ok(metrics_json(call.engine().metrics
 void get_validator_name(Call& call) { call.answer.ok(json::value(call.services.validator)); }
 
 void list_dead_letters(Call& call) {
-  std::optional<MessageId> after;
-  if (const auto id = call.arguments.integer("after")) after = MessageId{*id};
+  std::optional<queue::DeadPosition> after;
+  if (const auto* cursor = call.arguments.find("after")) {
+    const auto& object = cursor->get_object();
+    after = {static_cast<std::int64_t>(*queue::integer_from_json(object.at("died_at_ms"))),
+             MessageId{*queue::integer_from_json(object.at("message_id"))}};
+  }
   const auto limit = call.arguments.integer_or("limit", kListDefault);
   constexpr std::uint64_t kPage = 8;
   json::array items;
@@ -145,12 +149,13 @@ void list_dead_letters(Call& call) {
       full = bytes > answer_body_bytes(call) && !items.empty();
       if (full) break;
       items.push_back(dead_letter_json(letter));
-      after = letter.message.id;
+      after = {letter.died_at.ms(), letter.message.id};
     }
     more = page.size() == wanted;
     full = full || items.size() == limit;
   }
-  json::value next = full ? integer_json(after->value()) : json::value(nullptr);
+  json::value next = nullptr;
+  if (full) next = json::object{{"died_at_ms", after->first}, {"message_id", integer_json(after->second.value())}};
   call.answer.ok(json::object{{"items", std::move(items)}, {"next", std::move(next)}});
 }
 

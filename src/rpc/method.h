@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +30,7 @@ enum class Type : std::uint8_t {
   kKinds,        ///< an array of names of kinds
   kIds,          ///< an array of at most max integers
   kCursor,       ///< a message_id, or {"priority", "message_id"}
+  kDeadCursor,   ///< {"died_at_ms", "message_id"}
 };
 
 inline constexpr double kNumberMin = 0.001;
@@ -65,8 +67,8 @@ struct Method {
 
 std::span<const Method> methods();
 const Method* find_method(std::string_view name);
-/// For an error text: " (did you mean X?)", or nothing.
-std::string method_hint(std::string_view name);
+/// The one that somebody may have meant.
+std::optional<std::string_view> nearest_method(std::string_view name);
 
 /// What a parameter must be, in words: "an integer from 1 to 1000".
 std::string expectation(const Parameter& parameter);

@@ -72,7 +72,7 @@ constexpr std::array kPurge{
 };
 constexpr std::array kDepth{Parameter{"by_kind", Type::kFlag, false, "true: the parts, of every kind"}};
 constexpr std::array kListDead{
-    Parameter{"after", Type::kInteger, false, "`next` of the list before", 0},
+    Parameter{"after", Type::kDeadCursor, false, "`next` of the list before"},
     Parameter{"limit", Type::kInteger, false, "at most so many; 100 without it", 1, kListMax},
 };
 constexpr std::array kRetryDead{
@@ -268,10 +268,10 @@ const Method* find_method(std::string_view name) {
   return found == kMethods.end() ? nullptr : &*found;
 }
 
-std::string method_hint(std::string_view name) {
+std::optional<std::string_view> nearest_method(std::string_view name) {
   std::array<std::string_view, kMethods.size()> names;
   std::transform(kMethods.begin(), kMethods.end(), names.begin(), [](const Method& m) { return m.name; });
-  return nearest_hint(name, names);
+  return nearest(name, names);
 }
 
 std::string expectation(const Parameter& p) {
@@ -291,11 +291,13 @@ std::string expectation(const Parameter& p) {
     case Type::kDurability:
       return "\"sync\" or \"async\"";
     case Type::kKinds:
-      return "an array of names of kinds";
+      return "an array of names of kinds, one at least";
     case Type::kIds:
       return "an array of at most " + std::to_string(p.max) + " integers";
     case Type::kCursor:
       return "a message_id, or {\"priority\", \"message_id\"}";
+    case Type::kDeadCursor:
+      return "{\"died_at_ms\", \"message_id\"}";
   }
   return {};
 }

@@ -1,6 +1,7 @@
 #include "serve/http_framing.h"
 
 #include <algorithm>
+#include <charconv>
 #include <string>
 #include <utility>
 
@@ -48,8 +49,20 @@ bool same_name(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
-HttpRefusal body_too_large(HttpLimits limits) {
-  return {413, "the body is over " + std::to_string(limits.body_bytes) + " bytes"};
+HttpRefusal body_too_large(HttpLimits limits, std::uint64_t size) {
+  return {413, "the body is over " + std::to_string(limits.body_bytes) + " bytes", size};
+}
+
+std::uint64_t announced_length(std::string_view lines) {
+  std::uint64_t length = 0;
+  (void)each_line(lines, [&](std::string_view line) {
+    const auto colon = std::min(line.find(':'), line.size());
+    if (!same_name(line.substr(0, colon), "Content-Length")) return std::optional<HttpRefusal>();
+    const auto value = trimmed(line.substr(std::min(colon + 1, line.size())));
+    if (are_digits(value)) std::from_chars(value.data(), value.data() + value.size(), length);
+    return std::optional<HttpRefusal>();
+  });
+  return length;
 }
 
 std::optional<HttpRefusal> judge_lines(std::string_view lines) {

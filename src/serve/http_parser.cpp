@@ -93,7 +93,7 @@ class Parser final : public HttpParser {
   }
 
   HttpRefusal refusal_of(const error_code& error, std::string_view text) const {
-    if (error == http::error::body_limit) return body_too_large(limits_);
+    if (error == http::error::body_limit) return body_too_large(limits_, announced_length(text));
     if (error == http::error::header_limit) return {431, "over " + std::to_string(kHeaderFieldsMax) + " header fields"};
     if (error == http::error::bad_version && has_a_version(text))
       return {505, "only HTTP/1.1 and HTTP/1.0 are spoken here"};

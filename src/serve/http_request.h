@@ -53,6 +53,7 @@ struct RequestHead {
 struct HttpRefusal {
   int status = 400;
   std::string why;
+  std::uint64_t size = 0;  ///< of a 413: bytes that were announced; 0: not known
 };
 
 class HttpParser;

@@ -78,8 +78,11 @@ void HttpSession::judge_time(Clock::time_point now) {
 }
 
 void HttpSession::count_buffer() {
-  host_->buffered_bytes += reader_.capacity() - counted_bytes_;  // wraps round and back when it shrinks
+  // Both wrap round and back when they shrink.
+  host_->buffered_bytes += reader_.capacity() - counted_bytes_;
   counted_bytes_ = reader_.capacity();
+  host_->unread_bytes += out_.size() - counted_answer_;
+  counted_answer_ = out_.size();
 }
 
 // -- Reading -----------------------------------------------------------------------------------------
@@ -135,7 +138,7 @@ void HttpSession::watch_for_the_end() {
 bool HttpSession::read_more() {
   const auto room = reader_.room();
   count_buffer();
-  if (host_->buffered_bytes > host_->options.bounds.buffered_bytes && reader_.in_body()) {
+  if (reader_.in_body() && host_->buffered_bytes > host_->options.bounds.buffered_bytes) {
     refuse_line(503, "too many large requests at once", "Retry-After: 1\r\n");
     return false;
   }
@@ -241,6 +244,8 @@ bool HttpSession::judge_caller(const RequestHead& head) {
 // -- Answering ---------------------------------------------------------------------------------------
 
 void HttpSession::handle() {
+  if (host_->unread_bytes + host_->dispatcher->held_bytes() > host_->options.bounds.buffered_bytes)
+    return refuse_line(503, "too many large answers at once that nobody reads", "Retry-After: 1\r\n");
   enter(Phase::kHandling);
   inside_handle_ = true;
   call_ = host_->dispatcher->handle(reader_.body(), caller_,
@@ -289,7 +294,8 @@ void HttpSession::skip_bodiless_request() {
 void HttpSession::refuse_line(int status, const std::string& why, std::string_view extra) {
   if (status == 413) {
     const auto limit = host_->options.bounds.request.body_bytes;
-    return refuse(status, rpc::error_reply(rpc::Code::kTooLarge, why, limit) + "\n", "application/json", extra);
+    const auto size = reader_.refusal().size;
+    return refuse(status, rpc::error_reply(rpc::Code::kTooLarge, why, limit, size) + "\n", "application/json", extra);
   }
   refuse(status, why + "\n", "text/plain; charset=utf-8", extra);
 }
@@ -313,6 +319,7 @@ void HttpSession::flush() {
   if (error && error != asio::error::would_block) return close();
   sent_ += sent;
   if (sent_ == out_.size()) return on_flushed();
+  count_buffer();
   enter(Phase::kWriting);
   asio::async_write(socket_, asio::buffer(out_.data() + sent_, out_.size() - sent_),
                     [self = shared_from_this()](const error_code& failed, std::size_t) {
@@ -328,6 +335,7 @@ void HttpSession::on_flushed() {
   sent_ = 0;
   if (out_.capacity() > kKeptBytes) out_ = {};
   out_.clear();
+  count_buffer();
   if (std::exchange(interim_, false)) return enter(Phase::kBody);
   if (!keep_alive_) return linger();
   phase_ = Phase::kHandling;  // so that idle time is counted anew
@@ -357,6 +365,7 @@ void HttpSession::close() {
   const auto keep = shared_from_this();
   if (was == Phase::kHandling && call_ != 0) host_->dispatcher->abandon(call_);
   host_->buffered_bytes -= counted_bytes_;
+  host_->unread_bytes -= counted_answer_;
   host_->sessions.erase(self_);
   if (host_->session_ended) host_->session_ended();
 }

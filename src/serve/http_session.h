@@ -32,7 +32,8 @@ struct SessionHost {
   const node::FrontSettings& settings;
   rpc::Dispatcher* dispatcher = nullptr;
   bool stopping = false;
-  std::size_t buffered_bytes = 0;
+  std::size_t buffered_bytes = 0;  ///< of requests
+  std::size_t unread_bytes = 0;    ///< of answers that their reader has not taken
   Sessions sessions = {};
   UniqueFunction<void()> session_ended = {};
 };
@@ -86,7 +87,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   std::string origin_;  ///< of the request at hand, allowed
   std::string out_;
   std::size_t sent_ = 0;
-  std::size_t counted_bytes_ = 0;
+  std::size_t counted_bytes_ = 0, counted_answer_ = 0;
   rpc::Dispatcher::CallId call_ = 0;
   Clock::time_point deadline_ = Clock::time_point::max();
   Phase phase_ = Phase::kIdle;

@@ -25,7 +25,7 @@ struct HttpBounds {
   Duration idle_within = std::chrono::seconds(60);
   Duration linger = std::chrono::seconds(2);  ///< for a peer to read a refusal while it still sends
   std::size_t connections = 4096;
-  std::size_t buffered_bytes = 256U << 20;  ///< request bytes of all connections together
+  std::size_t buffered_bytes = 256U << 20;  ///< of all connections together: requests, and once more answers
 };
 
 struct RpcFrontOptions {

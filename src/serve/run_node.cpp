@@ -89,7 +89,19 @@ void complain(const Error& error) { std::fprintf(stderr, "quantumharmony-node: %
 std::string port_hint(const node::Config& config) {
   if (config.settings.validator) return "Stop it, or take another port: --qssh-queue-port PORT";
   if (!config.dev) return "Stop it, or take other ports: qssh-queue-port in the configuration file, or --port-offset N";
-  return "Stop it, or move every port: --port-offset 100";
+  return "Stop it, or move every port: --port-offset " + std::to_string(config.settings.port_offset + 100);
+}
+
+Result<AccessRules> access_rules(const node::Settings& settings) {
+  AccessRules rules;
+  rules.allowed_origins = settings.allow_origin;
+  rules.allowed_hosts = settings.allow_host;
+  rules.require_token = settings.require_token;
+  if (settings.rpc_token_file.empty()) return rules;
+  auto tokens = TokenTable::load(settings.rpc_token_file);
+  if (!tokens) return fail(std::move(tokens.error()));
+  rules.tokens = std::move(*tokens);
+  return rules;
 }
 
 class Run {
@@ -126,16 +138,11 @@ class Run {
   }
 
   Result<void> front_options() {
-    const auto& s = config_.settings;
-    front_.listen = s.listen;
+    front_.listen = config_.settings.listen;
     front_.port_flag_hint = port_hint(config_);
-    front_.access.allowed_origins = s.allow_origin;
-    front_.access.allowed_hosts = s.allow_host;
-    front_.access.require_token = s.require_token;
-    if (s.rpc_token_file.empty()) return {};
-    auto tokens = TokenTable::load(s.rpc_token_file);
-    if (!tokens) return fail(std::move(tokens.error()));
-    front_.access.tokens = std::move(*tokens);
+    auto access = access_rules(config_.settings);
+    if (!access) return fail(std::move(access.error()));
+    front_.access = std::move(*access);
     return {};
   }
 
@@ -179,11 +186,11 @@ class Run {
     for (std::size_t i = 0; i < reports.size(); ++i) {
       const auto& validator = config_.validators[i];
       screen.validators.push_back({validator.name, validator.port, reports[i].started->recovery});
-      node::log_debug(validator.name, "durable writes: " + reports[i].started->write_method);
       if (!terminal_) {
         node::log_info(validator.name, "ready on port " + std::to_string(validator.port) + ": " +
                                            node::recovered_text(reports[i].started->recovery) + ", data in " +
-                                           validator.directory.string());
+                                           validator.directory.string() + ", durable writes by " +
+                                           reports[i].started->write_method);
       }
     }
     if (config_.dev_by_default && !terminal_)
@@ -243,6 +250,12 @@ class Run {
 };
 
 }  // namespace
+
+Result<void> check_files(const node::Config& config) {
+  auto access = access_rules(config.settings);
+  if (!access) return fail(std::move(access.error()));
+  return {};
+}
 
 int run_node(const node::Config& config) {
   node::start_log(config.settings.log_level, config.settings.log_format);

@@ -9,6 +9,8 @@
 
 namespace qh::serve {
 
+/// Whether the files that it names can be read: what run_node() would refuse with exit 2.
+Result<void> check_files(const node::Config& config);
 int run_node(const node::Config& config);
 
 }  // namespace qh::serve

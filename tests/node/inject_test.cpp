@@ -1,6 +1,7 @@
 // A durable system call of the running node fails at the k-th time, for each k up to 50: whatever was acknowledged
 // is there after a restart, and what was popped is not.
 #include <csignal>
+#include <optional>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -17,6 +18,16 @@ constexpr std::string_view kDurableCalls = "pwrite64,pwritev2,fdatasync,fsync";
 struct Told {
   std::set<std::uint64_t> acknowledged, popped;
   bool refused = false;
+  bool pop_is_open = false;  ///< one was asked for, and did not say what became of it
+
+  /// The message that the open pop was to have. A hand-out whose sync failed may be on the disk: it is gone then.
+  std::optional<std::uint64_t> may_be_gone() const {
+    if (!pop_is_open) return std::nullopt;
+    for (const auto id : acknowledged) {
+      if (!popped.contains(id)) return id;
+    }
+    return std::nullopt;
+  }
 };
 
 std::vector<std::string> arguments(unsigned offset, const TempDir& data) {
@@ -34,6 +45,7 @@ Told work(std::uint16_t port) {
                     : post(rpc("qssh_submitMessage", R"({"Vote":{"validator":"v","block_hash":"0x)" +
                                                          std::string(64, '0') + R"(","signature":[]}})")));
     const auto reply = client.reply();
+    told.pop_is_open = pop;
     if (!reply) return told;
     const auto json = reply->json().as_object();
     if (!json.contains("result")) {
@@ -44,6 +56,7 @@ Told work(std::uint16_t port) {
       told.acknowledged.insert(json.at("result").at("message_id").to_number<std::uint64_t>());
     else if (!json.at("result").is_null())
       told.popped.insert(json.at("result").at("message_id").to_number<std::uint64_t>());
+    told.pop_is_open = false;
   }
   return told;
 }
@@ -93,6 +106,7 @@ TEST(WhatMustHold, NoFailingSystemCallLosesWhatWasAcknowledged) {
     ASSERT_TRUE(node.says("alice: ready on port")) << node.err();
     const auto there = present(port);
     for (const auto id : told.acknowledged) {
+      if (told.may_be_gone() == id && !there.contains(id)) continue;
       EXPECT_NE(there.contains(id), told.popped.contains(id))
           << "message " << id << (told.popped.contains(id) ? " was popped and is back" : " is lost");
     }

@@ -218,7 +218,8 @@ class Torture {
     if (const auto head = machine_.engine->peek(1); !head.empty()) ledger_.may_go(tag_of(head[0]), "take asked");
     ledger_.take();
     machine_.engine->take({KindMask::all(), MonoTime{}}, [this](Result<std::optional<Taken>> taken) {
-      ledger_.take_answered();
+      // A log that has failed may have written the hand-out before.
+      if (taken || taken.error().code != Errc::kStorageFailed) ledger_.take_answered();
       if (taken && *taken) handed_out(std::move(**taken).consume());
     });
     maybe_wait();

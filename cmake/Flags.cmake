@@ -58,10 +58,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(qh_flags INTERFACE
     -Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wsuggest-override
     -Wno-attributes=clang::)  # [[clang::consumable]] and the like are for the other compiler
+  # GCC at -O2 reports these inside std::string, std::variant, std::optional and tl::expected where nothing is wrong
+  # (PR 105562, PR 80635: up to 14 at least; PR 105329: 12); Clang and the sanitizers watch the same ground.
+  target_compile_options(qh_flags INTERFACE -Wno-maybe-uninitialized)
   if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-    # GCC 12 at -O2 reports these inside std::string, std::variant and tl::expected where nothing is wrong
-    # (PR 105329, PR 105562); Clang and the sanitizers watch the same ground.
-    target_compile_options(qh_flags INTERFACE -Wno-restrict -Wno-maybe-uninitialized)
+    target_compile_options(qh_flags INTERFACE -Wno-restrict)
   endif()
 else()
   target_compile_options(qh_flags INTERFACE -Wconsumed -Wthread-safety -Wnull-dereference -Wextra-semi)

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -74,6 +75,7 @@ class Judge {
     }
     if (!mistakes_.empty()) return tl::unexpected(std::move(mistakes_));
     choose_validators();
+    choose_ports();
     judge_queue();
     judge_listeners();
     if (!mistakes_.empty()) return tl::unexpected(std::move(mistakes_));
@@ -134,16 +136,27 @@ class Judge {
                           "' is no name for a validator: it has at most 32 of a-z, 0-9 and -, begins with "
                           "a letter or digit, and is not aggregate");
     }
-    port += config_.settings.port_offset;
-    if (port == 0 || port > 65'535)
-      mistakes_.push_back(origin + ": port " + std::to_string(port) + " of " + name + " is over 65535");
     if (!names_.insert(name).second) mistakes_.push_back(origin + ": there is another validator " + name);
-    if (!ports_.insert(port).second)
-      mistakes_.push_back(origin + ": another validator has port " + std::to_string(port) + " of " + name);
     ValidatorOptions options;
     options.name = name;
-    options.port = static_cast<std::uint16_t>(port);
+    options.port = place(port, name, origin);
     config_.validators.push_back(std::move(options));
+  }
+
+  /// A port that anything has once.
+  std::uint16_t place(std::uint64_t port, const std::string& whose, const std::string& origin) {
+    port += config_.settings.port_offset;
+    if (port == 0 || port > 65'535)
+      mistakes_.push_back(origin + ": port " + std::to_string(port) + " of " + whose + " is over 65535");
+    if (const auto [other, fresh] = ports_.emplace(port, whose); !fresh)
+      mistakes_.push_back(origin + ": " + other->second + " has port " + std::to_string(port) + " of " + whose);
+    return static_cast<std::uint16_t>(port);
+  }
+
+  void choose_ports() {
+    const auto& s = config_.settings;
+    if (s.metrics_port != 0) config_.metrics_port = place(s.metrics_port, "the metrics", where("metrics-port"));
+    if (s.web_port != 0) config_.web_port = place(s.web_port, "the web port", where("web-port"));
   }
 
   void judge_queue() {
@@ -185,6 +198,7 @@ class Judge {
       validator.directory = config_.data_dir / validator.name;
       validator.write_method = s.write_method;
       validator.queue = s.queue;
+      validator.allow_faults = s.allow_faults;
     }
   }
 
@@ -192,7 +206,7 @@ class Judge {
   Config config_;
   Mistakes mistakes_;
   std::set<std::string, std::less<>> names_;
-  std::set<std::uint64_t> ports_;
+  std::map<std::uint64_t, std::string> ports_;  ///< whose they are
 };
 
 std::vector<std::string> split(std::string_view text) {
@@ -206,6 +220,34 @@ std::vector<std::string> split(std::string_view text) {
 }
 
 }  // namespace
+
+Result<ValidatorOptions> added_validator(const Config& config, const std::vector<std::uint16_t>& taken,
+                                         const std::string& name, std::uint16_t port) {
+  if (!is_validator_name(name)) {
+    return fail(Error(Errc::kInvalid, "name: at most 32 of a-z, 0-9 and -, beginning with a letter or digit, and not "
+                                      "aggregate")
+                    .about("name"));
+  }
+  const auto is_taken = [&](std::uint16_t p) {
+    return p == config.metrics_port || p == config.web_port || std::find(taken.begin(), taken.end(), p) != taken.end();
+  };
+  const bool chosen = port != 0;
+  if (!chosen && !taken.empty()) {
+    port = *std::max_element(taken.begin(), taken.end());
+    while (++port != 0 && is_taken(port)) {
+    }
+  }
+  if (port == 0 || is_taken(port))
+    return fail(Error(Errc::kInvalid, "port: expected one that nothing of this node has").about("port"));
+  ValidatorOptions options;
+  options.name = name;
+  options.port = port;
+  options.directory = config.data_dir / name;
+  options.write_method = config.settings.write_method;
+  options.queue = config.settings.queue;
+  options.allow_faults = config.settings.allow_faults;
+  return options;
+}
 
 GivenSettings read_environment(const char* const* environment, std::string& config_file, Mistakes& mistakes) {
   constexpr std::string_view kPrefix = "QUANTUMHARMONY_";

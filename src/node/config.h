@@ -45,6 +45,7 @@ struct Config {
   bool dev = false;             ///< dev validators
   bool dev_by_default = false;  ///< nobody asked for them
   std::vector<ValidatorOptions> validators;
+  std::uint16_t metrics_port = 0, web_port = 0;  ///< moved by port-offset; 0: none
 };
 
 /// Reads a TOML file. config_file.cpp.
@@ -54,6 +55,10 @@ GivenSettings read_environment(const char* const* environment, std::string& conf
 /// Judges all of it together.
 tl::expected<Config, Mistakes> make_config(const GivenSettings& flags, const GivenSettings& environment,
                                            const GivenFile& file);
+
+/// A validator that is added while the node of this configuration runs. Port 0: the one after the highest.
+Result<ValidatorOptions> added_validator(const Config& config, const std::vector<std::uint16_t>& taken,
+                                         const std::string& name, std::uint16_t port);
 
 /// A configuration file that says the same, with the origin of each value.
 std::string show_config(const Config& config);

@@ -1,80 +1,279 @@
 #include "node/node.h"
 
-#include <mutex>
+#include <algorithm>
+#include <chrono>
+#include <list>
 #include <utility>
 
-namespace qh::node {
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 
-struct Node::Impl {
-  void set(std::size_t index, auto change) {
-    {
-      const std::lock_guard hold(mutex);
-      change(reports[index]);
-    }
-    changed();
+#include "node/log.h"
+
+namespace qh::node {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr Duration kBackOffMin = std::chrono::milliseconds(100);
+constexpr Duration kBackOffMax = std::chrono::seconds(30);
+constexpr Duration kSteadyAfter = std::chrono::minutes(1);  ///< an error after this is the first of a new row
+
+std::string milliseconds_text(Duration time) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()) + " ms";
+}
+
+}  // namespace
+
+std::string_view state_name(ValidatorState state) {
+  switch (state) {
+    case ValidatorState::kStarting:
+      return "starting";
+    case ValidatorState::kRunning:
+      return "running";
+    case ValidatorState::kRestarting:
+      return "restarting";
+    case ValidatorState::kFailed:
+      return "failed";
+    case ValidatorState::kStopping:
+      return "stopping";
+    case ValidatorState::kStopped:
+      return "stopped";
+  }
+  return "unknown";
+}
+
+class Node::Impl {
+ public:
+  Impl(asio::io_context& loop, NodeOptions options, FrontFactory front, UniqueFunction<void()> changed)
+      : loop_(loop), options_(std::move(options)), front_(std::move(front)), changed_(std::move(changed)) {
+    for (auto& one : options_.validators) place(std::move(one));
   }
 
-  void started(std::size_t index, Result<Started> result) {
-    set(index, [&](ValidatorReport& report) {
-      if (result) {
-        report.state = ValidatorState::kRunning;
-        report.started = std::move(*result);
-      } else {
-        report.state = ValidatorState::kFailed;
-        report.error = std::move(result.error());
+  std::vector<Error> bind() {
+    std::vector<Error> errors;
+    for (auto& slot : slots_) {
+      slot.validator = std::make_unique<Validator>(slot.options, front_);
+      if (auto bound = slot.validator->bind(); !bound) errors.push_back(std::move(bound.error()));
+    }
+    return errors;
+  }
+
+  void start() {
+    for (auto& slot : slots_) run(slot);
+  }
+
+  void request_stop() {
+    stopping_ = true;
+    for (auto& slot : slots_) stop(slot);
+  }
+
+  Result<void> add(const std::string& name, std::uint16_t port) {
+    if (find(name) != nullptr) return fail(Errc::kBusy, "there is a validator " + name + " already");
+    if (slots_.size() >= options_.validators_max)
+      return fail(Errc::kInvalid, "a node has at most " + std::to_string(options_.validators_max) + " validators");
+    auto made = options_.make(name, port);
+    if (!made) return fail(std::move(made.error()));
+    auto& slot = place(std::move(*made));
+    auto begun = begin(slot);
+    if (!begun) slots_.pop_back();
+    return begun;
+  }
+
+  Result<void> start(const std::string& name) {
+    auto* slot = find(name);
+    if (slot == nullptr) return unknown(name);
+    if (slot->validator != nullptr || stopping_)
+      return fail(Errc::kBusy, name + " is " + std::string(state_name(slot->report.state)));
+    return begin(*slot);
+  }
+
+  Result<void> stop(const std::string& name) {
+    auto* slot = find(name);
+    if (slot == nullptr) return unknown(name);
+    stop(*slot);
+    return {};
+  }
+
+  std::vector<ValidatorReport> report() const {
+    std::vector<ValidatorReport> reports;
+    for (const auto& slot : slots_) reports.push_back(slot.report);
+    return reports;
+  }
+
+ private:
+  /// A validator's place: it outlives the Validator in it, which is made anew for each start.
+  struct Slot {
+    explicit Slot(asio::io_context& loop) : retry(loop) {}
+
+    ValidatorOptions options;
+    ValidatorReport report;
+    std::unique_ptr<Validator> validator;
+    std::uint64_t life = 0;  ///< of the validator in it: news of one before it are void
+    bool has_run = false;
+    bool restart = false;   ///< the start at hand follows an error
+    unsigned errors = 0;    ///< in a row
+    MonoTime running_since;
+    asio::steady_timer retry;
+  };
+
+  static tl::unexpected<Error> unknown(const std::string& name) {
+    return fail(Errc::kNotFound, "there is no validator " + name);
+  }
+
+  Slot& place(ValidatorOptions options) {
+    auto& slot = slots_.emplace_back(loop_);
+    slot.report.name = options.name;
+    slot.report.port = options.port;
+    slot.report.directory = options.directory;
+    slot.options = std::move(options);
+    return slot;
+  }
+
+  Slot* find(const std::string& name) {
+    const auto found =
+        std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) { return slot.options.name == name; });
+    return found == slots_.end() ? nullptr : &*found;
+  }
+
+  void set(Slot& slot, ValidatorState state) {
+    slot.report.state = state;
+    changed_();
+  }
+
+  // -- One start ---------------------------------------------------------------------------------------
+
+  Result<void> begin(Slot& slot) {
+    slot.retry.cancel();
+    slot.validator = std::make_unique<Validator>(slot.options, front_);
+    if (auto bound = slot.validator->bind(); !bound) {
+      slot.validator.reset();
+      return bound;
+    }
+    run(slot);
+    return {};
+  }
+
+  void run(Slot& slot) {
+    const auto life = ++slot.life;
+    const auto told = [this, &slot, life](auto react) {
+      return [this, &slot, life, react](auto news) {
+        asio::post(loop_, [this, &slot, life, react, news = std::move(news)]() mutable {
+          if (slot.life == life) (this->*react)(slot, std::move(news));
+        });
+      };
+    };
+    ValidatorHooks hooks;
+    hooks.started = told(&Impl::started);
+    hooks.stopped = told(&Impl::stopped);
+    hooks.figures = told(&Impl::figures);
+    hooks.ask = [this, &slot, life](rpc::NodeRequest request, std::uint64_t ticket) {
+      asio::post(loop_, [this, &slot, life, ticket, request = std::move(request)] {
+        if (slot.life == life && slot.validator) slot.validator->answer(ticket, carry_out(request));
+      });
+    };
+    set(slot, ValidatorState::kStarting);
+    slot.validator->start(std::move(hooks));
+  }
+
+  void stop(Slot& slot) {
+    slot.retry.cancel();
+    if (slot.validator) {
+      slot.validator->request_stop();
+      return set(slot, ValidatorState::kStopping);
+    }
+    if (slot.report.state != ValidatorState::kFailed) set(slot, ValidatorState::kStopped);
+  }
+
+  // -- News ----------------------------------------------------------------------------------------------
+
+  void started(Slot& slot, Result<Started> result) {
+    if (!result) {
+      if (slot.report.state == ValidatorState::kStarting) slot.report.error = std::move(result.error());
+      return;  // stopped() follows
+    }
+    slot.report.started = std::move(*result);
+    slot.has_run = true;
+    slot.running_since = clock_.mono();
+    if (slot.restart) log_info(slot.options.name, "runs again");
+    if (slot.report.state == ValidatorState::kStarting) set(slot, ValidatorState::kRunning);
+  }
+
+  void figures(Slot& slot, queue::Metrics metrics) {
+    slot.report.figures = std::move(metrics);
+    slot.report.figures_at = clock_.mono();
+  }
+
+  void stopped(Slot& slot, Result<void> result) {
+    const bool wanted = slot.report.state == ValidatorState::kStopping;
+    if (wanted && !result && result.error().code != Errc::kShuttingDown)
+      slot.report.stop_error = std::move(result.error());
+    else if (!wanted && !result)
+      slot.report.error = std::move(result.error());
+    slot.validator.reset();  // its thread is at its end
+    slot.report.figures.reset();
+    if (wanted) return set(slot, ValidatorState::kStopped);
+    if (!slot.has_run) return set(slot, ValidatorState::kFailed);
+    restart_later(slot);
+  }
+
+  void restart_later(Slot& slot) {
+    if (slot.running_since + kSteadyAfter < clock_.mono()) slot.errors = 0;
+    const auto doublings = std::min(slot.errors++, 16U);
+    const auto delay = std::min(kBackOffMax, kBackOffMin * (1U << doublings));
+    const auto why = slot.report.error ? slot.report.error->to_string() : "it ended";
+    log_error(slot.options.name, why + "; it is started again in " + milliseconds_text(delay));
+    ++slot.report.restarts;
+    slot.restart = true;
+    set(slot, ValidatorState::kRestarting);
+    slot.retry.expires_after(delay);
+    slot.retry.async_wait([this, &slot](const boost::system::error_code& error) {
+      if (error || slot.validator) return;
+      if (auto begun = begin(slot); !begun) {
+        slot.report.error = std::move(begun.error());
+        restart_later(slot);
       }
     });
   }
 
-  void stopped(std::size_t index, Result<void> result) {
-    set(index, [&](ValidatorReport& report) {
-      report.state = report.state == ValidatorState::kFailed ? ValidatorState::kFailed : ValidatorState::kStopped;
-      if (!result) report.error = std::move(result.error());
-    });
+  // -- What callers ask ------------------------------------------------------------------------------------
+
+  rpc::NodeAnswer carry_out(const rpc::NodeRequest& request) {
+    Result<void> done;
+    if (request.what == rpc::NodeRequest::What::kAdd) done = add(request.name, request.port);
+    if (request.what == rpc::NodeRequest::What::kStart) done = start(request.name);
+    if (request.what == rpc::NodeRequest::What::kStop) done = stop(request.name);
+    if (!done) return fail(std::move(done.error()));
+    std::vector<rpc::ValidatorStatus> list;
+    for (const auto& slot : slots_) {
+      if (request.what != rpc::NodeRequest::What::kList && slot.options.name != request.name) continue;
+      const auto& report = slot.report;
+      list.push_back({report.name, report.port, std::string(state_name(report.state)), report.restarts,
+                      report.error ? report.error->to_string() : std::string()});
+    }
+    return list;
   }
 
-  mutable std::mutex mutex;  ///< guards reports
-  std::vector<ValidatorReport> reports;
-  UniqueFunction<void()> changed;
-  std::vector<std::unique_ptr<Validator>> validators;  // last: their threads use the rest
+  asio::io_context& loop_;
+  NodeOptions options_;
+  FrontFactory front_;
+  UniqueFunction<void()> changed_;
+  SystemClock clock_;
+  bool stopping_ = false;
+  std::list<Slot> slots_;  // last: their threads use the rest
 };
 
-Node::Node(std::vector<ValidatorOptions> options, const FrontFactory& front, UniqueFunction<void()> changed)
-    : impl_(std::make_unique<Impl>()) {
-  impl_->changed = std::move(changed);
-  for (auto& one : options) impl_->validators.push_back(std::make_unique<Validator>(std::move(one), front));
-  impl_->reports.resize(impl_->validators.size());
-}
-
+Node::Node(asio::io_context& loop, NodeOptions options, FrontFactory front, UniqueFunction<void()> changed)
+    : impl_(std::make_unique<Impl>(loop, std::move(options), std::move(front), std::move(changed))) {}
 Node::~Node() = default;
 
-std::vector<Error> Node::bind() {
-  std::vector<Error> errors;
-  for (const auto& validator : impl_->validators) {
-    if (auto bound = validator->bind(); !bound) errors.push_back(std::move(bound.error()));
-  }
-  return errors;
-}
-
-void Node::start() {
-  for (std::size_t i = 0; i < impl_->validators.size(); ++i) {
-    impl_->validators[i]->start([this, i](Result<Started> result) { impl_->started(i, std::move(result)); },
-                                [this, i](Result<void> result) { impl_->stopped(i, std::move(result)); });
-  }
-}
-
-void Node::request_stop() {
-  for (const auto& validator : impl_->validators) validator->request_stop();
-}
-
-std::vector<ValidatorReport> Node::report() const {
-  const std::lock_guard hold(impl_->mutex);
-  std::vector<ValidatorReport> copy;
-  copy.reserve(impl_->reports.size());
-  for (const auto& report : impl_->reports) copy.push_back(report);
-  return copy;
-}
-
-const std::vector<std::unique_ptr<Validator>>& Node::validators() const { return impl_->validators; }
+std::vector<Error> Node::bind() { return impl_->bind(); }
+void Node::start() { impl_->start(); }
+void Node::request_stop() { impl_->request_stop(); }
+Result<void> Node::add(const std::string& name, std::uint16_t port) { return impl_->add(name, port); }
+Result<void> Node::start(const std::string& name) { return impl_->start(name); }
+Result<void> Node::stop(const std::string& name) { return impl_->stop(name); }
+std::vector<ValidatorReport> Node::report() const { return impl_->report(); }
 
 }  // namespace qh::node

@@ -157,6 +157,12 @@ Result<void> set_allow_host(Settings& s, const Values& values) {
   s.allow_host = values;
   return {};
 }
+template <auto Member>
+Result<void> set_optional_port(Settings& s, const Values& values) {
+  if (!parse(s.*Member, values.back()) || s.*Member > 65'535)
+    return expected("a port from 1 to 65535, or 0 for none", values.back());
+  return {};
+}
 Result<void> set_validators(Settings& s, const Values& values) {
   if (!parse(s.validators, values.back()) || s.validators == 0 || s.validators > 100) {
     return expected("a number from 1 to 100", values.back());
@@ -189,6 +195,10 @@ constexpr Setting one(std::string_view name, std::string_view value_name, std::s
   return {name, Form::kText, value_name, meaning, place, set_one<M>, show_one<M>};
 }
 template <auto M>
+constexpr Setting optional_port(std::string_view name, std::string_view meaning) {
+  return {name, Form::kText, "PORT", meaning, Place::kEverywhere, set_optional_port<M>, show_one<M>};
+}
+template <auto M>
 constexpr Setting of_queue(std::string_view name, std::string_view value_name, std::string_view meaning) {
   return {name, Form::kText, value_name, meaning, Place::kEverywhere, set_queue<M>, show_queue<M>};
 }
@@ -218,6 +228,8 @@ constexpr std::array kSettings{
     Setting{"queue-mode", Form::kText, "MODE", "manual: outside consumers take every kind", Place::kEverywhere,
             set_queue_mode, show_one<&S::queue_mode>},
     one<&S::port_offset>("port-offset", "N", "moves every port by N"),
+    optional_port<&S::metrics_port>("metrics-port", "the WebSocket with the validators' figures; 0: none"),
+    optional_port<&S::web_port>("web-port", "the page, the status, /metrics and the health checks; 0: none"),
     list<&S::listen>("listen", "ADDRESS",
                      "where to listen, several times for several; without it 127.0.0.1 and, where there is one, ::1"),
     flag<&S::allow_remote>("allow-remote", "allows --listen on what is not loopback; needs --rpc-token-file"),
@@ -233,6 +245,7 @@ constexpr std::array kSettings{
             set_word<&S::log_level, kLevels>, show_word<&S::log_level, kLevels>},
     Setting{"log-format", Form::kText, "FORMAT", "text or json, a line each on stderr", Place::kEverywhere,
             set_word<&S::log_format, kFormats>, show_word<&S::log_format, kFormats>},
+    flag<&S::allow_faults>("allow-faults", "node_injectFault breaks a validator for a test; never where data matter"),
 
     of_queue<&Q::max_depth>("queue.max-depth", "MESSAGES",
                             "most messages in a queue, leased and delayed ones included"),

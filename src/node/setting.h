@@ -31,6 +31,8 @@ struct Settings {
   std::uint64_t port = 9944;
   std::string queue_mode = "manual";
   std::uint64_t port_offset = 0;
+  std::uint64_t metrics_port = 9950;  ///< 0: none
+  std::uint64_t web_port = 8080;      ///< 0: none
   std::vector<std::string> listen;
   bool allow_remote = false;
   std::string rpc_token_file;
@@ -41,6 +43,7 @@ struct Settings {
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;
   WriteMethod write_method = WriteMethod::kAuto;
+  bool allow_faults = false;
   queue::Options queue;
 };
 

@@ -50,7 +50,15 @@ std::string start_screen(const Screen& screen, Paint paint) {
                        fmt::format("http://localhost:{}", validator.port), ink.good, ink.off, ink.quiet,
                        recovered_text(validator.recovery), ink.off);
   }
-  out += fmt::format("\n  {}data{}  {}\n", ink.quiet, ink.off, screen.data_dir.string());
+  out += '\n';
+  const auto line = [&](std::string_view what, std::string_view text) {
+    out += fmt::format("  {}{:<{}}{}  {}\n", ink.quiet, what, widest, ink.off, text);
+  };
+  if (screen.web_port != 0) line("page", fmt::format("http://localhost:{}/", screen.web_port));
+  if (screen.metrics_port != 0)
+    line("metrics", fmt::format("ws://localhost:{}/qssh-queue-metrics", screen.metrics_port));
+  line("data", screen.data_dir.string());
+  if (!screen.write_method.empty()) line("disk", "durable writes by " + screen.write_method);
   const auto port = screen.validators.front().port;
   out += fmt::format("\n  {}Try{}\n", ink.quiet, ink.off);
   out += "    " +

@@ -23,6 +23,8 @@ struct Screen {
   bool dev_by_default = false;
   std::vector<ScreenValidator> validators;
   std::filesystem::path data_dir;
+  std::uint16_t web_port = 0, metrics_port = 0;  ///< 0: none
+  std::string write_method;  ///< of the first validator: how durable writes are done, and what was measured
   bool needs_token = false;
 };
 

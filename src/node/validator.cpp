@@ -2,11 +2,14 @@
 
 #include <cerrno>
 #include <chrono>
+#include <exception>
 #include <optional>
+#include <stdexcept>
 #include <thread>
 #include <unordered_map>
 #include <utility>
 
+#include <poll.h>
 #include <pthread.h>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -76,18 +79,19 @@ Error with_remedy(Error error, std::string_view otherwise = {}) {
   error.os_errno = 0;  // said already
   return error;
 }
+constexpr Duration kFiguresEvery = std::chrono::seconds(1);
 constexpr std::string_view kAnotherPlace = "Choose another place: --data-dir DIR";
 
 }  // namespace
 
-class Validator::Impl {
+class Validator::Impl final : public rpc::NodeControl {
  public:
   Impl(ValidatorOptions o, const FrontFactory& make_front) : options_(std::move(o)) {
     options_.queue.name = options_.name;
     front_ = make_front(loop_, {.validator = options_.name, .port = options_.port});
   }
 
-  ~Impl() {
+  ~Impl() override {
     if (thread_.joinable()) thread_.join();
     // What may still call back goes first; the engine outlives whoever calls it.
     front_.reset();
@@ -97,13 +101,12 @@ class Validator::Impl {
     lock_.reset();
   }
 
-  void start(UniqueFunction<void(Result<Started>)> on_started, UniqueFunction<void(Result<void>)> on_stopped) {
-    started_ = std::move(on_started);
-    stopped_ = std::move(on_stopped);
+  void start(ValidatorHooks hooks) {
+    hooks_ = std::move(hooks);
     thread_ = std::thread([this] {
       pthread_setname_np(pthread_self(), options_.name.substr(0, 15).c_str());
       asio::post(loop_, [this] { open(); });
-      loop_.run();
+      run();
     });
   }
 
@@ -111,8 +114,38 @@ class Validator::Impl {
     asio::post(loop_, [this] { stop(); });
   }
 
+  void ask(rpc::NodeRequest request, UniqueFunction<void(rpc::NodeAnswer)> done) override {
+    const auto ticket = ++last_ticket_;
+    asked_.emplace(ticket, std::move(done));
+    hooks_.ask(std::move(request), ticket);
+  }
+
+  void answer(std::uint64_t ticket, rpc::NodeAnswer answer) {
+    asio::post(loop_, [this, ticket, answer = std::move(answer)]() mutable {
+      auto asked = asked_.extract(ticket);
+      if (!asked.empty()) asked.mapped()(std::move(answer));
+    });
+  }
+
  private:
   friend class Validator;
+
+  /// The one place where an exception of a handler ends: with this validator, not with the process.
+  void run() {
+    try {
+      loop_.run();
+    } catch (const std::exception& error) {
+      ended_by(error.what());
+    } catch (...) {
+      ended_by("an exception of no known type");
+    }
+  }
+
+  void ended_by(std::string_view what) {
+    Error error(Errc::kIo, "its loop ended by an error: " + std::string(what));
+    if (auto say = std::exchange(hooks_.started, nullptr)) say(fail(error));
+    if (auto say = std::exchange(hooks_.stopped, nullptr)) say(fail(std::move(error)));
+  }
 
   // -- Starting ------------------------------------------------------------------------------------
 
@@ -158,20 +191,46 @@ class Validator::Impl {
 
   void opened_queue(Result<queue::RecoveryReport> report) {
     if (!report) return give_up(with_remedy(std::move(report.error())));
-    dispatcher_ = std::make_unique<rpc::Dispatcher>(rpc::Services{
-        .engine = *engine_, .clock = clock_, .timers = timers_, .validator = options_.name, .touched = [this] {
-          follow_wakeup();
-        }});
+    dispatcher_ = std::make_unique<rpc::Dispatcher>(services());
     if (stopping_) return stop_engine();
     if (auto listening = front_->listen(*dispatcher_); !listening) return give_up(std::move(listening.error()));
     running_ = true;
-    auto say = std::exchange(started_, nullptr);
+    auto say = std::exchange(hooks_.started, nullptr);
     say(Started{std::move(*report), storage_->probe_report().to_string()});
+    tell_figures();
+  }
+
+  rpc::Services services() {
+    rpc::Services services{
+        .engine = *engine_, .clock = clock_, .timers = timers_, .validator = options_.name, .touched = [this] {
+          follow_wakeup();
+        }};
+    services.node = this;
+    if (options_.allow_faults) services.inject = [this](rpc::Fault fault) { inject(fault); };
+    return services;
+  }
+
+  void tell_figures() {
+    if (stopping_) return;
+    hooks_.figures(engine_->metrics());
+    figures_.expires_after(kFiguresEvery);
+    figures_.async_wait([this](const error_code& error) {
+      if (!error) tell_figures();
+    });
+  }
+
+  /// Behind the answer to whoever asked for it.
+  void inject(rpc::Fault fault) {
+    asio::post(loop_, [fault] {
+      if (fault.kind == rpc::Fault::Kind::kError) throw std::runtime_error("a fault was injected");
+      const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(fault.duration).count();
+      (void)::poll(nullptr, 0, static_cast<int>(ms));
+    });
   }
 
   void give_up(Error error) {
     failed_ = true;
-    auto say = std::exchange(started_, nullptr);
+    auto say = std::exchange(hooks_.started, nullptr);
     if (say) say(fail(std::move(error)));
     end({});
   }
@@ -228,7 +287,7 @@ class Validator::Impl {
 
   void stopped_engine(Result<void> result) {
     if (!running_) {
-      auto say = std::exchange(started_, nullptr);
+      auto say = std::exchange(hooks_.started, nullptr);
       if (say) say(fail(Errc::kShuttingDown, "stopped while it started"));
       return end(std::move(result));
     }
@@ -237,7 +296,8 @@ class Validator::Impl {
 
   void end(Result<void> result) {
     wakeup_.cancel();
-    auto say = std::exchange(stopped_, nullptr);
+    figures_.cancel();
+    auto say = std::exchange(hooks_.stopped, nullptr);
     work_.reset();
     loop_.stop();
     if (say) say(std::move(result));
@@ -247,7 +307,7 @@ class Validator::Impl {
   asio::io_context loop_{1};
   std::unique_ptr<Front> front_;
   asio::executor_work_guard<asio::io_context::executor_type> work_{loop_.get_executor()};
-  asio::steady_timer wakeup_{loop_};
+  asio::steady_timer wakeup_{loop_}, figures_{loop_};
   LoopTimers timers_{loop_};
   SystemClock clock_;
   crypto::SystemRng rng_;
@@ -256,8 +316,9 @@ class Validator::Impl {
   std::unique_ptr<queue::Engine> engine_;
   std::unique_ptr<rpc::Dispatcher> dispatcher_;
   std::thread thread_;
-  UniqueFunction<void(Result<Started>)> started_;
-  UniqueFunction<void(Result<void>)> stopped_;
+  ValidatorHooks hooks_;
+  std::unordered_map<std::uint64_t, UniqueFunction<void(rpc::NodeAnswer)>> asked_;
+  std::uint64_t last_ticket_ = 0;
   MonoTime armed_for_ = MonoTime::never();
   bool pump_posted_ = false, running_ = false, stopping_ = false, failed_ = false;
 };
@@ -267,9 +328,8 @@ Validator::Validator(ValidatorOptions options, const FrontFactory& front)
 Validator::~Validator() = default;
 const ValidatorOptions& Validator::options() const { return impl_->options_; }
 Result<void> Validator::bind() { return impl_->front_->bind(); }
-void Validator::start(UniqueFunction<void(Result<Started>)> started, UniqueFunction<void(Result<void>)> stopped) {
-  impl_->start(std::move(started), std::move(stopped));
-}
+void Validator::start(ValidatorHooks hooks) { impl_->start(std::move(hooks)); }
 void Validator::request_stop() { impl_->request_stop(); }
+void Validator::answer(std::uint64_t ticket, rpc::NodeAnswer answer) { impl_->answer(ticket, std::move(answer)); }
 
 }  // namespace qh::node

@@ -3,9 +3,9 @@
 // Nothing here is shared with another validator, so one that stalls, floods or dies takes nobody with it.
 //
 // Order     construct, bind(), start(); `started` comes once the queue is recovered and the port open, or with
-//           the reason why not. Then request_stop(), join().
+//           the reason why not; `stopped` comes last, after request_stop() or when the loop has ended by an error.
 // Durability  request_stop() refuses new work, lets answers under way go out, writes in-memory messages to the log.
-// Threads   owned by the thread that constructs it. `started` and `stopped` are called on the validator's.
+// Threads   owned by the thread that constructs it. The hooks are called on the validator's.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,10 @@
 #include "base/storage_probe.h"
 #include "base/unique_function.h"
 #include "node/front.h"
+#include "queue/metrics.h"
 #include "queue/options.h"
 #include "queue/recovery_report.h"
+#include "rpc/node_control.h"
 
 namespace qh::node {
 
@@ -29,11 +31,21 @@ struct ValidatorOptions {
   std::filesystem::path directory;  ///< its own; the queue lives in queue/ below it
   WriteMethod write_method = WriteMethod::kAuto;
   queue::Options queue;
+  bool allow_faults = false;  ///< node_injectFault is there
 };
 
 struct Started {
   queue::RecoveryReport recovery;
   std::string write_method;  ///< how durable writes are done, and what was measured
+};
+
+struct ValidatorHooks {
+  UniqueFunction<void(Result<Started>)> started;
+  UniqueFunction<void(Result<void>)> stopped;
+  /// Once a second while it runs; the first as soon as it does.
+  UniqueFunction<void(queue::Metrics)> figures;
+  /// What a caller asks of the node. The answer comes by answer(), with the same ticket.
+  UniqueFunction<void(rpc::NodeRequest request, std::uint64_t ticket)> ask;
 };
 
 class Validator {
@@ -48,9 +60,11 @@ class Validator {
 
   /// Takes the port.
   Result<void> bind();
-  void start(UniqueFunction<void(Result<Started>)> started, UniqueFunction<void(Result<void>)> stopped);
+  void start(ValidatorHooks hooks);
   /// From any thread; a second call does nothing.
   void request_stop();
+  /// From any thread.
+  void answer(std::uint64_t ticket, rpc::NodeAnswer answer);
 
  private:
   class Impl;

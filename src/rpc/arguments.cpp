@@ -163,9 +163,11 @@ std::optional<Failure> check(const Parameter& parameter, const json::value& v, s
     case Type::kFlag:
       good = v.is_bool();
       break;
-    case Type::kDurability:
-      good = v.is_string() && (v.get_string() == "sync" || v.get_string() == "async");
+    case Type::kWord: {
+      const auto words = words_of(parameter);
+      good = v.is_string() && std::find(words.begin(), words.end(), std::string_view(v.get_string())) != words.end();
       break;
+    }
     case Type::kKinds:
       return check_kinds(parameter, v, path);
     case Type::kIds:

@@ -175,7 +175,7 @@ class Dispatcher::Impl {
     Call call(services, caller, Answer(exchange, element));
     if (invalid) return call.answer.fail(*invalid);
     const auto* method = find_method(request.method);
-    if (method == nullptr) return call.answer.fail(unknown_method(request.method));
+    if (method == nullptr || !is_there(*method, services)) return call.answer.fail(unknown_method(request.method));
     if (!caller.roles.has(method->role)) return call.answer.fail(missing_role(*method));
     if (stopping && method->role != Role::kRead) {
       return call.answer.fail(Failure(Code::kShuttingDown, "the node is stopping"));

@@ -25,6 +25,7 @@
 #include "queue/engine.h"
 #include "rpc/caller.h"
 #include "rpc/codes.h"
+#include "rpc/node_control.h"
 
 namespace qh::rpc {
 
@@ -48,6 +49,8 @@ struct Services {
   Timers& timers;
   std::string validator;           ///< its name
   UniqueFunction<void()> touched;  ///< called after each body: the engine's next wakeup may have changed
+  NodeControl* node = nullptr;     ///< nullptr: the node_* methods are not there
+  UniqueFunction<void(Fault)> inject = {};  ///< empty: node_injectFault is not there
 };
 
 class Dispatcher {

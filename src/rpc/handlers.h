@@ -41,6 +41,16 @@ void purge_dead_letters(Call& call);
 void pause(Call& call);
 void resume(Call& call);
 
+// handlers_node.cpp
+void list_validators(Call& call);
+void add_validator(Call& call);
+void stop_validator(Call& call);
+void start_validator(Call& call);
+void inject_fault(Call& call);
+
+// discover.cpp
+void discover(Call& call);
+
 // What the answers to these may come to.
 std::uint64_t pop_message_bytes(const Call& call);
 std::uint64_t lease_bytes(const Call& call);

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "queue/message.h"
 #include "rpc/caller.h"
@@ -18,6 +19,7 @@
 namespace qh::rpc {
 
 class Call;
+struct Services;
 
 enum class Type : std::uint8_t {
   kMessage,      ///< {"Kind": {..}}
@@ -26,7 +28,7 @@ enum class Type : std::uint8_t {
   kNumber,       ///< 0, or kNumberMin..max; fractions allowed
   kText,         ///< at most max bytes
   kFlag,         ///< true or false
-  kDurability,   ///< "sync" or "async"
+  kWord,         ///< one of `bounds`, which has | between them
   kKinds,        ///< an array of names of kinds
   kIds,          ///< an array of at most max integers
   kCursor,       ///< a message_id, or {"priority", "message_id"}
@@ -42,7 +44,7 @@ struct Parameter {
   std::string_view meaning = {};
   std::uint64_t min = 0;
   std::uint64_t max = queue::kIntegerMax;
-  std::string_view bounds = {};  ///< told instead of min and max where settings decide
+  std::string_view bounds = {};  ///< told instead of min and max where settings decide; the words of kWord
 };
 
 /// How params are laid out.
@@ -50,6 +52,9 @@ enum class Shape : std::uint8_t {
   kPlain,    ///< by name, or in the order of the table
   kMessage,  ///< also: the message itself; or [message, {the other parameters by name}]
 };
+
+/// What a method needs of the program around the validator. Without it the method is not there.
+enum class Needs : std::uint8_t { kNothing, kNode, kFaults };
 
 struct Method {
   std::string_view name;
@@ -63,6 +68,7 @@ struct Method {
   void (*run)(Call& call) = nullptr;
   /// For what is answered later and may be large: bytes that the answer may have. Asked before it is run.
   std::uint64_t (*answer_bytes)(const Call& call) = nullptr;
+  Needs needs = Needs::kNothing;
 };
 
 std::span<const Method> methods();
@@ -70,8 +76,12 @@ const Method* find_method(std::string_view name);
 /// The one that somebody may have meant.
 std::optional<std::string_view> nearest_method(std::string_view name);
 
+/// Whether this program has the method.
+bool is_there(const Method& method, const Services& services);
 /// What a parameter must be, in words: "an integer from 1 to 1000".
 std::string expectation(const Parameter& parameter);
+/// The words of a kWord.
+std::vector<std::string_view> words_of(const Parameter& parameter);
 
 /// docs/rpc.md, all of it; a test compares the file.
 std::string reference_markdown();

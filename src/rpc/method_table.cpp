@@ -27,19 +27,20 @@ constexpr Parameter kKindsTidied{"kinds", Type::kKinds, false, "only these kinds
 
 constexpr std::array kSubmit{
     Parameter{"message", Type::kMessage, true, "the message"},
-    Parameter{"durability", Type::kDurability, false,
-              "sync: answered when it is on disk; async: in memory. The kind's own without it"},
+    Parameter{"durability", Type::kWord, false,
+              "sync: answered when it is on disk; async: in memory. The kind's own without it", 0, 0, "sync|async"},
     Parameter{"idempotency_key", Type::kText, false,
               "a second submit with this key stores nothing and answers the first one's id", 0, 128},
     Parameter{"not_before_ms", Type::kInteger, false, "Unix ms; not handed out earlier", 0, kMsMax},
     Parameter{"expires_at_ms", Type::kInteger, false, "Unix ms; to the dead letters from then on", 1, kMsMax},
+    Parameter{"wait", Type::kWord, false, "until when the caller waits; queued without it", 0, 0, "queued"},
     Parameter{"timeout_ms", Type::kInteger, false,
               "how long the caller waits for durability; the outcome is unknown after that", 1, kWaitMsMax},
 };
 constexpr std::array kSubmitBatch{
     Parameter{"messages", Type::kSubmissions, true, "each a message, or the named parameters of qssh_submitMessage", 1,
               kListMax},
-    Parameter{"durability", Type::kDurability, false, "for those that do not say it themselves"},
+    Parameter{"durability", Type::kWord, false, "for those that do not say it themselves", 0, 0, "sync|async"},
 };
 constexpr std::array kPop{kKindsTaken, kWait};
 constexpr std::array kLease{
@@ -86,6 +87,16 @@ constexpr std::array kPurgeDead{
     Parameter{"older_than_ms", Type::kInteger, false, "only what died so long ago", 0, kMsMax},
 };
 constexpr std::array kPause{kKindsTidied};
+constexpr Parameter kValidator{"name", Type::kText, true, "the validator", 1, 32};
+constexpr std::array kAddValidator{
+    kValidator, Parameter{"port", Type::kInteger, false, "its port; the next free one without it", 1, 65'535}};
+constexpr std::array kOneValidator{kValidator};
+constexpr std::array kInject{
+    Parameter{"fault", Type::kWord, true, "error: its loop ends; stall: its loop stands still", 0, 0, "error|stall"},
+    Parameter{"duration_ms", Type::kInteger, false, "of a stall; 1000 without it", 1, kWaitMsMax},
+};
+
+constexpr std::string_view kStatus = "`{name, port, state, restarts, error}`";
 
 constexpr std::string_view kOutcome = "`{done, lost}`: how many leases were held, and which were not";
 
@@ -255,6 +266,55 @@ constexpr std::array kMethods{
            .role = Role::kAdmin,
            .example_params = "[]",
            .run = resume},
+    Method{.name = "node_listValidators",
+           .summary = "The validators of this node.",
+           .result = "an array of `{name, port, state, restarts, error}`; a state is starting, running, restarting, "
+                     "failed, stopping or stopped",
+           .role = Role::kAdmin,
+           .example_params = "[]",
+           .run = list_validators,
+           .needs = Needs::kNode},
+    Method{.name = "node_addValidator",
+           .summary = "Adds a validator to this node and starts it.",
+           .parameters = kAddValidator,
+           .result = kStatus,
+           .role = Role::kAdmin,
+           .example_params = R"({"name":"dave"})",
+           .note = "For as long as the node runs: the next start has those of its configuration. Its data stay, and an "
+                   "added validator of the same name finds them again.",
+           .run = add_validator,
+           .needs = Needs::kNode},
+    Method{.name = "node_stopValidator",
+           .summary = "Stops a validator as a signal would stop the node: nothing in its queue is lost.",
+           .parameters = kOneValidator,
+           .result = kStatus,
+           .role = Role::kAdmin,
+           .example_params = R"({"name":"dave"})",
+           .note = "Answered when the stop has begun; its end shows in node_listValidators.",
+           .run = stop_validator,
+           .needs = Needs::kNode},
+    Method{.name = "node_startValidator",
+           .summary = "Starts a validator that was stopped, or has failed.",
+           .parameters = kOneValidator,
+           .result = kStatus,
+           .role = Role::kAdmin,
+           .example_params = R"({"name":"dave"})",
+           .run = start_validator,
+           .needs = Needs::kNode},
+    Method{.name = "node_injectFault",
+           .summary = "Breaks the validator that is asked, for tests. Only with `--allow-faults`.",
+           .parameters = kInject,
+           .result = "`{injected}`; what follows comes behind the answer",
+           .role = Role::kAdmin,
+           .example_params = R"({"fault":"stall","duration_ms":100})",
+           .run = inject_fault,
+           .needs = Needs::kFaults},
+    Method{.name = "rpc.discover",
+           .summary = "This table, as an OpenRPC document.",
+           .result = "an OpenRPC 1.3 document; `x-role` and `x-example` stand beside each method",
+           .role = Role::kRead,
+           .example_params = "[]",
+           .run = discover},
 };
 
 std::string range(const Parameter& p) { return "from " + std::to_string(p.min) + " to " + std::to_string(p.max); }
@@ -274,6 +334,16 @@ std::optional<std::string_view> nearest_method(std::string_view name) {
   return nearest(name, names);
 }
 
+std::vector<std::string_view> words_of(const Parameter& parameter) {
+  std::vector<std::string_view> words;
+  for (auto rest = parameter.bounds; !rest.empty();) {
+    const auto end = std::min(rest.find('|'), rest.size());
+    words.push_back(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return words;
+}
+
 std::string expectation(const Parameter& p) {
   switch (p.type) {
     case Type::kMessage:
@@ -288,8 +358,11 @@ std::string expectation(const Parameter& p) {
       return "a string of at most " + std::to_string(p.max) + " bytes";
     case Type::kFlag:
       return "true or false";
-    case Type::kDurability:
-      return "\"sync\" or \"async\"";
+    case Type::kWord: {
+      std::string text;
+      for (const auto word : words_of(p)) text += (text.empty() ? "\"" : " or \"") + std::string(word) + "\"";
+      return text;
+    }
     case Type::kKinds:
       return "an array of names of kinds, one at least";
     case Type::kIds:

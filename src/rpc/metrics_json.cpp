@@ -7,7 +7,9 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 
+#include "queue/json_text.h"
 #include "rpc/handlers.h"
+#include "rpc/metrics_text.h"
 
 namespace qh::rpc {
 namespace {
@@ -16,18 +18,6 @@ namespace json = boost::json;
 
 /// Figures are for people: a thousandth is finer than any of them is true.
 double rounded(double value) { return std::round(value * 1e3) / 1e3; }
-
-json::value rfc3339(const std::optional<WallTime>& time) {
-  if (!time) return nullptr;
-  const std::time_t seconds = time->seconds();
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  std::array<char, 40> text{};
-  const auto size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
-  std::array<char, 8> ms{};
-  std::snprintf(ms.data(), ms.size(), ".%03dZ", static_cast<int>(time->ms() % 1000));
-  return json::value(std::string(text.data(), size) + ms.data());
-}
 
 json::object latency(const HistogramSummary& s) {
   return {{"count", integer_json(s.count)}, {"mean_ms", rounded(s.mean * 1e3)}, {"p50_ms", rounded(s.p50 * 1e3)},
@@ -116,6 +106,19 @@ json::object wal(const queue::Metrics& m) {
 
 }  // namespace
 
+std::string rfc3339(WallTime time) {
+  const std::time_t seconds = time.seconds();
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  std::array<char, 40> text{};
+  const auto size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
+  std::array<char, 8> ms{};
+  std::snprintf(ms.data(), ms.size(), ".%03dZ", static_cast<int>(time.ms() % 1000));
+  return std::string(text.data(), size) + ms.data();
+}
+
+std::string metrics_text(const queue::Metrics& metrics) { return queue::write_json(metrics_json(metrics)); }
+
 json::value metrics_json(const queue::Metrics& m) {
   json::object out{{"queue_depth", integer_json(m.depth)},
                    {"msg_rate", std::llround(m.submits_per_s)},
@@ -123,7 +126,7 @@ json::value metrics_json(const queue::Metrics& m) {
                    {"health", m.health},
                    {"total_processed", integer_json(m.total_processed)},
                    {"uptime", rounded(m.uptime_s)},
-                   {"last_message_time", rfc3339(m.last_message_at)}};
+                   {"last_message_time", m.last_message_at ? json::value(rfc3339(*m.last_message_at)) : nullptr}};
   out.emplace("queue_bytes", integer_json(m.bytes));
   out.emplace("ready", integer_json(m.ready));
   out.emplace("delayed", integer_json(m.delayed));

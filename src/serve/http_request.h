@@ -85,6 +85,8 @@ class RequestReader {
 
   /// Bytes of a request have come, but not all.
   bool in_request() const { return begin_ != end_; }
+  /// All that is held, from the head of the request at hand on.
+  std::string_view held() const { return std::string_view(buffer_.data() + begin_, end_ - begin_); }
   bool in_body() const { return state_ == State::kBody || state_ == State::kDone; }
   std::size_t capacity() const { return buffer_.size(); }
 

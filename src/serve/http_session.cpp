@@ -13,29 +13,10 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-/// RFC 9112 section 3.2.2: a proxy asks with the whole URL. What follows its scheme, whose case does not count
-/// (RFC 9110 section 4.2.3); nothing for a path alone.
-std::string_view behind_scheme(std::string_view target) {
-  constexpr std::string_view kScheme = "http://";
-  return same_name(target.substr(0, kScheme.size()), kScheme) ? target.substr(kScheme.size()) : std::string_view();
-}
-
-std::string_view path_of(std::string_view target) {
-  const auto rest = behind_scheme(target);
-  if (rest.empty()) return target;
-  const auto slash = rest.find('/');
-  return slash == rest.npos ? "/" : rest.substr(slash);
-}
-
-std::string_view authority_of(std::string_view target) {
-  const auto rest = behind_scheme(target);
-  return rest.substr(0, rest.find('/'));
-}
-
 }  // namespace
 
 HttpSession::HttpSession(asio::ip::tcp::socket socket, bool from_loopback, SessionHost& host)
-    : socket_(std::move(socket)), host_(&host), reader_(host.options.bounds.request), from_loopback_(from_loopback) {}
+    : socket_(std::move(socket)), host_(&host), reader_(host.settings.bounds.request), from_loopback_(from_loopback) {}
 
 HttpSession::~HttpSession() = default;
 
@@ -56,7 +37,7 @@ void HttpSession::enter(Phase phase) {
     deadline_ = Clock::time_point::max();  // the method's own bounds hold
     return;
   }
-  const auto& bounds = host_->options.bounds;
+  const auto& bounds = host_->settings.bounds;
   Duration within = bounds.idle_within;
   if (phase == Phase::kHeader) within = bounds.header_within;
   if (phase == Phase::kBody) within = bounds.body_within;
@@ -120,7 +101,7 @@ void HttpSession::on_readable() {
 void HttpSession::watch_for_the_end() {
   const auto room = reader_.room();
   count_buffer();
-  if (room.empty()) return host_->dispatcher->abandon(call_);
+  if (room.empty()) return host_->service->abandon(call_);
   error_code error;
   const auto got = socket_.read_some(asio::buffer(room.data(), room.size()), error);
   if (error == asio::error::would_block) return watch();
@@ -131,14 +112,14 @@ void HttpSession::watch_for_the_end() {
   if (error != asio::error::eof) return close();
   // It may have shut down its half only and still read: what it asked for is answered, but nothing waits any more.
   peer_ended_ = true;
-  host_->dispatcher->abandon(call_);
+  host_->service->abandon(call_);
 }
 
 /// False: the connection is at its end.
 bool HttpSession::read_more() {
   const auto room = reader_.room();
   count_buffer();
-  if (reader_.in_body() && host_->buffered_bytes > host_->options.bounds.buffered_bytes) {
+  if (reader_.in_body() && host_->buffered_bytes > host_->settings.bounds.buffered_bytes) {
     refuse_line(503, "too many large requests at once", "Retry-After: 1\r\n");
     return false;
   }
@@ -184,7 +165,7 @@ void HttpSession::judge_head() {
   http_1_0_ = !head.http_1_1;
   head_only_ = head.method == "HEAD";
   origin_.clear();
-  if (!judge_origin(head) || !judge_target(head) || !judge_caller(head)) return;
+  if (!judge_origin(head) || !judge_request(head)) return;
   if (!head.expects_continue || !head.has_body || reader_.advance() != RequestReader::Progress::kNeedsMore) return;
   interim_ = true;
   out_ += "HTTP/1.1 100 Continue\r\n\r\n";
@@ -192,7 +173,7 @@ void HttpSession::judge_head() {
 }
 
 bool HttpSession::judge_origin(const RequestHead& head) {
-  const auto& access = host_->options.access;
+  const auto& access = host_->settings.access;
   const auto host = head.field("Host");
   const auto authority = authority_of(head.target);
   // Without a Host it is HTTP/1.0, which no browser speaks.
@@ -210,77 +191,84 @@ bool HttpSession::judge_origin(const RequestHead& head) {
   return true;
 }
 
-bool HttpSession::judge_target(const RequestHead& head) {
-  if (path_of(head.target) != "/") {
-    refuse_line(404, "JSON-RPC is at /: " + curl_example(host_->settings.port));
+bool HttpSession::judge_request(const RequestHead& head) {
+  if (const auto refusal = host_->service->refuses_target(head)) {
+    refuse(*refusal);
     return false;
   }
-  if (head.method == "POST") return true;
-  if (head.method == "OPTIONS" && !origin_.empty() && head.field("Access-Control-Request-Method") && !head.has_body) {
-    const bool private_network = head.field("Access-Control-Request-Private-Network").has_value();
-    write_preflight(private_network, {.keep_alive = keep_alive_, .origin = origin_}, out_);
-    skip_bodiless_request();
-    flush();
+  if (is_preflight(head)) {
+    answer_preflight(head);
     return false;
   }
-  refuse_line(405, "JSON-RPC is sent with POST: " + curl_example(host_->settings.port), "Allow: POST\r\n");
-  return false;
+  auto caller = identify(host_->settings.access, head.field("Authorization"), from_loopback_, host_->settings.name);
+  if (const auto refusal = host_->service->refuses_caller(head, caller ? &*caller : nullptr)) {
+    refuse(*refusal);
+    return false;
+  }
+  caller_ = caller ? std::move(*caller) : rpc::Caller();
+  return true;
 }
 
-bool HttpSession::judge_caller(const RequestHead& head) {
-  auto caller = identify(host_->options.access, head.field("Authorization"), from_loopback_, host_->settings.validator);
-  if (caller) {
-    caller_ = std::move(*caller);
-    return true;
-  }
-  const bool given = head.field("Authorization").has_value();
-  const auto why =
-      given ? "this token is not in the node's token file" : "a token is needed: Authorization: Bearer TOKEN";
-  refuse(401, rpc::error_reply(rpc::Code::kUnauthorized, why) + "\n", "application/json",
-         "WWW-Authenticate: Bearer\r\n");
-  return false;
+void HttpSession::answer_preflight(const RequestHead& head) {
+  const bool private_network = head.field("Access-Control-Request-Private-Network").has_value();
+  write_preflight(private_network, {.keep_alive = keep_alive_, .origin = origin_}, out_);
+  skip_bodiless_request();
+  flush();
 }
 
 // -- Answering ---------------------------------------------------------------------------------------
 
 void HttpSession::handle() {
-  if (host_->unread_bytes + host_->dispatcher->held_bytes() > host_->options.bounds.buffered_bytes)
+  if (host_->service->upgrades(reader_.head())) return hand_over();
+  if (host_->unread_bytes + host_->service->held_bytes() > host_->settings.bounds.buffered_bytes)
     return refuse_line(503, "too many large answers at once that nobody reads", "Retry-After: 1\r\n");
   enter(Phase::kHandling);
   inside_handle_ = true;
-  call_ = host_->dispatcher->handle(reader_.body(), caller_,
-                                    [self = shared_from_this()](std::string json) { self->on_reply(std::move(json)); });
-  if (peer_ended_ && phase_ == Phase::kHandling) host_->dispatcher->abandon(call_);
+  call_ = host_->service->handle(
+      reader_.head(), reader_.body(), caller_,
+      [self = shared_from_this()](HttpAnswer answer) { self->on_answer(std::move(answer)); });
+  if (peer_ended_ && phase_ == Phase::kHandling) host_->service->abandon(call_);
   inside_handle_ = false;
   if (phase_ == Phase::kHandling && !peer_ended_) watch();
 }
 
-void HttpSession::on_reply(std::string json) {
+/// The connection is another's from here on.
+void HttpSession::hand_over() {
+  host_->service->take(std::move(socket_), std::string(reader_.held()));
+  close();
+}
+
+void HttpSession::on_answer(HttpAnswer answer) {
   if (phase_ != Phase::kHandling || host_ == nullptr) return;
   call_ = 0;
   reader_.next();
   count_buffer();
   keep_alive_ = keep_alive_ && !host_->stopping;
-  if (!json.empty()) json += '\n';  // for terminals; JSON does not mind
-  write_reply(json.empty() ? 204 : 200, json, {.keep_alive = keep_alive_, .http_1_0 = http_1_0_, .origin = origin_},
+  write_reply(answer.status, answer.body,
+              {.keep_alive = keep_alive_,
+               .http_1_0 = http_1_0_,
+               .head_only = head_only_,
+               .origin = origin_,
+               .extra = answer.fields,
+               .type = answer.type},
               out_);
   flush();
   // From inside handle() go() is below us on the stack and goes on.
   if (!inside_handle_ && phase_ == Phase::kIdle) go();
 }
 
-void HttpSession::refuse(int status, std::string_view body, std::string_view type, std::string_view extra) {
+void HttpSession::refuse(const HttpAnswer& answer) {
   // Where the rest of a body stands in for a next request, nothing behind it can be believed.
   const bool clean = reader_.in_body() && !reader_.head().has_body;
   keep_alive_ = keep_alive_ && clean;
   interim_ = false;
-  write_reply(status, body,
+  write_reply(answer.status, answer.body,
               {.keep_alive = keep_alive_,
                .http_1_0 = http_1_0_,
                .head_only = head_only_,
                .origin = origin_,
-               .extra = extra,
-               .type = type},
+               .extra = answer.fields,
+               .type = answer.type},
               out_);
   if (clean) skip_bodiless_request();
   flush();
@@ -291,13 +279,10 @@ void HttpSession::skip_bodiless_request() {
   reader_.next();
 }
 
-void HttpSession::refuse_line(int status, const std::string& why, std::string_view extra) {
-  if (status == 413) {
-    const auto limit = host_->options.bounds.request.body_bytes;
-    const auto size = reader_.refusal().size;
-    return refuse(status, rpc::error_reply(rpc::Code::kTooLarge, why, limit, size) + "\n", "application/json", extra);
-  }
-  refuse(status, why + "\n", "text/plain; charset=utf-8", extra);
+void HttpSession::refuse_line(int status, const std::string& why, std::string fields) {
+  if (status == 413)
+    return refuse(host_->service->too_large(why, host_->settings.bounds.request.body_bytes, reader_.refusal().size));
+  refuse(text_answer(status, why, std::move(fields)));
 }
 
 void HttpSession::refuse_crowd() {
@@ -363,7 +348,7 @@ void HttpSession::close() {
   socket_.close(ignored);
   if (host_ == nullptr) return;
   const auto keep = shared_from_this();
-  if (was == Phase::kHandling && call_ != 0) host_->dispatcher->abandon(call_);
+  if (was == Phase::kHandling && call_ != 0) host_->service->abandon(call_);
   host_->buffered_bytes -= counted_bytes_;
   host_->unread_bytes -= counted_answer_;
   host_->sessions.erase(self_);

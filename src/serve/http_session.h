@@ -1,11 +1,11 @@
-// serve/http_session.h - one connection of the JSON-RPC port. Private to serve/.
+// serve/http_session.h - one connection of an HTTP port. Private to serve/.
 //
 // A session waits for the socket to be readable, reads what is there, and goes as far as that comes. While a
 // call is under way it keeps what comes and watches for the socket's end, so that a client which goes away ends
 // its waits.
 //
-// Threads   the validator's loop.
-// Lifetime  kept by what it waits for; `host` is nullptr once the front is gone.
+// Threads   the server's loop.
+// Lifetime  kept by what it waits for; `host` is nullptr once the server is gone.
 #pragma once
 
 #include <chrono>
@@ -16,21 +16,20 @@
 
 #include <boost/asio/ip/tcp.hpp>
 
-#include "rpc/dispatcher.h"
 #include "serve/http_request.h"
-#include "serve/rpc_front.h"
+#include "serve/http_server.h"
+#include "serve/http_service.h"
 
 namespace qh::serve {
 
 class HttpSession;
 
-/// What a session needs of its front.
+/// What a session needs of its server.
 struct SessionHost {
   using Sessions = std::list<std::shared_ptr<HttpSession>>;
 
-  const RpcFrontOptions& options;
-  const node::FrontSettings& settings;
-  rpc::Dispatcher* dispatcher = nullptr;
+  const HttpServerSettings& settings;
+  HttpService* service = nullptr;
   bool stopping = false;
   std::size_t buffered_bytes = 0;  ///< of requests
   std::size_t unread_bytes = 0;    ///< of answers that their reader has not taken
@@ -66,13 +65,14 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void go();
   bool read_more();
   void judge_head();
-  bool judge_target(const RequestHead& head);
   bool judge_origin(const RequestHead& head);
-  bool judge_caller(const RequestHead& head);
+  bool judge_request(const RequestHead& head);
+  void answer_preflight(const RequestHead& head);
   void handle();
-  void on_reply(std::string json);
-  void refuse(int status, std::string_view body, std::string_view type, std::string_view extra = {});
-  void refuse_line(int status, const std::string& why, std::string_view extra = {});
+  void on_answer(HttpAnswer answer);
+  void refuse(const HttpAnswer& answer);
+  void refuse_line(int status, const std::string& why, std::string fields = {});
+  void hand_over();
   void skip_bodiless_request();
   void flush();
   void on_flushed();
@@ -88,7 +88,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   std::string out_;
   std::size_t sent_ = 0;
   std::size_t counted_bytes_ = 0, counted_answer_ = 0;
-  rpc::Dispatcher::CallId call_ = 0;
+  HttpService::CallId call_ = 0;
   Clock::time_point deadline_ = Clock::time_point::max();
   Phase phase_ = Phase::kIdle;
   bool from_loopback_;

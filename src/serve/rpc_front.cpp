@@ -1,194 +1,79 @@
 #include "serve/rpc_front.h"
 
-#include <cerrno>
-#include <iterator>
-#include <list>
 #include <utility>
-#include <vector>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ip/v6_only.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-
-#include "node/port_holder.h"
-#include "serve/http_session.h"
+#include "serve/http_reply.h"
+#include "serve/http_service.h"
 
 namespace qh::serve {
 namespace {
 
-namespace asio = boost::asio;
-using asio::ip::tcp;
-using boost::system::error_code;
+class RpcService final : public HttpService {
+ public:
+  RpcService(rpc::Dispatcher& dispatcher, std::uint16_t port) : dispatcher_(dispatcher), port_(port) {}
 
-constexpr Duration kSweepEvery = std::chrono::milliseconds(250);
-constexpr Duration kAcceptRetryDelay = std::chrono::milliseconds(100);
-constexpr Duration kFinishWithin = std::chrono::seconds(1);
-
-bool is_loopback(const asio::ip::address& address) {
-  if (address.is_v6() && address.to_v6().is_v4_mapped()) {
-    return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).is_loopback();
+  std::optional<HttpAnswer> refuses_target(const RequestHead& head) override {
+    if (path_of(head.target) != "/") return text_answer(404, "JSON-RPC is at /: " + curl_example(port_));
+    if (head.method == "POST" || is_preflight(head)) return std::nullopt;
+    return text_answer(405, "JSON-RPC is sent with POST: " + curl_example(port_), "Allow: POST\r\n");
   }
-  return address.is_loopback();
-}
+
+  std::optional<HttpAnswer> refuses_caller(const RequestHead& head, const rpc::Caller* caller) override {
+    if (caller != nullptr) return std::nullopt;
+    const auto* why = head.field("Authorization") ? "this token is not in the node's token file"
+                                                  : "a token is needed: Authorization: Bearer TOKEN";
+    HttpAnswer answer{.status = 401, .body = rpc::error_reply(rpc::Code::kUnauthorized, why) + "\n"};
+    answer.fields = "WWW-Authenticate: Bearer\r\n";
+    return answer;
+  }
+
+  HttpAnswer too_large(const std::string& why, std::size_t limit, std::uint64_t size) const override {
+    return {.status = 413, .body = rpc::error_reply(rpc::Code::kTooLarge, why, limit, size) + "\n"};
+  }
+  std::uint64_t held_bytes() const override { return dispatcher_.held_bytes(); }
+
+  CallId handle(const RequestHead&, std::string_view body, const rpc::Caller& caller, Done done) override {
+    return dispatcher_.handle(body, caller, [done = std::move(done)](std::string json) mutable {
+      if (json.empty()) return done({.status = 204});
+      json += '\n';  // for terminals; JSON does not mind
+      done({.body = std::move(json)});
+    });
+  }
+
+  void abandon(CallId call) override { dispatcher_.abandon(call); }
+
+ private:
+  rpc::Dispatcher& dispatcher_;
+  std::uint16_t port_;
+};
 
 class RpcFront final : public node::Front {
  public:
-  RpcFront(asio::io_context& loop, node::FrontSettings settings, const RpcFrontOptions& options)
-      : loop_(loop),
-        settings_(std::move(settings)),
-        host_{.options = options, .settings = settings_},
-        sweep_(loop),
-        finish_(loop) {}
+  RpcFront(boost::asio::io_context& loop, const node::FrontSettings& settings, const RpcFrontOptions& options)
+      : port_(settings.port),
+        server_(loop, {.name = settings.validator,
+                       .port = settings.port,
+                       .listen = options.listen,
+                       .port_flag_hint = options.port_flag_hint,
+                       .access = options.access,
+                       .bounds = options.bounds}) {}
 
-  ~RpcFront() override {
-    for (const auto& session : host_.sessions) session->forget_host();
-  }
-
-  Result<void> bind() override {
-    if (host_.options.listen.empty()) {
-      if (auto v4 = bind_one("127.0.0.1"); !v4) return v4;
-      auto v6 = bind_one("::1");
-      // A machine without IPv6 has no ::1; everything else about it is an error as for any address.
-      if (!v6 && (v6.error().os_errno == EADDRNOTAVAIL || v6.error().os_errno == EAFNOSUPPORT)) return {};
-      return v6;
-    }
-    for (const auto& address : host_.options.listen) {
-      if (auto bound = bind_one(address); !bound) return bound;
-    }
-    return {};
-  }
-
+  Result<void> bind() override { return server_.bind(); }
   Result<void> listen(rpc::Dispatcher& dispatcher) override {
-    host_.dispatcher = &dispatcher;
-    for (auto& acceptor : acceptors_) {
-      error_code error;
-      acceptor.acceptor.listen(asio::socket_base::max_listen_connections, error);
-      if (error) return fail(port_error(acceptor.name, error.value()));
-      accept(acceptor);
-    }
-    sweep();
-    return {};
+    return server_.listen(service_.emplace(dispatcher, port_));
   }
-
-  void begin_stop() override {
-    host_.stopping = true;
-    error_code ignored;
-    for (auto& acceptor : acceptors_) acceptor.acceptor.close(ignored);
-  }
-
-  void finish(UniqueFunction<void()> done) override {
-    finished_ = std::move(done);
-    host_.session_ended = [this] { end_if_empty(); };
-    for (const auto& session : all_sessions()) session->stop();
-    finish_.expires_after(kFinishWithin);
-    finish_.async_wait([this](const error_code& error) {
-      if (error) return;
-      for (const auto& session : all_sessions()) session->close();
-    });
-    end_if_empty();
-  }
+  void begin_stop() override { server_.begin_stop(); }
+  void finish(UniqueFunction<void()> done) override { server_.finish(std::move(done)); }
 
  private:
-  struct Listener {
-    tcp::acceptor acceptor;
-    asio::steady_timer retry;
-    std::string name;
-  };
-
-  Error port_error(const std::string& address, int os_errno) const {
-    const bool v6 = address.find(':') != address.npos;
-    const auto where = (v6 ? "[" + address + "]" : address) + ":" + std::to_string(settings_.port);
-    Error error(Errc::kIo, settings_.validator + ": cannot listen on " + where, os_errno);
-    if (os_errno == EADDRINUSE) {
-      const auto holder = node::port_holder(settings_.port);
-      error = Error(Errc::kBusy, settings_.validator + ": cannot listen on " + where + ": the port is in use" +
-                                     (holder.empty() ? "" : " by " + holder) + ". " + host_.options.port_flag_hint);
-      error.subject = holder;
-    } else if (os_errno == EACCES) {
-      error.context += " (ports below 1024 need a privilege; " + host_.options.port_flag_hint + ")";
-    }
-    return error;
-  }
-
-  Result<void> bind_one(const std::string& text) {
-    error_code error;
-    const auto address = asio::ip::make_address(text, error);
-    if (error) return fail(Errc::kInvalid, "--listen " + text + ": no IP address");
-    Listener listener{tcp::acceptor(loop_), asio::steady_timer(loop_), text};
-    const tcp::endpoint endpoint(address, settings_.port);
-    listener.acceptor.open(endpoint.protocol(), error);
-    if (!error) listener.acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-    // Each address has a socket of its own; :: must not take the IPv4 ones as well.
-    if (!error && address.is_v6()) listener.acceptor.set_option(asio::ip::v6_only(true), error);
-    if (!error) listener.acceptor.bind(endpoint, error);
-    if (error) return fail(port_error(text, error.value()));
-    acceptors_.push_back(std::move(listener));
-    return {};
-  }
-
-  void accept(Listener& listener) {
-    listener.acceptor.async_accept([this, &listener](const error_code& error, tcp::socket socket) {
-      if (error == asio::error::operation_aborted || host_.stopping) return;
-      if (error && error != asio::error::connection_aborted) return accept_later(listener);  // EMFILE and the like
-      if (!error) welcome(std::move(socket));
-      accept(listener);
-    });
-  }
-
-  void accept_later(Listener& listener) {
-    listener.retry.expires_after(kAcceptRetryDelay);
-    listener.retry.async_wait([this, &listener](const error_code& error) {
-      if (!error && !host_.stopping) accept(listener);
-    });
-  }
-
-  void welcome(tcp::socket socket) {
-    error_code error;
-    const auto peer = socket.remote_endpoint(error);
-    if (error) return;  // gone already
-    const auto session = std::make_shared<HttpSession>(std::move(socket), is_loopback(peer.address()), host_);
-    if (host_.sessions.size() >= host_.options.bounds.connections) return session->refuse_crowd();
-    host_.sessions.push_back(session);
-    session->start(std::prev(host_.sessions.end()));
-  }
-
-  /// One timer for all connections: their deadlines may be a quarter of a second late.
-  void sweep() {
-    sweep_.expires_after(kSweepEvery);
-    sweep_.async_wait([this](const error_code& error) {
-      if (error) return;
-      const auto now = HttpSession::Clock::now();
-      for (const auto& session : all_sessions()) session->judge_time(now);
-      sweep();
-    });
-  }
-
-  /// A copy: sessions leave the list while they are gone through.
-  std::vector<std::shared_ptr<HttpSession>> all_sessions() const {
-    return {host_.sessions.begin(), host_.sessions.end()};
-  }
-
-  void end_if_empty() {
-    if (!host_.sessions.empty() || !finished_) return;
-    finish_.cancel();
-    sweep_.cancel();
-    // Not from inside a session's own close().
-    asio::post(loop_, [done = std::exchange(finished_, nullptr)]() mutable { done(); });
-  }
-
-  asio::io_context& loop_;
-  node::FrontSettings settings_;
-  SessionHost host_;
-  std::list<Listener> acceptors_;
-  asio::steady_timer sweep_, finish_;
-  UniqueFunction<void()> finished_;
+  std::uint16_t port_;
+  std::optional<RpcService> service_;
+  HttpServer server_;  // last: its sessions use the service
 };
 
 }  // namespace
 
-std::unique_ptr<node::Front> make_rpc_front(asio::io_context& loop, const node::FrontSettings& settings,
+std::unique_ptr<node::Front> make_rpc_front(boost::asio::io_context& loop, const node::FrontSettings& settings,
                                             const RpcFrontOptions& options) {
   return std::make_unique<RpcFront>(loop, settings, options);
 }

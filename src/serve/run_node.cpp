@@ -1,80 +1,37 @@
 #include "serve/run_node.h"
 
-#include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
+#include <utility>
 
-#include "base/invariant.h"
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+
 #include "node/log.h"
 #include "node/node.h"
 #include "node/service_notify.h"
 #include "node/start_screen.h"
 #include "qh/version.h"
+#include "serve/node_ports.h"
 #include "serve/rpc_front.h"
 
 namespace qh::serve {
 namespace {
 
+namespace asio = boost::asio;
+using boost::system::error_code;
+using node::ValidatorReport;
 using node::ValidatorState;
 
 constexpr int kExitFailed = 1, kExitUsage = 2, kExitTimedOut = 5;
-
-/// The signals that stop us and the news of the validators, as two descriptors to wait on.
-class Events {
- public:
-  Events() {
-    std::signal(SIGPIPE, SIG_IGN);
-    sigset_t stops;
-    sigemptyset(&stops);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&stops, signal);
-    pthread_sigmask(SIG_BLOCK, &stops, nullptr);
-    signals_ = ::signalfd(-1, &stops, SFD_CLOEXEC);
-    news_ = ::eventfd(0, EFD_CLOEXEC);
-    INVARIANT(signals_ >= 0 && news_ >= 0, "two descriptors can be had at the start");
-  }
-  ~Events() {
-    ::close(signals_);
-    ::close(news_);
-  }
-  Events(const Events&) = delete;
-  Events& operator=(const Events&) = delete;
-
-  /// From any thread.
-  void tell() const {
-    const std::uint64_t one = 1;
-    (void)!::write(news_, &one, sizeof one);
-  }
-
-  /// Blocks until there is news, `deadline` or a signal; answers the signal.
-  std::optional<int> wait(std::chrono::steady_clock::time_point deadline) const {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
-    std::array<pollfd, 2> fds{pollfd{signals_, POLLIN, 0}, pollfd{news_, POLLIN, 0}};
-    if (::poll(fds.data(), fds.size(), static_cast<int>(std::clamp<std::int64_t>(left, 0, 3'600'000))) <= 0)
-      return std::nullopt;
-    if ((fds[1].revents & POLLIN) != 0) {
-      std::uint64_t count = 0;
-      (void)!::read(news_, &count, sizeof count);
-    }
-    signalfd_siginfo info{};
-    if ((fds[0].revents & POLLIN) != 0 && ::read(signals_, &info, sizeof info) == sizeof info) {
-      return static_cast<int>(info.ssi_signo);
-    }
-    return std::nullopt;
-  }
-
- private:
-  int signals_ = -1, news_ = -1;
-};
 
 /// 4,096 connections a validator do not fit into the 1,024 descriptors that a shell gives.
 void raise_descriptor_limit() {
@@ -104,38 +61,40 @@ Result<AccessRules> access_rules(const node::Settings& settings) {
   return rules;
 }
 
+std::string_view signal_name(int signal) {
+  if (signal == SIGINT) return "SIGINT";
+  return signal == SIGHUP ? "SIGHUP" : "SIGTERM";
+}
+
+/// From the first port to the last answer, on the main thread's loop.
 class Run {
  public:
   explicit Run(const node::Config& config) : config_(config), terminal_(::isatty(STDOUT_FILENO) == 1) {}
 
   int run() {
+    std::signal(SIGPIPE, SIG_IGN);
     if (auto options = front_options(); !options) {
       complain(options.error());
       return kExitUsage;
     }
     raise_descriptor_limit();
-    node_.emplace(
-        config_.validators, [this](auto& loop, const auto& settings) { return make_rpc_front(loop, settings, front_); },
-        [this] { events_.tell(); });
-    const auto unbound = node_->bind();
+    make_node();
+    make_ports();
+    auto unbound = node_->bind();
+    for (auto& error : ports_->bind()) unbound.push_back(std::move(error));
+    if (unbound.empty()) unbound = ports_->listen();
     for (const auto& error : unbound) complain(error);
     if (!unbound.empty()) return kExitFailed;
-
+    wait_for_signal();
     node_->start();
-    while (!settled(ValidatorState::kStarting)) {
-      if (const auto signal = events_.wait(never())) return stop(*signal);
-    }
-    if (report_failures()) return stop_after_failure();
-    announce();
-    for (;;) {
-      if (const auto signal = events_.wait(never())) return stop(*signal);
-    }
+    loop_.run();
+    return exit_code_;
   }
 
  private:
-  static std::chrono::steady_clock::time_point never() {
-    return std::chrono::steady_clock::now() + std::chrono::hours(1);
-  }
+  enum class Phase : std::uint8_t { kStarting, kRunning, kStopping, kEnding };
+
+  // -- Making ------------------------------------------------------------------------------------------
 
   Result<void> front_options() {
     front_.listen = config_.settings.listen;
@@ -146,55 +105,91 @@ class Run {
     return {};
   }
 
-  /// No validator is in this state any more.
-  bool settled(ValidatorState state) const {
-    const auto reports = node_->report();
-    return std::none_of(reports.begin(), reports.end(), [&](const auto& report) { return report.state == state; });
+  void make_node() {
+    node::NodeOptions options;
+    options.validators = config_.validators;
+    options.make = [this](const std::string& name, std::uint16_t port) {
+      std::vector<std::uint16_t> taken;
+      for (const auto& report : node_->report()) taken.push_back(report.port);
+      return node::added_validator(config_, taken, name, port);
+    };
+    node_.emplace(
+        loop_, std::move(options),
+        [this](auto& loop, const auto& settings) { return make_rpc_front(loop, settings, front_); },
+        [this] { look(); });
   }
-  bool all_ended() const {
-    const auto reports = node_->report();
-    return std::all_of(reports.begin(), reports.end(), [](const auto& report) {
-      return report.state == ValidatorState::kStopped || report.state == ValidatorState::kFailed;
+
+  void make_ports() {
+    ports_.emplace(loop_,
+                   NodePortsSettings{.web_port = config_.web_port,
+                                     .metrics_port = config_.metrics_port,
+                                     .listen = front_.listen,
+                                     .access = front_.access,
+                                     .version = std::string(kVersion)},
+                   [this] { return node_->report(); });
+  }
+
+  // -- Following -----------------------------------------------------------------------------------------
+
+  void wait_for_signal() {
+    signals_.async_wait([this](const error_code& error, int signal) {
+      if (error) return;
+      if (phase_ == Phase::kStopping || phase_ == Phase::kEnding) ::_exit(128 + signal);  // asked twice
+      node::notify_service("STOPPING=1");
+      node::log_info("", "stopping: " + std::string(signal_name(signal)));
+      stop();
+      wait_for_signal();
     });
   }
 
-  bool report_failures() const {
-    bool any = false;
+  /// Something about a validator has changed.
+  void look() {
     const auto reports = node_->report();
-    for (std::size_t i = 0; i < reports.size(); ++i) {
-      if (reports[i].state != ValidatorState::kFailed || !reports[i].error) continue;
+    const auto none = [&](auto... states) {
+      return std::none_of(reports.begin(), reports.end(),
+                          [&](const ValidatorReport& report) { return ((report.state == states) || ...); });
+    };
+    if (phase_ == Phase::kStarting && none(ValidatorState::kStarting)) {
+      if (!complain_about_failures(reports)) return announce(reports);
+      exit_code_ = kExitFailed;
+      failed_to_start_ = true;
+      return stop();
+    }
+    if (phase_ == Phase::kStopping && none(ValidatorState::kStarting, ValidatorState::kRunning,
+                                           ValidatorState::kStopping, ValidatorState::kRestarting))
+      end(reports);
+  }
+
+  static bool complain_about_failures(const std::vector<ValidatorReport>& reports) {
+    bool any = false;
+    for (const auto& report : reports) {
+      if (report.state != ValidatorState::kFailed || !report.error) continue;
       any = true;
-      auto error = *reports[i].error;
-      complain(std::move(error).in(config_.validators[i].name));
+      auto error = *report.error;
+      complain(std::move(error).in(report.name));
     }
     return any;
   }
 
-  int stop_after_failure() {
-    node_->request_stop();
-    (void)wait_for_the_end();
-    return kExitFailed;
-  }
-
-  void announce() {
-    const auto reports = node_->report();
+  void announce(const std::vector<ValidatorReport>& reports) {
+    phase_ = Phase::kRunning;
     node::Screen screen{.version = std::string(kVersion),
                         .dev_by_default = config_.dev_by_default,
                         .validators = {},
                         .data_dir = config_.data_dir,
+                        .web_port = config_.web_port,
+                        .metrics_port = config_.metrics_port,
+                        .write_method = reports.front().started->write_method,
                         .needs_token = config_.settings.require_token};
-    for (std::size_t i = 0; i < reports.size(); ++i) {
-      const auto& validator = config_.validators[i];
-      screen.validators.push_back({validator.name, validator.port, reports[i].started->recovery});
-      if (!terminal_) {
-        node::log_info(validator.name, "ready on port " + std::to_string(validator.port) + ": " +
-                                           node::recovered_text(reports[i].started->recovery) + ", data in " +
-                                           validator.directory.string() + ", durable writes by " +
-                                           reports[i].started->write_method);
-      }
+    for (const auto& report : reports) {
+      screen.validators.push_back({report.name, report.port, report.started->recovery});
+      if (terminal_) continue;
+      node::log_info(report.name, "ready on port " + std::to_string(report.port) + ": " +
+                                      node::recovered_text(report.started->recovery) + ", data in " +
+                                      report.directory.string() + ", durable writes by " +
+                                      report.started->write_method);
     }
-    if (config_.dev_by_default && !terminal_)
-      node::log_info("", "no validator was asked for, so this is the dev network (--dev)");
+    if (!terminal_) announce_node();
     if (terminal_) {
       const bool colour = std::getenv("NO_COLOR") == nullptr;
       std::fputs(node::start_screen(screen, colour ? node::Paint::kColour : node::Paint::kPlain).c_str(), stdout);
@@ -203,50 +198,66 @@ class Run {
     node::notify_service("READY=1\nSTATUS=" + std::to_string(reports.size()) + " validators ready");
   }
 
-  int stop(int signal) {
-    node::notify_service("STOPPING=1");
-    node::log_info("", std::string("stopping: ") + (signal == SIGINT   ? "SIGINT"
-                                                    : signal == SIGHUP ? "SIGHUP"
-                                                                       : "SIGTERM"));
-    node_->request_stop();
-    if (const auto late = wait_for_the_end()) {
-      node::log_error("", "the stop took longer than its bound; what was acknowledged as durable is safe");
-      // The threads that hang cannot be joined.
-      std::fflush(stdout);
-      ::_exit(*late);
-    }
-    bool clean = true;
-    const auto reports = node_->report();
-    for (std::size_t i = 0; i < reports.size(); ++i) {
-      if (!reports[i].error || reports[i].error->code == Errc::kShuttingDown) continue;
-      node::log_error(config_.validators[i].name, "stop: " + reports[i].error->to_string());
-      clean = false;
-    }
-    if (clean) node::log_info("", "stopped");
-    return clean ? 0 : reports_timed_out(reports) ? kExitTimedOut : kExitFailed;
+  void announce_node() const {
+    if (config_.dev_by_default) node::log_info("", "no validator was asked for, so this is the dev network (--dev)");
+    if (config_.web_port != 0) node::log_info("", "web on port " + std::to_string(config_.web_port));
+    if (config_.metrics_port != 0) node::log_info("", "metrics on port " + std::to_string(config_.metrics_port));
   }
 
-  static bool reports_timed_out(const std::vector<node::ValidatorReport>& reports) {
-    return std::any_of(reports.begin(), reports.end(),
-                       [](const auto& report) { return report.error && report.error->code == Errc::kTimeout; });
-  }
+  // -- Stopping ------------------------------------------------------------------------------------------
 
-  /// The exit code when it was not reached in time. A second signal ends the process here.
-  std::optional<int> wait_for_the_end() const {
+  void stop() {
+    phase_ = Phase::kStopping;
     constexpr auto kSlack = std::chrono::seconds(3);  // for the answers that are under way, and a slow last write
-    const auto deadline = std::chrono::steady_clock::now() + config_.settings.queue.stop_within + kSlack;
-    while (!all_ended()) {
-      if (std::chrono::steady_clock::now() >= deadline) return kExitTimedOut;
-      if (const auto again = events_.wait(deadline)) ::_exit(128 + *again);
+    deadline_.expires_after(config_.settings.queue.stop_within + kSlack);
+    deadline_.async_wait([this](const error_code& error) {
+      if (!error) give_up();
+    });
+    node_->request_stop();
+    look();
+  }
+
+  /// The threads that hang cannot be joined.
+  [[noreturn]] void give_up() const {
+    if (!failed_to_start_)
+      node::log_error("", "the stop took longer than its bound; what was acknowledged as durable is safe");
+    std::fflush(stdout);
+    ::_exit(failed_to_start_ ? kExitFailed : kExitTimedOut);
+  }
+
+  void end(const std::vector<ValidatorReport>& reports) {
+    phase_ = Phase::kEnding;
+    if (!failed_to_start_) exit_code_ = judge_stop(reports);
+    ports_->finish([this] {
+      deadline_.cancel();
+      signals_.cancel();
+      loop_.stop();
+    });
+  }
+
+  static int judge_stop(const std::vector<ValidatorReport>& reports) {
+    int code = 0;
+    for (const auto& report : reports) {
+      if (!report.stop_error) continue;
+      node::log_error(report.name, "stop: " + report.stop_error->to_string());
+      if (report.stop_error->code == Errc::kTimeout) code = kExitTimedOut;
+      if (code == 0) code = kExitFailed;
     }
-    return std::nullopt;
+    if (code == 0) node::log_info("", "stopped");
+    return code;
   }
 
   const node::Config& config_;
   const bool terminal_;
-  Events events_;
+  asio::io_context loop_{1};
+  asio::signal_set signals_{loop_, SIGTERM, SIGINT, SIGHUP};
+  asio::steady_timer deadline_{loop_};
+  Phase phase_ = Phase::kStarting;
+  int exit_code_ = 0;
+  bool failed_to_start_ = false;
   RpcFrontOptions front_;
-  std::optional<node::Node> node_;  // last: its threads use the rest
+  std::optional<node::Node> node_;  // its threads use what stands above
+  std::optional<NodePorts> ports_;
 };
 
 }  // namespace

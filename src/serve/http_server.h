@@ -1,0 +1,71 @@
+// serve/http_server.h - the listeners and connections of one port. Private to serve/.
+//
+// Errors   a port that cannot be had names its holder and what to do.
+// Bounds   connections, header, body, time for each. What is over them is refused with a status and a word why, never
+//          left hanging.
+// Threads  its loop's; bind() before that one runs.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/unique_function.h"
+#include "serve/access.h"
+#include "serve/http_request.h"
+
+namespace boost::asio {
+class io_context;
+}  // namespace boost::asio
+
+namespace qh::serve {
+
+class HttpService;
+
+/// The defaults are those of the contract.
+struct HttpBounds {
+  HttpLimits request;
+  Duration header_within = std::chrono::seconds(5);  ///< from its first byte
+  Duration body_within = std::chrono::seconds(30);
+  Duration write_within = std::chrono::seconds(30);
+  Duration idle_within = std::chrono::seconds(60);
+  Duration linger = std::chrono::seconds(2);  ///< for a peer to read a refusal while it still sends
+  std::size_t connections = 4096;
+  std::size_t buffered_bytes = 256U << 20;  ///< of all connections together: requests, and once more answers
+};
+
+struct HttpServerSettings {
+  std::string name;  ///< whose port it is, for errors; callers on loopback without a token go by it
+  std::uint16_t port = 0;
+  /// Addresses to listen on. Empty: 127.0.0.1, and ::1 where there is one.
+  std::vector<std::string> listen;
+  std::string port_flag_hint;  ///< what an error about the port tells to do
+  AccessRules access;
+  HttpBounds bounds;
+};
+
+class HttpServer {
+ public:
+  HttpServer(boost::asio::io_context& loop, HttpServerSettings settings);
+  ~HttpServer();
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+
+  Result<void> bind();
+  /// Takes connections from now on. `service` outlives the server.
+  Result<void> listen(HttpService& service);
+  /// Takes no new connections.
+  void begin_stop();
+  /// Lets the answers that are under way go out, then closes; calls `done` once, within a second.
+  void finish(UniqueFunction<void()> done);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace qh::serve

@@ -1,0 +1,89 @@
+#include "serve/node_ports.h"
+
+#include <chrono>
+#include <utility>
+
+namespace qh::serve {
+namespace {
+
+HttpServerSettings server_settings(const NodePortsSettings& settings, std::string name, std::uint16_t port,
+                                   std::string hint) {
+  return {.name = std::move(name),
+          .port = port,
+          .listen = settings.listen,
+          .port_flag_hint = "Stop it, or choose another: " + std::move(hint) + "; --port-offset N moves every port",
+          .access = settings.access,
+          .bounds = {.request = {.body_bytes = 64U << 10}, .connections = 1024}};
+}
+
+/// The page of this node's own web port may read its metrics.
+void allow_own_page(AccessRules& access, std::uint16_t web_port) {
+  if (web_port == 0) return;
+  for (const char* host : {"localhost", "127.0.0.1", "[::1]"})
+    access.allowed_origins.push_back("http://" + std::string(host) + ":" + std::to_string(web_port));
+}
+
+}  // namespace
+
+NodePorts::NodePorts(boost::asio::io_context& loop, NodePortsSettings settings, WebService::Source source)
+    : settings_(std::move(settings)),
+      ticker_(loop),
+      web_({.version = settings_.version, .started_at = SystemClock().wall(), .metrics_port = settings_.metrics_port},
+           std::move(source)),
+      metrics_(settings_.metrics_port) {
+  if (settings_.web_port != 0) {
+    web_server_ = std::make_unique<HttpServer>(
+        loop, server_settings(settings_, "web", settings_.web_port, "--web-port PORT (0 for none)"));
+  }
+  if (settings_.metrics_port == 0) return;
+  auto server = server_settings(settings_, "metrics", settings_.metrics_port, "--metrics-port PORT (0 for none)");
+  allow_own_page(server.access, settings_.web_port);
+  metrics_server_ = std::make_unique<HttpServer>(loop, std::move(server));
+}
+
+std::vector<Error> NodePorts::bind() {
+  std::vector<Error> errors;
+  for (auto* server : {web_server_.get(), metrics_server_.get()}) {
+    if (server == nullptr) continue;
+    if (auto bound = server->bind(); !bound) errors.push_back(std::move(bound.error()));
+  }
+  return errors;
+}
+
+std::vector<Error> NodePorts::listen() {
+  std::vector<Error> errors;
+  const auto start = [&](HttpServer* server, HttpService& service) {
+    if (server == nullptr) return;
+    if (auto listening = server->listen(service); !listening) errors.push_back(std::move(listening.error()));
+  };
+  start(web_server_.get(), web_);
+  start(metrics_server_.get(), metrics_);
+  if (metrics_server_) tick();
+  return errors;
+}
+
+void NodePorts::tick() {
+  metrics_.publish(web_.socket_json());
+  ticker_.expires_after(std::chrono::seconds(1));
+  ticker_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) tick();
+  });
+}
+
+void NodePorts::finish(UniqueFunction<void()> done) {
+  ticker_.cancel();
+  metrics_.stop();
+  auto remaining = std::make_shared<int>(0);
+  auto last = std::make_shared<UniqueFunction<void()>>(std::move(done));
+  for (auto* server : {web_server_.get(), metrics_server_.get()}) {
+    if (server == nullptr) continue;
+    ++*remaining;
+    server->begin_stop();
+    server->finish([remaining, last] {
+      if (--*remaining == 0) (*last)();
+    });
+  }
+  if (*remaining == 0) (*last)();
+}
+
+}  // namespace qh::serve

@@ -1,0 +1,86 @@
+// Follows the metrics WebSocket of this node. What is not connected is said to be so; nothing is made up.
+"use strict";
+
+const port = document.documentElement.dataset.metricsPort;
+const link = document.getElementById("link");
+const body = document.getElementById("validators");
+const number = new Intl.NumberFormat("en");
+const RETRY_MIN_MS = 500, RETRY_MAX_MS = 15000, SILENT_MS = 5000;
+
+let retryMs = RETRY_MIN_MS;
+let silence = 0;
+
+function say(state, text) {
+  link.dataset.state = state;
+  link.textContent = text;
+  document.body.classList.toggle("stale", state !== "live");
+}
+
+function milliseconds(value) {
+  return value === 0 ? "–" : number.format(value) + " ms";
+}
+
+function cell(row, label, text) {
+  const td = row.insertCell();
+  td.dataset.label = label;
+  td.textContent = text;
+  return td;
+}
+
+function healthCell(row, health) {
+  const td = cell(row, "health", "");
+  const meter = document.createElement("meter");
+  Object.assign(meter, { min: 0, max: 100, low: 50, high: 80, optimum: 100, value: health });
+  td.append(meter, String(health));
+}
+
+function showValidator(name, v) {
+  const row = document.createElement("tr");
+  row.insertCell().textContent = name;
+  cell(row, "port", String(v.port));
+  const state = cell(row, "state", v.state);
+  state.dataset.state = v.state;
+  if (v.error) state.title = v.error;
+  cell(row, "queued", number.format(v.queue_depth));
+  cell(row, "messages/s", number.format(v.msg_rate));
+  cell(row, "sync submit", milliseconds(v.latency));
+  cell(row, "dead letters", number.format(v.dead_letters));
+  healthCell(row, v.health);
+  return row;
+}
+
+function show(figures) {
+  const { aggregate, ...validators } = figures;
+  body.replaceChildren(...Object.entries(validators).map(([name, v]) => showValidator(name, v)));
+  for (const dd of document.querySelectorAll("#aggregate dd")) {
+    const value = aggregate[dd.dataset.key];
+    dd.textContent = dd.dataset.key === "avg_latency" ? milliseconds(value) : number.format(value);
+  }
+}
+
+function watchSilence() {
+  clearTimeout(silence);
+  silence = setTimeout(() => say("disconnected", "no figures for 5 s"), SILENT_MS);
+}
+
+function connect() {
+  const socket = new WebSocket(`ws://${location.hostname}:${port}/qssh-queue-metrics`);
+  socket.onmessage = (event) => {
+    retryMs = RETRY_MIN_MS;
+    show(JSON.parse(event.data));
+    say("live", "live");
+    watchSilence();
+  };
+  socket.onclose = () => {
+    clearTimeout(silence);
+    say("disconnected", `disconnected; trying again in ${(retryMs / 1000).toFixed(1)} s`);
+    setTimeout(connect, retryMs);
+    retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);
+  };
+}
+
+if (port === "0") {
+  say("disconnected", "this node runs without --metrics-port");
+} else {
+  connect();
+}

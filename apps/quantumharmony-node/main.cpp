@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/completion.h"
+#include "cli/man_page.h"
 #include "node/command_line.h"
 #include "node/config.h"
 #include "qh/version.h"
@@ -42,6 +44,8 @@ tl::expected<Config, Mistakes> gather(const CommandLine& line) {
   return make_config(line.flags, environment, file);
 }
 
+int print(const std::string& text) { return std::fputs(text.c_str(), stdout) < 0 ? 1 : 0; }
+
 int check(const Config& config) {
   if (const auto files = qh::serve::check_files(config); !files) return usage_error({files.error().to_string()});
   std::string text = "ok:";
@@ -58,9 +62,11 @@ int main(int argc, char** argv) {
     return qh::app::run_wal({arguments.begin() + 1, arguments.end()});
   const auto line = parse_command_line(arguments);
   if (!line) return usage_error(line.error());
-  if (line->action == Action::kHelp) return std::fputs(line->text.c_str(), stdout) < 0 ? 1 : 0;
+  if (line->action == Action::kHelp) return print(line->text);
   if (line->action == Action::kVersion)
     return std::printf("quantumharmony-node %s\n", std::string(qh::kVersion).c_str()) < 0 ? 1 : 0;
+  if (line->action == Action::kMan) return print(qh::cli::man_page(command_tree(), qh::kVersion));
+  if (line->action == Action::kCompletion) return print(*qh::cli::completion(command_tree(), line->text));
   const auto config = gather(*line);
   if (!config) return usage_error(config.error());
   switch (line->action) {

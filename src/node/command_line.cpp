@@ -46,10 +46,13 @@ class Parser {
     show_ = config_->add_subcommand("show", "print what would be used, and where each value comes from");
     show_->add_option("--output", output_, "text or json")->type_name("FORMAT")->check(CLI::IsMember({"text", "json"}));
     for (auto* command : {config_, check_, show_}) command->fallthrough();
-    // Has arguments of its own: main() looks for it in front of everything else.
-    wal_ = app_.add_subcommand("wal", "look at a log, mend it, export and import: wal --help");
-    wal_->prefix_command();
+    man_ = app_.add_subcommand("man", "print the manual page: man -l <(quantumharmony-node man)");
+    completion_ = app_.add_subcommand("completion", "print what a shell completes with: completion bash|zsh|fish");
+    completion_->add_option("shell", shell_, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+    add_wal();
   }
+
+  CommandHelp tree() { return describe(app_); }
 
   tl::expected<CommandLine, Mistakes> parse(std::vector<std::string> arguments) {
     const auto given = arguments;
@@ -75,6 +78,10 @@ class Parser {
       line.action = Action::kConfigCheck;
     else if (show_->parsed())
       line.action = Action::kConfigShow;
+    else if (man_->parsed())
+      line.action = Action::kMan;
+    else if (completion_->parsed())
+      line = CommandLine{.action = Action::kCompletion, .text = shell_, .config_file = {}, .flags = {}};
     for (const auto& [setting, option] : options_) {
       if (option->count() != 0) line.flags[std::string(setting->name)] = {option->results(), flag_of(*setting)};
     }
@@ -101,6 +108,50 @@ class Parser {
     options_.emplace_back(&setting, option);
   }
 
+  /// Has arguments of its own: main() looks for it in front of everything else. It stands here to be described.
+  void add_wal() {
+    wal_ = app_.add_subcommand("wal", "look at a log, mend it, export and import: wal --help");
+    wal_->prefix_command();
+    wal_->add_option("--data-dir", unused_, "the node's data directory")->type_name("DIR");
+    wal_->add_option("--name", unused_, "whose queue")->type_name("VALIDATOR");
+    wal_->add_option("--dir", unused_, "the queue's own directory, instead of the two")->type_name("QUEUE_DIRECTORY");
+    auto* dump = wal_->add_subcommand("dump", "every file, segment and record, a line each");
+    dump->add_option("--output", unused_, "text or json")->type_name("FORMAT")->check(CLI::IsMember({"text", "json"}));
+    wal_->add_subcommand("verify", "read the whole log as a start would: exit 0 sound, 1 damaged");
+    wal_->add_subcommand("repair", "save what can be read from a damaged log; the node must be stopped");
+    wal_->add_subcommand("export", "every message on disk as a JSON line")->add_flag("--ndjson", unused_flag_, "the only form there is");
+    auto* import = wal_->add_subcommand("import", "store such lines durably; the node must be stopped");
+    import->add_flag("--renumber", unused_flag_, "give every message a new id");
+    import->add_flag("--dead-letters", unused_flag_, "dead letters come in as messages instead of being passed over");
+  }
+
+  static CommandHelp describe(CLI::App& app) {
+    CommandHelp help{app.get_name(), app.get_description(), {}, {}};
+    for (const auto* option : app.get_options()) {
+      if (option->get_lnames().empty()) continue;
+      FlagHelp flag{"--" + option->get_lnames().front(), "", option->get_description(), option->get_group()};
+      if (option->get_items_expected_max() > 0) flag.value_name = option->get_type_name();
+      // {text,json}: how CLI11 writes the words that a check allows.
+      if (const auto brace = flag.value_name.find(":{"); brace != flag.value_name.npos) {
+        flag.words = split_words(flag.value_name.substr(brace + 2, flag.value_name.size() - brace - 3));
+        flag.value_name.resize(brace);
+      }
+      help.flags.push_back(std::move(flag));
+    }
+    for (auto* command : app.get_subcommands({})) help.commands.push_back(describe(*command));
+    return help;
+  }
+
+  static std::vector<std::string> split_words(const std::string& text) {
+    std::vector<std::string> words;
+    for (std::size_t from = 0; from <= text.size();) {
+      const auto comma = std::min(text.find(',', from), text.size());
+      words.push_back(text.substr(from, comma - from));
+      from = comma + 1;
+    }
+    return words;
+  }
+
   std::string help(const std::vector<std::string>& given) const {
     const auto has = [&](std::string_view word) { return std::find(given.begin(), given.end(), word) != given.end(); };
     if (!has("config")) return app_.help();
@@ -122,7 +173,7 @@ class Parser {
   }
 
   static std::string command_hint(std::string_view word) {
-    constexpr std::array<std::string_view, 4> kCommands{"config", "check", "show", "wal"};
+    constexpr std::array<std::string_view, 6> kCommands{"config", "check", "show", "wal", "man", "completion"};
     return nearest_hint(word, kCommands);
   }
 
@@ -131,12 +182,16 @@ class Parser {
   CLI::App* check_ = nullptr;
   CLI::App* show_ = nullptr;
   CLI::App* wal_ = nullptr;
-  bool version_ = false;
-  std::string config_file_, output_;
+  CLI::App* man_ = nullptr;
+  CLI::App* completion_ = nullptr;
+  bool version_ = false, unused_flag_ = false;
+  std::string config_file_, output_, shell_, unused_;
   std::vector<std::pair<const Setting*, CLI::Option*>> options_;
 };
 
 }  // namespace
+
+CommandHelp command_tree() { return Parser().tree(); }
 
 tl::expected<CommandLine, Mistakes> parse_command_line(const std::vector<std::string>& arguments) {
   Parser parser;

@@ -11,15 +11,33 @@
 
 namespace qh::node {
 
-enum class Action : std::uint8_t { kRun, kHelp, kVersion, kConfigCheck, kConfigShow };
+enum class Action : std::uint8_t { kRun, kHelp, kVersion, kConfigCheck, kConfigShow, kMan, kCompletion };
 
 struct CommandLine {
   Action action = Action::kRun;
-  std::string text;         ///< kHelp: what to print
+  std::string text;         ///< kHelp: what to print; kCompletion: for which shell
   bool json = false;        ///< config show --output json
   std::string config_file;  ///< empty: none
   GivenSettings flags;
 };
+
+struct FlagHelp {
+  std::string name;        ///< "--data-dir"
+  std::string value_name;  ///< "DIR"; empty: it takes none
+  std::string meaning;
+  std::string group;
+  std::vector<std::string> words = {};  ///< all that it takes, where that is a few words
+};
+
+/// What --help, the man page and the completions are made from.
+struct CommandHelp {
+  std::string name;
+  std::string meaning;
+  std::vector<FlagHelp> flags;
+  std::vector<CommandHelp> commands;
+};
+
+CommandHelp command_tree();
 
 /// `arguments` without the program's name.
 tl::expected<CommandLine, Mistakes> parse_command_line(const std::vector<std::string>& arguments);

@@ -62,8 +62,8 @@ TEST(Config, OneValidatorByName) {
 TEST(Config, MistakesNameTheFlagAndTheRemedy) {
   const std::pair<Words, const char*> mistakes[] = {
       {{"--prot-offset", "1"}, "--prot-offset: unknown flag (did you mean --port-offset?)"},
-      {{"--metrics-port", "9950"}, "--metrics-port: unknown flag"},
-      {{"--web-port", "1"}, "--web-port: unknown flag"},
+      {{"--metrics-port", "65536"}, "--metrics-port: expected a port from 1 to 65535, or 0 for none"},
+      {{"--web-port", "9944"}, "--web-port: alice has port 9944 of the web port"},
       {{"confg", "show"}, "confg: unknown command (did you mean config?)"},
       {{"config", "shw"}, "shw: unknown command (did you mean show?)"},
       {{"config"}, "config: needs a command: check or show"},

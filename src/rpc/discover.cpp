@@ -45,6 +45,8 @@ json::object schema_of(const Parameter& p) {
       return {{"type", "array"}, {"maxItems", integer_json(p.max)}, {"items", json::object{{"type", "integer"}}}};
     case Type::kCursor:
       return {{"type", json::array{"integer", "object"}}};
+    case Type::kDeadCursor:
+      return {{"type", "object"}, {"required", json::array{"died_at_ms", "message_id"}}};
   }
   return {};
 }

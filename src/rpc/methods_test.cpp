@@ -84,7 +84,7 @@ TEST(Methods, UnknownAndWrongParametersAreRefusedByName) {
       {"qssh_submitMessage", R"({"durability":"sync"})", "message"},
       {"qssh_submitMessage", R"({"Gosip":{}})", "Gosip"},
       {"qssh_submitMessage", R"({"Gossip":{"topic":"x","data":[1,2,300]}})", "Gossip.data[2]"},
-      {"qssh_submitMessage", R"({"message":)" + gossip("x") + R"(,"wait":"queued"})", "wait"},
+      {"qssh_submitMessage", R"({"message":)" + gossip("x") + R"(,"wait":"finalized"})", "wait"},
       {"qssh_submitMessage", R"({"message":)" + gossip("x") + R"(,"durability":"perhaps"})", "durability"},
       {"qssh_submitMessage",
        R"({"message":)" + gossip("x") + R"(,"idempotency_key":")" + std::string(129, 'k') + R"("})", "idempotency_key"},

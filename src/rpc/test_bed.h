@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -29,8 +30,10 @@ class TestBed {
     engine_->open([&](Result<queue::RecoveryReport> report) { opened = std::move(report); });
     settle();
     EXPECT_TRUE(opened && *opened);
-    dispatcher_ = std::make_unique<Dispatcher>(
-        Services{.engine = *engine_, .clock = clock_, .timers = timers_, .validator = "alice", .touched = {}});
+    Services services{.engine = *engine_, .clock = clock_, .timers = timers_, .validator = "alice", .touched = {}};
+    services.node = &node_;
+    services.inject = [this](Fault fault) { injected.push_back(fault); };
+    dispatcher_ = std::make_unique<Dispatcher>(std::move(services));
   }
   ~TestBed() {
     dispatcher_.reset();
@@ -73,6 +76,7 @@ class TestBed {
 
   Caller caller{.name = "alice", .roles = RoleSet::all()};
   Dispatcher::CallId last_call = 0;
+  std::vector<Fault> injected;
 
  private:
   struct ManualClock final : Clock {
@@ -103,6 +107,13 @@ class TestBed {
     std::map<Id, std::pair<MonoTime, UniqueFunction<void()>>> armed;
   };
 
+  /// Says that everything it is asked for has begun.
+  struct Node final : NodeControl {
+    void ask(NodeRequest request, UniqueFunction<void(NodeAnswer)> done) override {
+      done(std::vector<ValidatorStatus>{{request.name.empty() ? "alice" : request.name, request.port, "running", 0, ""}});
+    }
+  };
+
   static std::filesystem::path make_directory() {
     std::string path = (std::filesystem::temp_directory_path() / "qh-rpc-XXXXXX").string();
     EXPECT_NE(::mkdtemp(path.data()), nullptr);
@@ -113,6 +124,7 @@ class TestBed {
   ManualClock clock_;
   ManualTimers timers_{clock_};
   SeededRng rng_{7};
+  Node node_;
   std::unique_ptr<FileStorage> storage_;
   std::unique_ptr<queue::Engine> engine_;
   bool pump_wanted_ = false;

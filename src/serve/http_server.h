@@ -1,4 +1,4 @@
-// serve/http_server.h - the listeners and connections of one port. Private to serve/.
+// serve/http_server.h - the listeners and connections of one port.
 //
 // Errors   a port that cannot be had names its holder and what to do.
 // Bounds   connections, header, body, time for each. What is over them is refused with a status and a word why, never

@@ -1,5 +1,4 @@
 // serve/http_service.h - what a port answers, behind the framing, the bounds and the access rules of every port.
-// Private to serve/.
 //
 // Threads  the loop of its server (http_server.h).
 #pragma once
@@ -9,10 +8,9 @@
 #include <string>
 #include <string_view>
 
-#include <boost/asio/ip/tcp.hpp>
-
 #include "base/unique_function.h"
 #include "rpc/caller.h"
+#include "serve/connection.h"
 #include "serve/http_request.h"
 
 namespace qh::serve {
@@ -60,7 +58,7 @@ class HttpService {
   /// Whether the connection goes on as a WebSocket after this head; take() is called then.
   virtual bool upgrades(const RequestHead&) const { return false; }
   /// `begin`: the bytes that have come, from the head on.
-  virtual void take(boost::asio::ip::tcp::socket, std::string begin) { (void)begin; }
+  virtual void take(Connection, std::string begin) { (void)begin; }
 };
 
 }  // namespace qh::serve

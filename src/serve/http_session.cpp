@@ -4,6 +4,7 @@
 
 #include <boost/asio/write.hpp>
 
+#include "serve/connection_socket.h"
 #include "serve/http_framing.h"
 #include "serve/http_reply.h"
 
@@ -234,7 +235,8 @@ void HttpSession::handle() {
 
 /// The connection is another's from here on.
 void HttpSession::hand_over() {
-  host_->service->take(std::move(socket_), std::string(reader_.held()));
+  auto socket = std::make_unique<Connection::Socket>(Connection::Socket{std::move(socket_)});
+  host_->service->take(Connection(std::move(socket)), std::string(reader_.held()));
   close();
 }
 

@@ -16,6 +16,13 @@ HttpServerSettings server_settings(const NodePortsSettings& settings, std::strin
           .bounds = {.request = {.body_bytes = 64U << 10}, .connections = 1024}};
 }
 
+WsService::Settings metrics_settings(std::uint16_t port) {
+  const std::string path(kMetricsPath);
+  return {.path = path,
+          .hint = "the metrics are a WebSocket at ws://localhost:" + std::to_string(port) + path,
+          .bounds = {.message_bytes = 4096}};
+}
+
 /// The page of this node's own web port may read its metrics.
 void allow_own_page(AccessRules& access, std::uint16_t web_port) {
   if (web_port == 0) return;
@@ -30,7 +37,10 @@ NodePorts::NodePorts(boost::asio::io_context& loop, NodePortsSettings settings, 
       ticker_(loop),
       web_({.version = settings_.version, .started_at = SystemClock().wall(), .metrics_port = settings_.metrics_port},
            std::move(source)),
-      metrics_(settings_.metrics_port) {
+      metrics_(metrics_settings(settings_.metrics_port), [this](WsSession& session) {
+        if (newest_) session.send(newest_);
+        return WsSession::Hooks();
+      }) {
   if (settings_.web_port != 0) {
     web_server_ = std::make_unique<HttpServer>(
         loop, server_settings(settings_, "web", settings_.web_port, "--web-port PORT (0 for none)"));
@@ -63,7 +73,8 @@ std::vector<Error> NodePorts::listen() {
 }
 
 void NodePorts::tick() {
-  metrics_.publish(web_.socket_json());
+  newest_ = std::make_shared<const std::string>(web_.socket_json());
+  metrics_.send_all(newest_);
   ticker_.expires_after(std::chrono::seconds(1));
   ticker_.async_wait([this](const boost::system::error_code& error) {
     if (!error) tick();

@@ -12,10 +12,12 @@
 
 #include "base/result.h"
 #include "serve/http_server.h"
-#include "serve/metrics_socket.h"
 #include "serve/web_service.h"
+#include "serve/ws_service.h"
 
 namespace qh::serve {
+
+inline constexpr std::string_view kMetricsPath = "/qssh-queue-metrics";
 
 struct NodePortsSettings {
   std::uint16_t web_port = 0, metrics_port = 0;  ///< 0: none
@@ -41,7 +43,8 @@ class NodePorts {
   NodePortsSettings settings_;
   boost::asio::steady_timer ticker_;
   WebService web_;
-  MetricsSocket metrics_;
+  std::shared_ptr<const std::string> newest_;  ///< what the metrics WebSocket has sent last
+  WsService metrics_;
   // Last: their sessions use the services.
   std::unique_ptr<HttpServer> web_server_, metrics_server_;
 };

@@ -1,7 +1,7 @@
 // serve/run_node.h - runs a node until it is told to stop.
 //
 // Signals  SIGTERM, SIGINT and SIGHUP stop it gracefully; a second one ends the process at once (128 + its
-//          number). SIGPIPE is ignored. Call it before any other thread exists: it blocks these signals.
+//          number). SIGPIPE is ignored.
 // Exit     0 stopped; 1 failed; 2 usage (a token file that cannot be read); 5 the graceful stop took too long.
 #pragma once
 

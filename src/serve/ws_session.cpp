@@ -7,6 +7,8 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/websocket.hpp>
 
+#include "serve/connection_socket.h"
+
 namespace qh::serve {
 namespace {
 
@@ -107,8 +109,8 @@ class BeastSession final : public WsSession {
 
 }  // namespace
 
-std::shared_ptr<WsSession> WsSession::make(asio::ip::tcp::socket socket, const WsBounds& bounds) {
-  return std::make_shared<BeastSession>(std::move(socket), bounds);
+std::shared_ptr<WsSession> WsSession::make(Connection connection, const WsBounds& bounds) {
+  return std::make_shared<BeastSession>(std::move(connection.socket().tcp), bounds);
 }
 
 }  // namespace qh::serve

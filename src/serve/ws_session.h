@@ -1,6 +1,6 @@
 // serve/ws_session.h - one WebSocket (RFC 6455), by Boost.Beast.
 //
-//   const auto session = WsSession::make(std::move(socket), bounds);
+//   const auto session = WsSession::make(std::move(connection), bounds);
 //   session->run(begin, {.opened = ..., .message = ..., .closed = ...});
 //   session->send(text);
 //
@@ -17,10 +17,9 @@
 #include <string>
 #include <string_view>
 
-#include <boost/asio/ip/tcp.hpp>
-
 #include "base/clock.h"
 #include "base/unique_function.h"
+#include "serve/connection.h"
 
 namespace qh::serve {
 
@@ -38,7 +37,7 @@ class WsSession : public std::enable_shared_from_this<WsSession> {
     UniqueFunction<void()> closed;  ///< once, also when the handshake fails
   };
 
-  static std::shared_ptr<WsSession> make(boost::asio::ip::tcp::socket socket, const WsBounds& bounds);
+  static std::shared_ptr<WsSession> make(Connection connection, const WsBounds& bounds);
   virtual ~WsSession() = default;
 
   /// `begin`: the client's request, and what came behind it.

@@ -91,6 +91,31 @@ std::optional<HttpReply> HttpClient::reply(bool head_only) {
   return reply;
 }
 
+// RFC 6455 section 5.2; a server's frames have no mask, and ours are whole messages.
+std::optional<std::string> HttpClient::text_frame() {
+  const auto need = [&](std::size_t bytes) {
+    while (received_.size() < bytes) {
+      if (!fill()) return false;
+    }
+    return true;
+  };
+  for (;;) {
+    if (!need(2)) return std::nullopt;
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(received_[i]); };
+    const int opcode = byte(0) & 0x0f;
+    std::size_t length = byte(1) & 0x7f, head = 2;
+    const std::size_t more = length == 126 ? 2 : length == 127 ? 8 : 0;
+    if (!need(head + more)) return std::nullopt;
+    if (more != 0) length = 0;
+    for (std::size_t i = 0; i < more; ++i) length = length << 8 | byte(head + i);
+    head += more;
+    if (!need(head + length)) return std::nullopt;
+    auto text = received_.substr(head, length);
+    received_.erase(0, head + length);
+    if (opcode == 1) return text;
+  }
+}
+
 bool HttpClient::ended() {
   if (!received_.empty()) return false;
   pollfd wait{fd_, POLLIN, 0};

@@ -30,6 +30,8 @@ class HttpClient {
   void end_sending() const;  ///< shuts our half down
   /// The next answer; nothing when the connection ended or time was up.
   std::optional<HttpReply> reply(bool head_only = false);
+  /// The text of the next WebSocket frame that has one.
+  std::optional<std::string> text_frame();
   /// The other side has ended the connection, behind what has been read.
   bool ended();
   /// POSTs one body and answers the parsed JSON of the reply.

@@ -29,7 +29,7 @@ class TempDir {
   std::filesystem::path path_;
 };
 
-/// An offset at which the first `count` validators' ports are free on 127.0.0.1 and ::1.
+/// An offset at which the ports of the first `count` validators and of the node are free on 127.0.0.1 and ::1.
 unsigned free_port_offset(unsigned count = 3);
 
 class NodeProcess {
@@ -73,6 +73,8 @@ class DevNode {
  public:
   explicit DevNode(std::vector<std::string> more = {}, const std::filesystem::path& data = {});
 
+  std::uint16_t web_port() const { return static_cast<std::uint16_t>(8080 + offset_); }
+  std::uint16_t metrics_port() const { return static_cast<std::uint16_t>(9950 + offset_); }
   std::uint16_t port(unsigned validator = 0) const { return static_cast<std::uint16_t>(9944 + offset_ + validator); }
   NodeProcess& process() { return process_; }
 

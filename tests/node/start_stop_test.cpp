@@ -43,7 +43,7 @@ TEST(Start, UsageErrorsEndWithTwo) {
   EXPECT_TRUE(contains(unknown.process.err(), "did you mean --port-offset?")) << unknown.process.err();
   const Ended config({"--confg", "node.toml"});
   EXPECT_TRUE(contains(config.process.err(), "did you mean --config?")) << config.process.err();
-  EXPECT_EQ(Ended({"--metrics-port", "9950"}).code, 2);
+  EXPECT_EQ(Ended({"--metrics-port", "65536"}).code, 2);
   EXPECT_EQ(Ended({"--queue-mode", "validator"}).code, 2);
   EXPECT_EQ(Ended({"--rpc-token-file", "/nonexistent/tokens", "--data-dir", "/nonexistent"}).code, 2);
 }

@@ -22,7 +22,8 @@ std::string in_quotes(std::string_view text) {
 
 std::string identifier(std::string_view name) {
   std::string out(name);
-  std::replace_if(out.begin(), out.end(), [](char c) { return c == '-' || c == ' '; }, '_');
+  std::replace_if(
+      out.begin(), out.end(), [](char c) { return c == '-' || c == ' '; }, '_');
   return out;
 }
 
@@ -57,7 +58,8 @@ std::string bash(const CommandHelp& program) {
     words += "    " + in_quotes(path) + ") echo " + in_quotes(candidates(command)) + " ;;\n";
     for (const auto& flag : command.flags) {
       if (!flag.words.empty()) values += "    " + flag.name + ") echo " + in_quotes(joined(flag.words)) + " ;;\n";
-      if (wants_path(flag) && paths.find(flag.name + ")") == paths.npos) paths += "    " + flag.name + ") return 0 ;;\n";
+      if (wants_path(flag) && paths.find(flag.name + ")") == paths.npos)
+        paths += "    " + flag.name + ") return 0 ;;\n";
     }
   };
   each_command(program, "", visit);
@@ -72,7 +74,8 @@ std::string bash(const CommandHelp& program) {
          name + R"(_words "$path") "
     if [[ $word != -* && $words == *" $word "* ]]; then path="${path:+$path }$word"; fi
   done
-  if )" + name + R"(_path "$previous"; then
+  if )" + name +
+         R"(_path "$previous"; then
     mapfile -t COMPREPLY < <(compgen -f -- "$current")
     return
   fi
@@ -87,8 +90,9 @@ complete -o filenames -F )" +
 }
 
 std::string zsh(const CommandHelp& program) {
-  return "#compdef " + program.name + "\n# The same as for bash, which zsh can carry.\nautoload -U +X bashcompinit && " +
-         "bashcompinit\n" + bash(program);
+  return "#compdef " + program.name +
+         "\n# The same as for bash, which zsh can carry.\nautoload -U +X bashcompinit && " + "bashcompinit\n" +
+         bash(program);
 }
 
 std::string fish(const CommandHelp& program) {

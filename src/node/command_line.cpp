@@ -48,7 +48,9 @@ class Parser {
     for (auto* command : {config_, check_, show_}) command->fallthrough();
     man_ = app_.add_subcommand("man", "print the manual page: man -l <(quantumharmony-node man)");
     completion_ = app_.add_subcommand("completion", "print what a shell completes with: completion bash|zsh|fish");
-    completion_->add_option("shell", shell_, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+    completion_->add_option("shell", shell_, "bash, zsh or fish")
+        ->required()
+        ->check(CLI::IsMember({"bash", "zsh", "fish"}));
     add_wal();
   }
 
@@ -119,7 +121,8 @@ class Parser {
     dump->add_option("--output", unused_, "text or json")->type_name("FORMAT")->check(CLI::IsMember({"text", "json"}));
     wal_->add_subcommand("verify", "read the whole log as a start would: exit 0 sound, 1 damaged");
     wal_->add_subcommand("repair", "save what can be read from a damaged log; the node must be stopped");
-    wal_->add_subcommand("export", "every message on disk as a JSON line")->add_flag("--ndjson", unused_flag_, "the only form there is");
+    wal_->add_subcommand("export", "every message on disk as a JSON line")
+        ->add_flag("--ndjson", unused_flag_, "the only form there is");
     auto* import = wal_->add_subcommand("import", "store such lines durably; the node must be stopped");
     import->add_flag("--renumber", unused_flag_, "give every message a new id");
     import->add_flag("--dead-letters", unused_flag_, "dead letters come in as messages instead of being passed over");

@@ -224,8 +224,9 @@ std::vector<std::string> split(std::string_view text) {
 Result<ValidatorOptions> added_validator(const Config& config, const std::vector<std::uint16_t>& taken,
                                          const std::string& name, std::uint16_t port) {
   if (!is_validator_name(name)) {
-    return fail(Error(Errc::kInvalid, "name: at most 32 of a-z, 0-9 and -, beginning with a letter or digit, and not "
-                                      "aggregate")
+    return fail(Error(Errc::kInvalid,
+                      "name: at most 32 of a-z, 0-9 and -, beginning with a letter or digit, and not "
+                      "aggregate")
                     .about("name"));
   }
   const auto is_taken = [&](std::uint16_t p) {

@@ -93,9 +93,9 @@ std::string status_json(const Figures& figures) {
   std::string validators;
   for (const auto& report : figures.validators) {
     if (!validators.empty()) validators += ',';
-    validators += fmt::format(R"({{"name":{},"data_dir":{},)", in_quotes(report.name),
-                              in_quotes(report.directory.string())) +
-                  validator_members(report, figures.now_mono) + "}";
+    validators +=
+        fmt::format(R"({{"name":{},"data_dir":{},)", in_quotes(report.name), in_quotes(report.directory.string())) +
+        validator_members(report, figures.now_mono) + "}";
   }
   const auto uptime = static_cast<double>(figures.now.ns - figures.started_at.ns) * 1e-9;
   return fmt::format(

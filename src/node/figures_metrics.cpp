@@ -48,10 +48,8 @@ class Collector {
     each(name, MetricType::kSummary, help, [&](MetricFamily& family, const ValidatorReport& report) {
       const auto& now = *report.figures.*recent;
       const auto& ever = *report.figures.*total;
-      family.summaries.push_back({label(report),
-                                  {{0.5, now.p50}, {0.99, now.p99}, {0.999, now.p999}},
-                                  ever.sum,
-                                  ever.count});
+      family.summaries.push_back(
+          {label(report), {{0.5, now.p50}, {0.99, now.p99}, {0.999, now.p999}}, ever.sum, ever.count});
     });
   }
 
@@ -150,8 +148,7 @@ void add_queue(Collector& c, const Figures& figures) {
                add("invalid", m.refusals.invalid);
                add("shutting_down", m.refusals.shutting_down);
              });
-  c.queue("quantumharmony_queue_dead_letters", kGauge, "Dead letters kept.",
-          [](const M& m) { return m.dead_letters; });
+  c.queue("quantumharmony_queue_dead_letters", kGauge, "Dead letters kept.", [](const M& m) { return m.dead_letters; });
   c.queue("quantumharmony_queue_dead_lettered", kCounter, "Messages that became dead letters.",
           [](const M& m) { return m.counters.dead_lettered; });
   c.queue("quantumharmony_queue_health", kGauge, "0 to 100; /api/v1/status tells its parts.",

@@ -112,8 +112,8 @@ class Node::Impl {
     std::unique_ptr<Validator> validator;
     std::uint64_t life = 0;  ///< of the validator in it: news of one before it are void
     bool has_run = false;
-    bool restart = false;   ///< the start at hand follows an error
-    unsigned errors = 0;    ///< in a row
+    bool restart = false;  ///< the start at hand follows an error
+    unsigned errors = 0;   ///< in a row
     MonoTime running_since;
     asio::steady_timer retry;
   };

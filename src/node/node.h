@@ -28,10 +28,10 @@ struct ValidatorReport {
   std::uint16_t port = 0;
   std::filesystem::path directory;
   ValidatorState state = ValidatorState::kStopped;
-  std::optional<Started> started;  ///< of its newest start
-  std::optional<Error> error;      ///< why it did not start, or was started again
-  std::optional<Error> stop_error; ///< why it did not stop well
-  std::uint64_t restarts = 0;      ///< after an error
+  std::optional<Started> started;   ///< of its newest start
+  std::optional<Error> error;       ///< why it did not start, or was started again
+  std::optional<Error> stop_error;  ///< why it did not stop well
+  std::uint64_t restarts = 0;       ///< after an error
   std::optional<queue::Metrics> figures;
   MonoTime figures_at;  ///< when they came; a validator that runs sends them each second
 };

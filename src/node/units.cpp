@@ -59,7 +59,8 @@ std::string bytes_text(std::uint64_t value) {
 }
 
 Result<Duration> parse_duration(std::string_view text) {
-  const auto value = parse_in(text, kTimes, 0, kTimeMax, "a time of at most 36500d with its unit, as 500ms, 30s, 10min, 1h or 30d");
+  const auto value =
+      parse_in(text, kTimes, 0, kTimeMax, "a time of at most 36500d with its unit, as 500ms, 30s, 10min, 1h or 30d");
   if (!value) return fail(value.error());
   return Duration(*value);
 }

@@ -217,7 +217,8 @@ void Engine::Impl::cancel(WaitId wait) {
   const Error cancelled(Errc::kTimeout, "the wait was cancelled");
   if (auto waiter = waiters_.take_out(wait)) return waiter->fail(cancelled);
   const auto cancel_in = [&](auto& calls) {
-    const auto found = std::find_if(calls.begin(), calls.end(), [&](const auto& c) { return wait != 0 && c.wait == wait; });
+    const auto found =
+        std::find_if(calls.begin(), calls.end(), [&](const auto& c) { return wait != 0 && c.wait == wait; });
     if (found == calls.end()) return false;
     auto again = std::move(found->again);
     calls.erase(found);
@@ -230,7 +231,9 @@ void Engine::Impl::cancel(WaitId wait) {
 /// Somebody waits already for what a call that comes now would be handed. They are served here; where that goes on
 /// already, further down the stack, the call queues up behind them.
 bool Engine::Impl::others_are_first(KindMask mask) {
-  const auto first = [&] { return waiters_.first_for(mask & store_.ready_kinds().without(KindMask(state_.paused_kinds))); };
+  const auto first = [&] {
+    return waiters_.first_for(mask & store_.ready_kinds().without(KindMask(state_.paused_kinds)));
+  };
   if (waiters_.size() == 0 || first() == nullptr) return false;
   serve_waiters();
   return first() != nullptr;

@@ -252,7 +252,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   bool reserving_ = false;
   bool pump_wanted_ = false;
   bool head_moving_ = false;
-  wal::Ordinal pause_ordinal_ = 0;  ///< of the newest record that says what is paused
+  wal::Ordinal pause_ordinal_ = 0;           ///< of the newest record that says what is paused
   std::optional<std::uint64_t> pass_until_;  ///< disk full: the compactor has gone round behind this segment
   std::optional<std::uint64_t> tidy_until_;  ///< the same, of the one round that a disk found full begins with
   bool tidied_ = false;

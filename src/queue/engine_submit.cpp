@@ -276,7 +276,8 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
   };
   if (durability == Durability::kSync && log_bytes != 0 && blocked(log_bytes, Use::kSubmit))
     return wait_for_room(log_bytes, Use::kSubmit, again());
-  if (durability == Durability::kAsync && !ids_ready({.messages = fresh})) return wait_for_ids({.messages = fresh}, again());
+  if (durability == Durability::kAsync && !ids_ready({.messages = fresh}))
+    return wait_for_ids({.messages = fresh}, again());
   if (fresh > 0) {
     auto rate = admission_.check_rate(submissions[0].options.submitted_by, fresh, now);
     if (!rate) return done(fail(refuse(std::move(rate.error()))));
@@ -336,7 +337,7 @@ void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<
 void Engine::Impl::submit_held(Submission submission, Done<Leased> done) {
   if (!ids_ready({.leases = 1}) && log_ok()) {
     return wait_for_ids({.leases = 1}, [this, s = std::make_unique<Submission>(std::move(submission)),
-                         d = std::move(done)](const Error* error) mutable {
+                                        d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
         d(fail(refuse(*error)));
       else

@@ -9,13 +9,7 @@
 namespace qh::queue::wal {
 
 Recovery::Recovery(Storage& storage, Clock& clock, Rng& rng, const Options& options, Replay& replay, RecoveryMode mode)
-    : storage_(storage),
-      clock_(clock),
-      rng_(rng),
-      options_(options),
-      replay_(replay),
-      mode_(mode),
-      ahead_(storage) {}
+    : storage_(storage), clock_(clock), rng_(rng), options_(options), replay_(replay), mode_(mode), ahead_(storage) {}
 
 Task<Result<Recovered>> Recovery::run() {
   const auto started = clock_.mono();

@@ -21,9 +21,9 @@
 #include "base/task.h"
 #include "queue/log_format.h"
 #include "queue/log_scan.h"
-#include "queue/read_ahead.h"
 #include "queue/log_writer.h"
 #include "queue/options.h"
+#include "queue/read_ahead.h"
 #include "queue/recovery_report.h"
 #include "queue/segment_pool.h"
 

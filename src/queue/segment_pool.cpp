@@ -13,10 +13,10 @@ namespace {
 constexpr auto kRetryAfter = std::chrono::seconds(1);
 
 Error no_room_for(std::uint64_t index, std::uint64_t bytes, std::uint64_t free) {
-  return Error(Errc::kStorageFull, fmt::format("make {}: it takes {} bytes, {} are free", segment_name(index), bytes, free),
-               ENOSPC);
+  return Error(Errc::kStorageFull,
+               fmt::format("make {}: it takes {} bytes, {} are free", segment_name(index), bytes, free), ENOSPC);
 }
-}
+}  // namespace
 
 SegmentPool::SegmentPool(Storage& storage, Clock& clock, std::uint64_t bytes_min, Hooks hooks)
     : storage_(storage),

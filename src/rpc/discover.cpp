@@ -37,9 +37,8 @@ json::object schema_of(const Parameter& p) {
     case Type::kKinds: {
       json::array names;
       for (const auto& kind : queue::kinds()) names.emplace_back(kind.name);
-      return {{"type", "array"},
-              {"minItems", 1},
-              {"items", json::object{{"type", "string"}, {"enum", std::move(names)}}}};
+      return {
+          {"type", "array"}, {"minItems", 1}, {"items", json::object{{"type", "string"}, {"enum", std::move(names)}}}};
     }
     case Type::kIds:
       return {{"type", "array"}, {"maxItems", integer_json(p.max)}, {"items", json::object{{"type", "integer"}}}};
@@ -93,13 +92,12 @@ void discover(Call& call) {
                                   {"message", code.reason},
                                   {"data", json::object{{"reason", code.reason}}}});
   }
-  call.answer.ok(json::object{
-      {"openrpc", "1.3.2"},
-      {"info", json::object{{"title", "QuantumHarmony validator " + call.services.validator},
-                            {"version", "1"},
-                            {"description", "docs/rpc.md says it in words."}}},
-      {"methods", std::move(list)},
-      {"components", json::object{{"errors", std::move(errors)}}}});
+  call.answer.ok(json::object{{"openrpc", "1.3.2"},
+                              {"info", json::object{{"title", "QuantumHarmony validator " + call.services.validator},
+                                                    {"version", "1"},
+                                                    {"description", "docs/rpc.md says it in words."}}},
+                              {"methods", std::move(list)},
+                              {"components", json::object{{"errors", std::move(errors)}}}});
 }
 
 }  // namespace qh::rpc

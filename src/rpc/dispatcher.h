@@ -47,9 +47,9 @@ struct Services {
   queue::Engine& engine;
   Clock& clock;
   Timers& timers;
-  std::string validator;           ///< its name
-  UniqueFunction<void()> touched;  ///< called after each body: the engine's next wakeup may have changed
-  NodeControl* node = nullptr;     ///< nullptr: the node_* methods are not there
+  std::string validator;                    ///< its name
+  UniqueFunction<void()> touched;           ///< called after each body: the engine's next wakeup may have changed
+  NodeControl* node = nullptr;              ///< nullptr: the node_* methods are not there
   UniqueFunction<void(Fault)> inject = {};  ///< empty: node_injectFault is not there
 };
 

@@ -31,13 +31,12 @@ void change(Call& call, What what) {
 }  // namespace
 
 void list_validators(Call& call) {
-  call.services.node->ask(
-      {.what = What::kList},
-      answer_by<std::vector<ValidatorStatus>>(call, [](const std::vector<ValidatorStatus>& all) {
-        json::array list;
-        for (const auto& one : all) list.push_back(status_json(one));
-        return json::value(std::move(list));
-      }));
+  call.services.node->ask({.what = What::kList},
+                          answer_by<std::vector<ValidatorStatus>>(call, [](const std::vector<ValidatorStatus>& all) {
+                            json::array list;
+                            for (const auto& one : all) list.push_back(status_json(one));
+                            return json::value(std::move(list));
+                          }));
 }
 
 void add_validator(Call& call) { change(call, What::kAdd); }

@@ -24,8 +24,8 @@ struct ValidatorStatus {
 struct NodeRequest {
   enum class What : std::uint8_t { kList, kAdd, kStop, kStart };
   What what = What::kList;
-  std::string name = {};    ///< of kAdd, kStop, kStart
-  std::uint16_t port = 0;   ///< of kAdd; 0: the next free one
+  std::string name = {};   ///< of kAdd, kStop, kStart
+  std::uint16_t port = 0;  ///< of kAdd; 0: the next free one
 };
 
 /// kList answers every validator, the others the one that they are about. A change is answered when it has begun:

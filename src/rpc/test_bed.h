@@ -110,7 +110,8 @@ class TestBed {
   /// Says that everything it is asked for has begun.
   struct Node final : NodeControl {
     void ask(NodeRequest request, UniqueFunction<void(NodeAnswer)> done) override {
-      done(std::vector<ValidatorStatus>{{request.name.empty() ? "alice" : request.name, request.port, "running", 0, ""}});
+      done(std::vector<ValidatorStatus>{
+          {request.name.empty() ? "alice" : request.name, request.port, "running", 0, ""}});
     }
   };
 

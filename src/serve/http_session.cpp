@@ -225,9 +225,9 @@ void HttpSession::handle() {
     return refuse_line(503, "too many large answers at once that nobody reads", "Retry-After: 1\r\n");
   enter(Phase::kHandling);
   inside_handle_ = true;
-  call_ = host_->service->handle(
-      reader_.head(), reader_.body(), caller_,
-      [self = shared_from_this()](HttpAnswer answer) { self->on_answer(std::move(answer)); });
+  call_ =
+      host_->service->handle(reader_.head(), reader_.body(), caller_,
+                             [self = shared_from_this()](HttpAnswer answer) { self->on_answer(std::move(answer)); });
   if (peer_ended_ && phase_ == Phase::kHandling) host_->service->abandon(call_);
   inside_handle_ = false;
   if (phase_ == Phase::kHandling && !peer_ended_) watch();

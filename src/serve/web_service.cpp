@@ -35,13 +35,11 @@ constexpr std::string_view kSafeFields =
 struct Route {
   std::string_view path, what;
 };
-constexpr std::array kRoutes{Route{kPagePath, "the validators, live"},
-                             Route{"/api/v1/status", "everything, as JSON"},
-                             Route{"/metrics", "for Prometheus"},
-                             Route{"/metrics.json", "the same as JSON"},
-                             Route{"/livez", "whether the process turns"},
-                             Route{"/readyz", "whether it takes work"},
-                             Route{"/startupz", "whether it has started"}};
+constexpr std::array kRoutes{
+    Route{kPagePath, "the validators, live"},     Route{"/api/v1/status", "everything, as JSON"},
+    Route{"/metrics", "for Prometheus"},          Route{"/metrics.json", "the same as JSON"},
+    Route{"/livez", "whether the process turns"}, Route{"/readyz", "whether it takes work"},
+    Route{"/startupz", "whether it has started"}};
 
 bool is_known(std::string_view path) {
   if (path == "/" || find_page_file(path) != nullptr) return true;
@@ -73,7 +71,9 @@ std::optional<HttpAnswer> WebService::refuses_caller(const RequestHead&, const r
   return refuses_reader(caller);
 }
 
-HttpAnswer WebService::too_large(const std::string& why, std::size_t, std::uint64_t) const { return text_answer(413, why); }
+HttpAnswer WebService::too_large(const std::string& why, std::size_t, std::uint64_t) const {
+  return text_answer(413, why);
+}
 
 HttpService::CallId WebService::handle(const RequestHead& head, std::string_view, const rpc::Caller&, Done done) {
   const auto [path, query] = split_target(head.target);
@@ -85,8 +85,7 @@ HttpService::CallId WebService::handle(const RequestHead& head, std::string_view
 
 HttpAnswer WebService::answer(const RequestHead& head, std::string_view path, std::string_view query) {
   if (path == "/") return text_answer(302, std::string(kPagePath), "Location: " + std::string(kPagePath) + "\r\n");
-  if (const auto* file = find_page_file(path))
-    return page(*file);
+  if (const auto* file = find_page_file(path)) return page(*file);
   if (path == "/livez") return checks("livez", query, node::live_checks);
   if (path == "/readyz") return checks("readyz", query, node::ready_checks);
   if (path == "/startupz") return checks("startupz", query, node::startup_checks);
@@ -126,9 +125,10 @@ HttpAnswer WebService::metrics(const RequestHead& head) {
   const auto format = watch::negotiate(head.field("Accept").value_or(""));
   const auto type = watch::content_type(format);
   auto answer = format == Exposition::kOpenMetrics
-                    ? face(open_metrics_, type, [](const node::Figures& f) {
-                        return watch::expose(node::metric_families(f), Exposition::kOpenMetrics);
-                      })
+                    ? face(open_metrics_, type,
+                           [](const node::Figures& f) {
+                             return watch::expose(node::metric_families(f), Exposition::kOpenMetrics);
+                           })
                     : face(prometheus_, type, [](const node::Figures& f) {
                         return watch::expose(node::metric_families(f), Exposition::kPrometheus);
                       });

@@ -46,7 +46,8 @@ class WebService final : public HttpService {
   node::Figures figures();
   HttpAnswer page(const PageFile& file) const;
   HttpAnswer face(Made& made, std::string_view type, Face make);
-  HttpAnswer checks(std::string_view page, std::string_view query, std::vector<watch::Check> (*list)(const node::Figures&));
+  HttpAnswer checks(std::string_view page, std::string_view query,
+                    std::vector<watch::Check> (*list)(const node::Figures&));
   HttpAnswer metrics(const RequestHead& head);
   HttpAnswer answer(const RequestHead& head, std::string_view path, std::string_view query);
 

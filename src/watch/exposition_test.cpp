@@ -59,8 +59,9 @@ TEST(Exposition, TheAcceptFieldDecides) {
   EXPECT_FALSE(open("text/html, text/plain"));
   EXPECT_TRUE(open("application/openmetrics-text"));
   // What Prometheus 2.42 sends.
-  EXPECT_TRUE(open("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
-                   "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"));
+  EXPECT_TRUE(
+      open("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+           "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"));
   EXPECT_FALSE(open("application/openmetrics-text;q=0.2, text/plain;q=0.9"));
   EXPECT_FALSE(open("application/openmetrics-text;q=0"));
   EXPECT_FALSE(open("application/openmetrics-text;q=x"));

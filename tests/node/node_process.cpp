@@ -98,7 +98,8 @@ unsigned free_port_offset(unsigned count) {
   // Below the ports that the kernel gives to outgoing connections; tests that run together start apart.
   for (unsigned attempt = 0; attempt < 500; ++attempt) {
     const unsigned offset = 1'000 + (static_cast<unsigned>(::getpid()) * 16 + attempt * 16) % 20'000;
-    bool free = is_free(static_cast<std::uint16_t>(8080 + offset)) && is_free(static_cast<std::uint16_t>(9950 + offset));
+    bool free =
+        is_free(static_cast<std::uint16_t>(8080 + offset)) && is_free(static_cast<std::uint16_t>(9950 + offset));
     for (unsigned i = 0; i < count; ++i) free = free && is_free(static_cast<std::uint16_t>(9944 + offset + i));
     if (free) return offset;
   }

@@ -28,9 +28,10 @@ HttpReply ask(std::uint16_t port, std::string_view request, bool head_only = fal
 }
 
 std::string upgrade(std::string_view target, std::string_view headers = {}) {
-  return get(target, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
-                         std::string(headers));
+  return get(target,
+             "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
+                 std::string(headers));
 }
 
 /// Asks again until `good`, within the tests' patience.
@@ -137,8 +138,8 @@ TEST(MetricsSocket, OnlyOwnPagesAndTheRightPathMayListen) {
 TEST(Supervisor, AValidatorThatFailsIsStartedAgainAndLosesNothing) {
   DevNode node({"--allow-faults"});
   const auto port = node.port();
-  HttpClient(port).call(rpc("qssh_submitMessage",
-                            R"({"message":{"Gossip":{"topic":"t","data":"0x"}},"durability":"sync"})"));
+  HttpClient(port).call(
+      rpc("qssh_submitMessage", R"({"message":{"Gossip":{"topic":"t","data":"0x"}},"durability":"sync"})"));
   for (int restarts = 1; restarts <= 3; ++restarts) {
     HttpClient(port).call(rpc("node_injectFault", R"({"fault":"error"})"));
     const auto runs_again = [&](const HttpReply& reply) {

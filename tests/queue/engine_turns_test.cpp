@@ -51,9 +51,8 @@ void last_comer_waits(Durability durability) {
   QueueMachine m(2);
   ASSERT_TRUE(m.start());
   std::string order;
-  m.engine->take({KindMask::all(), m.world.mono() + seconds(5)}, [&](Result<std::optional<Taken>> taken) {
-    order += taken && *taken ? "first " : "nothing ";
-  });
+  m.engine->take({KindMask::all(), m.world.mono() + seconds(5)},
+                 [&](Result<std::optional<Taken>> taken) { order += taken && *taken ? "first " : "nothing "; });
   bool answered = false;
   auto how = sync_by("b");
   how.durability = durability;

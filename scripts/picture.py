@@ -5,7 +5,7 @@ usage: scripts/picture.py [--state DIRECTORY] [--columns N] [--out FILE]
 The one that is there was made with --state /home/you/.local/state.
 
 It runs ./dev run on a pseudoterminal with a new, empty state directory (which it removes), waits for the last line of
-the start-up screen, stops it with Ctrl-C, and draws the characters with their colours. Ports 9944 to 9946 must be free.
+the start-up screen, stops it with Ctrl-C, and draws the characters with their colours. Ports 9944 to 9946, 9950 and 8080 must be free.
 """
 import argparse
 import fcntl

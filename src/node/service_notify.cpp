@@ -4,9 +4,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <charconv>
+#include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 namespace qh::node {
 
@@ -25,6 +28,18 @@ void notify_service(std::string_view state) {
   (void)::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
                  address_bytes);
   ::close(fd);
+}
+
+std::optional<Duration> watchdog_interval() {
+  const char* text = std::getenv("WATCHDOG_USEC");
+  if (text == nullptr) return std::nullopt;
+  std::int64_t microseconds = 0;
+  const char* const end = text + std::strlen(text);
+  if (std::from_chars(text, end, microseconds).ptr != end || microseconds <= 0) return std::nullopt;
+  // WATCHDOG_PID says whose it is where a wrapper started us.
+  const char* pid = std::getenv("WATCHDOG_PID");
+  if (pid != nullptr && std::to_string(::getpid()) != pid) return std::nullopt;
+  return std::chrono::microseconds(microseconds);
 }
 
 }  // namespace qh::node

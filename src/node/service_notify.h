@@ -4,11 +4,17 @@
 // Threads  any.
 #pragma once
 
+#include <optional>
 #include <string_view>
+
+#include "base/clock.h"
 
 namespace qh::node {
 
 /// "READY=1", "STOPPING=1", "STATUS=...".
 void notify_service(std::string_view state);
+
+/// How often the service manager wants to hear that all is well (WATCHDOG_USEC); nothing: it does not.
+std::optional<Duration> watchdog_interval();
 
 }  // namespace qh::node

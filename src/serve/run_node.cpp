@@ -15,6 +15,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "node/figures.h"
 #include "node/log.h"
 #include "node/node.h"
 #include "node/service_notify.h"
@@ -86,6 +87,7 @@ class Run {
     for (const auto& error : unbound) complain(error);
     if (!unbound.empty()) return kExitFailed;
     wait_for_signal();
+    if (const auto interval = node::watchdog_interval()) feed_watchdog(*interval / 2);
     node_->start();
     loop_.run();
     return exit_code_;
@@ -139,6 +141,20 @@ class Run {
       node::log_info("", "stopping: " + std::string(signal_name(signal)));
       stop();
       wait_for_signal();
+    });
+  }
+
+  /// At half the interval, and only while every loop turns: one that stands still makes the manager start us again.
+  void feed_watchdog(Duration every) {
+    watchdog_.expires_after(every);
+    watchdog_.async_wait([this, every](const error_code& error) {
+      if (error) return;
+      const auto reports = node_->report();
+      const auto checks = node::live_checks(
+          {.validators = reports, .version = {}, .now = {}, .now_mono = clock_.mono(), .started_at = {}});
+      if (std::all_of(checks.begin(), checks.end(), [](const watch::Check& check) { return check.passed; }))
+        node::notify_service("WATCHDOG=1");
+      feed_watchdog(every);
     });
   }
 
@@ -251,7 +267,8 @@ class Run {
   const bool terminal_;
   asio::io_context loop_{1};
   asio::signal_set signals_{loop_, SIGTERM, SIGINT, SIGHUP};
-  asio::steady_timer deadline_{loop_};
+  asio::steady_timer deadline_{loop_}, watchdog_{loop_};
+  SystemClock clock_;
   Phase phase_ = Phase::kStarting;
   int exit_code_ = 0;
   bool failed_to_start_ = false;

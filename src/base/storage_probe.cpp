@@ -90,7 +90,7 @@ std::string ProbeReport::to_string() const {
     }
   }
   if (!note.empty()) text.append(text.empty() ? "" : ", ").append(note);
-  return text.append(": ").append(write_method_name(chosen));
+  return std::string(write_method_name(chosen)) + (text.empty() ? "" : " (" + text + ")");
 }
 
 ProbeReport probe_storage(int directory_fd, WriteMethod wanted, Clock& clock) {

@@ -184,7 +184,7 @@ Result<std::unique_ptr<FileStorage>> FileStorage::open(const std::filesystem::pa
   SystemClock system_clock;
   const WriteMethod wanted = options.write_method;
   ProbeReport report;
-  report.note = "not measured (read only)";
+  report.note = "not measured: read only";
   if (options.access == Access::kReadWrite) {
     report = probe_storage(opened->fd(), wanted, options.clock != nullptr ? *options.clock : system_clock);
   }

@@ -116,7 +116,7 @@ TEST(FileStorage, ReadOnlyChangesNothingNotEvenForAMoment) {
   const auto before = fs::last_write_time(directory.path());
   auto storage = open_storage(directory.path(), {.access = FileStorage::Access::kReadOnly});
   EXPECT_EQ(fs::last_write_time(directory.path()), before) << "a probe made a file";
-  EXPECT_EQ(storage->probe_report().to_string(), "not measured (read only): fdatasync");
+  EXPECT_EQ(storage->probe_report().to_string(), "fdatasync (not measured: read only)");
 
   const auto refused = [](const auto& answer) { return !answer && answer.error().code == Errc::kNotPermitted; };
   EXPECT_TRUE(refused(open_file(*storage, "g", OpenMode::kCreate)));

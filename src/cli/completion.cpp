@@ -43,6 +43,7 @@ void each_command(const CommandHelp& command, const std::string& path, Visit& vi
 
 std::string candidates(const CommandHelp& command) {
   std::vector<std::string> words;
+  words.reserve(command.commands.size() + command.flags.size());
   for (const auto& below : command.commands) words.push_back(below.name);
   for (const auto& flag : command.flags) words.push_back(flag.name);
   return joined(words);

@@ -169,7 +169,7 @@ class Store {
   struct IdHash {
     using is_transparent = void;
     std::size_t operator()(const Entry* e) const { return (*this)(e->id); }
-    using is_avalanching = void;  // the set takes the hash as it is
+    using is_avalanching = void;  // NOLINT(readability-identifier-naming): the set takes the hash as it is
     // Ids count up, and a group of the set holds 15 of them: eight that follow each other go to one group, which is
     // one cache line to miss instead of eight. The group comes from the high bits (Fibonacci hashing spreads them),
     // what tells the eight apart inside it from the low byte.

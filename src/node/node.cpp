@@ -9,16 +9,13 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "node/back_off.h"
 #include "node/log.h"
 
 namespace qh::node {
 namespace {
 
 namespace asio = boost::asio;
-
-constexpr Duration kBackOffMin = std::chrono::milliseconds(100);
-constexpr Duration kBackOffMax = std::chrono::seconds(30);
-constexpr Duration kSteadyAfter = std::chrono::minutes(1);  ///< an error after this is the first of a new row
 
 std::string milliseconds_text(Duration time) {
   return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()) + " ms";
@@ -113,8 +110,8 @@ class Node::Impl {
     std::uint64_t life = 0;  ///< of the validator in it: news of one before it are void
     bool has_run = false;
     bool restart = false;  ///< the start at hand follows an error
-    unsigned errors = 0;   ///< in a row
-    MonoTime running_since;
+    BackOff back_off;
+    std::optional<MonoTime> running_since;  ///< of the validator in it
     asio::steady_timer retry;
   };
 
@@ -157,6 +154,7 @@ class Node::Impl {
 
   void run(Slot& slot) {
     const auto life = ++slot.life;
+    slot.running_since.reset();
     const auto told = [this, &slot, life](auto react) {
       return [this, &slot, life, react](auto news) {
         asio::post(loop_, [this, &slot, life, react, news = std::move(news)]() mutable {
@@ -219,9 +217,9 @@ class Node::Impl {
   }
 
   void restart_later(Slot& slot) {
-    if (slot.running_since + kSteadyAfter < clock_.mono()) slot.errors = 0;
-    const auto doublings = std::min(slot.errors++, 16U);
-    const auto delay = std::min(kBackOffMax, kBackOffMin * (1U << doublings));
+    std::optional<Duration> ran;
+    if (const auto since = std::exchange(slot.running_since, std::nullopt)) ran = clock_.mono() - *since;
+    const auto delay = slot.back_off.after_error(ran);
     const auto why = slot.report.error ? slot.report.error->to_string() : "it ended";
     log_error(slot.options.name, why + "; it is started again in " + milliseconds_text(delay));
     ++slot.report.restarts;

@@ -197,7 +197,10 @@ void LogWriter::written(Ordinal ordinal, Result<void> result) {
     auto& front = in_flight_.front();
     durable = front.ordinal;
     durable_seq_ = front.next_seq;
-    if (front.is_mark) write_mark_file();
+    if (front.is_mark) {
+      marked_seq_ = front.next_seq;
+      write_mark_file();
+    }
     if (spare_buffers_.size() < kSpareBuffersMax) spare_buffers_.push_back(std::move(front.buffer));
     in_flight_.pop_front();
   }
@@ -220,7 +223,6 @@ void LogWriter::mark() {
 }
 
 void LogWriter::write_mark_file() {
-  marked_seq_ = durable_seq_;
   if (std::exchange(mark_in_flight_, true)) {
     mark_is_old_ = true;
     return;

@@ -197,6 +197,25 @@ TEST(Methods, LooksEndEarlyWhereTheBodiesAreMany) {
   EXPECT_EQ(pages, (std::vector<std::size_t>{2, 1, 1, 1}));
 }
 
+TEST(Methods, DeadLettersAreListedFromAPlaceThatStaysWhenTheLetterHasGone) {
+  queue::Options options;
+  options.max_deliveries = 1;
+  JsonBed bed(options);
+  for (const char* topic : {"a", "b", "c", "d"}) {
+    (void)bed.result("qssh_submitMessage", gossip(topic));
+    const auto lease = bed.result("qssh_lease").at(0).at("lease");
+    (void)bed.result("qssh_nack", R"({"leases":[)" + queue::write_json(lease) + "]}");
+  }
+  const auto first = bed.result("qssh_listDeadLetters", R"({"limit":2})");
+  ASSERT_EQ(first.at("items").at(1).at("message_id"), 2);
+  EXPECT_EQ(bed.result("qssh_purgeDeadLetters", R"({"message_id":2})").at("purged"), 1);
+  const auto rest =
+      bed.result("qssh_listDeadLetters", R"({"limit":2,"after":)" + queue::write_json(first.at("next")) + "}");
+  EXPECT_EQ(rest.at("items").at(0).at("message_id"), 3);
+  EXPECT_EQ(rest.at("items").at(1).at("message_id"), 4);
+  EXPECT_EQ(bed.error("qssh_listDeadLetters", R"({"after":2})").at("data").at("field"), "after");
+}
+
 TEST(Methods, PausedKindsAreNotHandedOut) {
   JsonBed bed;
   (void)bed.result("qssh_submitMessage", gossip("a"));

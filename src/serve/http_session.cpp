@@ -240,12 +240,7 @@ void HttpSession::hand_over() {
   close();
 }
 
-void HttpSession::on_answer(HttpAnswer answer) {
-  if (phase_ != Phase::kHandling || host_ == nullptr) return;
-  call_ = 0;
-  reader_.next();
-  count_buffer();
-  keep_alive_ = keep_alive_ && !host_->stopping;
+void HttpSession::write(const HttpAnswer& answer) {
   write_reply(answer.status, answer.body,
               {.keep_alive = keep_alive_,
                .http_1_0 = http_1_0_,
@@ -254,6 +249,15 @@ void HttpSession::on_answer(HttpAnswer answer) {
                .extra = answer.fields,
                .type = answer.type},
               out_);
+}
+
+void HttpSession::on_answer(HttpAnswer answer) {
+  if (phase_ != Phase::kHandling || host_ == nullptr) return;
+  call_ = 0;
+  reader_.next();
+  count_buffer();
+  keep_alive_ = keep_alive_ && !host_->stopping;
+  write(answer);
   flush();
   // From inside handle() go() is below us on the stack and goes on.
   if (!inside_handle_ && phase_ == Phase::kIdle) go();
@@ -264,14 +268,7 @@ void HttpSession::refuse(const HttpAnswer& answer) {
   const bool clean = reader_.in_body() && !reader_.head().has_body;
   keep_alive_ = keep_alive_ && clean;
   interim_ = false;
-  write_reply(answer.status, answer.body,
-              {.keep_alive = keep_alive_,
-               .http_1_0 = http_1_0_,
-               .head_only = head_only_,
-               .origin = origin_,
-               .extra = answer.fields,
-               .type = answer.type},
-              out_);
+  write(answer);
   if (clean) skip_bodiless_request();
   flush();
 }

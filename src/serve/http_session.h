@@ -70,6 +70,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void answer_preflight(const RequestHead& head);
   void handle();
   void on_answer(HttpAnswer answer);
+  void write(const HttpAnswer& answer);
   void refuse(const HttpAnswer& answer);
   void refuse_line(int status, const std::string& why, std::string fields = {});
   void hand_over();

@@ -26,8 +26,12 @@ WsService::Settings metrics_settings(std::uint16_t port) {
 /// The page of this node's own web port may read its metrics.
 void allow_own_page(AccessRules& access, std::uint16_t web_port) {
   if (web_port == 0) return;
-  for (const char* host : {"localhost", "127.0.0.1", "[::1]"})
-    access.allowed_origins.push_back("http://" + std::string(host) + ":" + std::to_string(web_port));
+  std::vector<std::string> hosts{"localhost", "127.0.0.1", "::1"};
+  hosts.insert(hosts.end(), access.allowed_hosts.begin(), access.allowed_hosts.end());
+  for (const auto& host : hosts) {
+    const auto name = host.find(':') == host.npos ? host : "[" + host + "]";
+    access.allowed_origins.push_back("http://" + name + ":" + std::to_string(web_port));
+  }
 }
 
 }  // namespace

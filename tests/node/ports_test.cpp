@@ -125,14 +125,16 @@ TEST(MetricsSocket, SendsTheSeedsFieldsAtOnceAndThenEachSecond) {
 }
 
 TEST(MetricsSocket, OnlyOwnPagesAndTheRightPathMayListen) {
-  DevNode node;
+  DevNode node({"--allow-host", "box.example"});
   const auto port = node.metrics_port();
   EXPECT_EQ(ask(port, upgrade("/other")).status, 404);
   EXPECT_EQ(ask(port, get("/qssh-queue-metrics")).status, 426);
   EXPECT_EQ(ask(port, upgrade("/qssh-queue-metrics", "Origin: https://evil.example\r\n")).status, 403);
   EXPECT_EQ(ask(port, upgrade("/qssh-queue-metrics", "Origin: null\r\n")).status, 403);
-  const auto own = "Origin: http://localhost:" + std::to_string(node.web_port()) + "\r\n";
-  EXPECT_EQ(ask(port, upgrade("/qssh-queue-metrics", own), true).status, 101);
+  for (const char* host : {"localhost", "127.0.0.1", "[::1]", "box.example"}) {
+    const auto own = "Origin: http://" + std::string(host) + ":" + std::to_string(node.web_port()) + "\r\n";
+    EXPECT_EQ(ask(port, upgrade("/qssh-queue-metrics", own), true).status, 101) << host;
+  }
 }
 
 TEST(Supervisor, AValidatorThatFailsIsStartedAgainAndLosesNothing) {

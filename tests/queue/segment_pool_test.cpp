@@ -37,5 +37,28 @@ TEST(WhatMustHold2, ASegmentKeepsItsLengthUntilItsOldNameIsGoneForGood) {
   }
 }
 
+TEST(WhatMustHold6, ASegmentThatHasNoRoomIsNotBegun) {
+  SimMachine m(1);
+  m.disk.set_capacity(m.disk.used_bytes() + kSmall - 1);
+  std::string said;
+  wal::SegmentPool pool(m.disk, m.world, kSmall, {.changed = {}, .warn = [&](std::string_view line) { said = line; }});
+  pool.start(1);
+  for (int i = 0; i < 10; ++i) {
+    while (m.world.run_one()) {
+    }
+    m.world.advance(std::chrono::seconds(1));
+    pool.tick();
+  }
+  EXPECT_EQ(m.disk.count(DiskOp::kZeroFill), 0U) << "the last free bytes are everybody's";
+  EXPECT_EQ(m.disk.count(DiskOp::kOpen), 0U);
+  EXPECT_NE(said.find("make 00000001.wal: it takes 65536 bytes, 65535 are free"), said.npos) << said;
+  m.disk.set_capacity(UINT64_MAX);
+  m.world.advance(std::chrono::seconds(1));
+  pool.tick();
+  while (m.world.run_one()) {
+  }
+  EXPECT_EQ(pool.ready().size(), wal::SegmentPool::kReadyTarget) << "there is room again";
+}
+
 }  // namespace
 }  // namespace qh::queue

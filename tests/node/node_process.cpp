@@ -173,6 +173,13 @@ bool NodeProcess::says(std::string_view text) {
   return true;
 }
 
+void NodeProcess::ignore_until(std::chrono::steady_clock::time_point deadline) {
+  while (read_some(deadline)) {
+    out_.clear();
+    err_.clear();
+  }
+}
+
 int NodeProcess::wait() {
   const auto deadline = Clock::now() + kPatience;
   while (!ended_ && read_some(deadline)) {

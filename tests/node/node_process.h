@@ -50,6 +50,8 @@ class NodeProcess {
 
   /// Until it has said `text` on stdout or stderr; false when it ended or time was up.
   bool says(std::string_view text);
+  /// Hears what it says until then, and forgets it, so that a long run does not fill the pipe.
+  void ignore_until(std::chrono::steady_clock::time_point deadline);
   /// The exit code, or 128 + the signal that ended it. Fails the test when it does not end.
   int wait();
   void send_signal(int signal) const;

@@ -237,6 +237,7 @@ class Run {
   [[noreturn]] void give_up() const {
     if (!failed_to_start_)
       node::log_error("", "the stop took longer than its bound; what was acknowledged as durable is safe");
+    node::stop_log();
     std::fflush(stdout);
     ::_exit(failed_to_start_ ? kExitFailed : kExitTimedOut);
   }
@@ -287,8 +288,12 @@ Result<void> check_files(const node::Config& config) {
 
 int run_node(const node::Config& config) {
   node::start_log(config.settings.log_level, config.settings.log_format);
-  Run run(config);
-  return run.run();
+  const auto code = [&] {
+    Run run(config);
+    return run.run();
+  }();
+  node::stop_log();
+  return code;
 }
 
 }  // namespace qh::serve

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <fstream>
 #include <optional>
 #include <thread>
 
@@ -98,6 +100,16 @@ class Peer {
     }
     return true;
   }
+  /// The other side has closed, seen without reading what it sent before: it answers our next bytes with a reset.
+  bool is_reset() const {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
+    while (std::chrono::steady_clock::now() < deadline) {
+      if (::send(fd_, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN) return true;
+      pollfd wait{fd_, 0, 0};
+      if (::poll(&wait, 1, 50) == 1) return true;
+    }
+    return false;
+  }
 
  private:
   int fd_;
@@ -147,6 +159,102 @@ TEST(RpcFrontThreads, RequestBytesOfAllTogetherAreBounded) {
   EXPECT_TRUE(large.until_end().starts_with("HTTP/1.1 503 "));
   small.send(kCall);
   EXPECT_TRUE(small.reads("alice"));
+}
+
+// -- Answers that nobody reads ------------------------------------------------------------------------------
+
+std::string post(std::string_view method, std::string_view params) {
+  const auto body =
+      R"({"jsonrpc":"2.0","id":1,"method":")" + std::string(method) + R"(","params":)" + std::string(params) + "}";
+  return "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+constexpr std::size_t kAnswerBytes = 2'000'000;  ///< and a little: four messages as hex
+
+void fill_queue(std::uint16_t port) {
+  const Peer peer(port);
+  for (int i = 0; i < 4; ++i) {
+    peer.send(
+        post("qssh_submitMessage", R"({"Gossip":{"topic":"t","data":"0x)" + std::string(500'000, '0') + R"("}})"));
+    EXPECT_TRUE(peer.reads("message_id"));
+  }
+}
+
+/// Asks for far more than the system holds for a reader that does not come: 800 MB.
+void ask_and_never_read(const Peer& peer) {
+  for (int i = 0; i < 400; ++i) peer.send(post("qssh_peek", R"({"count":4})"));
+}
+
+std::string short_call(std::uint16_t port) {
+  const Peer peer(port);
+  peer.send("POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: " +
+            std::to_string(kName.size()) + "\r\n\r\n" + kName);
+  return peer.until_end();
+}
+
+/// Until an answer to a short call starts so.
+::testing::AssertionResult comes_to_answer(std::uint16_t port, std::string_view start) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
+  std::string last;
+  while (std::chrono::steady_clock::now() < deadline) {
+    last = short_call(port);
+    if (last.starts_with(start)) return ::testing::AssertionSuccess();
+  }
+  return ::testing::AssertionFailure() << last;
+}
+
+std::size_t resident_bytes() {
+  std::size_t pages = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> pages >> resident;
+  return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+/// One holds one answer in memory, however many it has asked for, and is closed in time.
+TEST(RpcFrontThreads, WhoNeverReadsHoldsOneAnswerAndIsClosed) {
+  HttpBounds bounds;
+  bounds.write_within = std::chrono::seconds(1);
+  const Served served(bounds);
+  fill_queue(served.port());
+  const auto before = resident_bytes();
+  const Peer silent(served.port());
+  ask_and_never_read(silent);
+  EXPECT_TRUE(short_call(served.port()).starts_with("HTTP/1.1 200 ")) << "the others go on";
+  EXPECT_LT(resident_bytes(), before + 25 * kAnswerBytes);
+  EXPECT_TRUE(silent.is_reset());
+}
+
+TEST(RpcFrontThreads, UnreadAnswersOfAllTogetherAreBounded) {
+  HttpBounds bounds;
+  bounds.buffered_bytes = 3 * kAnswerBytes / 2;
+  bounds.unread_within = bounds.write_within = std::chrono::minutes(10);
+  const Served served(bounds);
+  fill_queue(served.port());
+  {
+    const Peer one(served.port()), two(served.port());
+    ask_and_never_read(one);
+    ask_and_never_read(two);
+    EXPECT_TRUE(comes_to_answer(served.port(), "HTTP/1.1 503 "));
+    const auto refusal = short_call(served.port());
+    EXPECT_NE(refusal.find("Retry-After: 1\r\n"), refusal.npos) << refusal;
+    EXPECT_NE(refusal.find("too many large answers at once that nobody reads"), refusal.npos) << refusal;
+  }
+  EXPECT_TRUE(comes_to_answer(served.port(), "HTTP/1.1 200 ")) << "they have gone, and their answers with them";
+}
+
+TEST(RpcFrontThreads, WhoLeavesAnswersUnreadGivesWayToTheOthers) {
+  HttpBounds bounds;
+  bounds.buffered_bytes = 3 * kAnswerBytes / 2;
+  bounds.unread_within = Duration(0);
+  bounds.write_within = std::chrono::minutes(10);
+  const Served served(bounds);
+  fill_queue(served.port());
+  const Peer one(served.port()), two(served.port()), three(served.port());
+  for (const auto* peer : {&one, &two, &three}) {
+    ask_and_never_read(*peer);
+    EXPECT_TRUE(short_call(served.port()).starts_with("HTTP/1.1 200 ")) << "nobody is refused";
+  }
+  EXPECT_TRUE(one.is_reset());
+  EXPECT_TRUE(two.is_reset());
 }
 
 TEST(RpcFrontThreads, AStopEndsIdleConnections) {

@@ -158,5 +158,19 @@ TEST(WhatMustHold2, AHeaderThatWasBeingWrittenIsATornCreationAndNoDamage) {
   }
 }
 
+/// What has a batch behind such a header was more than begun: it is kept for whoever wants to look.
+TEST(WhatMustHold2, ABadHeaderWithRecordsBehindItIsKept) {
+  Ended ended(3, false);
+  auto file = with_torn_header(ended.m, 2, 0x01);
+  const wal::BatchHeader batch{.life = 1, .bytes = wal::kBatchRecordBytes, .records = 0, .durable_seq = 1};
+  wal::write_batch_record(std::span(file).subspan(wal::kBlockBytes, wal::kBatchRecordBytes), 1'000'000, batch);
+  ended.m.disk.set_contents(wal::segment_name(2), file);
+  const auto report = ended.m.start();
+  ASSERT_TRUE(report) << report.error().to_string();
+  EXPECT_EQ(ended.m.disk.contents(wal::segment_name(2) + ".unknown"), file) << ended.files();
+  EXPECT_TRUE(note_says(*report, "kept as 00000002.wal.unknown"));
+  expect_all_there(ended, "");
+}
+
 }  // namespace
 }  // namespace qh::queue

@@ -304,7 +304,8 @@ void HttpSession::refuse_line(int status, const std::string& why, std::string fi
 void HttpSession::refuse_crowd() {
   error_code ignored;
   socket_.non_blocking(true, ignored);
-  write_reply(503, "too many connections\n",
+  const auto bound = std::to_string(host_->settings.bounds.connections);
+  write_reply(503, "too many connections: " + bound + " are open, and this port takes no more\n",
               {.keep_alive = false, .extra = "Retry-After: 1\r\n", .type = "text/plain; charset=utf-8"}, out_);
   (void)socket_.write_some(asio::buffer(out_), ignored);
   char scrap[4096];

@@ -43,7 +43,8 @@ void OwnTmpfs::resize(std::size_t bytes) const {
 }
 
 void OwnTmpfs::set_read_only(bool read_only) const {
-  const unsigned long flags = MS_REMOUNT | (read_only ? MS_RDONLY : 0UL);
+  unsigned long flags = MS_REMOUNT;
+  if (read_only) flags |= MS_RDONLY;
   EXPECT_EQ(::mount("none", at_.c_str(), nullptr, flags, size_option(bytes_).c_str()), 0) << std::strerror(errno);
 }
 

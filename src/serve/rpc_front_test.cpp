@@ -1,15 +1,12 @@
 #include "serve/rpc_front.h"
 
-#include <arpa/inet.h>
-#include <poll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
-#include <cerrno>
 #include <fstream>
 #include <optional>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <boost/asio/executor_work_guard.hpp>
@@ -17,11 +14,10 @@
 #include <boost/asio/post.hpp>
 
 #include "rpc/test_bed.h"
+#include "serve/test_peer.h"
 
 namespace qh::serve {
 namespace {
-
-constexpr int kPatienceMs = 20'000;
 
 /// A front with small bounds on a loop of its own; the queue answers what needs no disk.
 class Served {
@@ -59,62 +55,6 @@ class Served {
   std::thread thread_;
 };
 
-class Peer {
- public:
-  explicit Peer(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(port);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
-  }
-  ~Peer() { ::close(fd_); }
-  Peer(const Peer&) = delete;
-  Peer& operator=(const Peer&) = delete;
-
-  void send(std::string_view text) const {
-    EXPECT_EQ(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
-  }
-  /// Everything until the other side ends; "(still open)" behind it when it does not.
-  std::string until_end() const {
-    std::string all;
-    for (;;) {
-      pollfd wait{fd_, POLLIN, 0};
-      if (::poll(&wait, 1, kPatienceMs) <= 0) return all + "(still open)";
-      std::array<char, 4096> bytes;
-      const auto got = ::recv(fd_, bytes.data(), bytes.size(), 0);
-      if (got <= 0) return all;
-      all.append(bytes.data(), static_cast<std::size_t>(got));
-    }
-  }
-  /// Until `text` has come.
-  bool reads(std::string_view text) const {
-    std::string all;
-    while (all.find(text) == all.npos) {
-      pollfd wait{fd_, POLLIN, 0};
-      if (::poll(&wait, 1, kPatienceMs) <= 0) return false;
-      std::array<char, 4096> bytes;
-      const auto got = ::recv(fd_, bytes.data(), bytes.size(), 0);
-      if (got <= 0) return false;
-      all.append(bytes.data(), static_cast<std::size_t>(got));
-    }
-    return true;
-  }
-  /// The other side has closed, seen without reading what it sent before: it answers our next bytes with a reset.
-  bool is_reset() const {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
-    while (std::chrono::steady_clock::now() < deadline) {
-      if (::send(fd_, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN) return true;
-      pollfd wait{fd_, 0, 0};
-      if (::poll(&wait, 1, 50) == 1) return true;
-    }
-    return false;
-  }
-
- private:
-  int fd_;
-};
-
 const std::string kName = R"({"jsonrpc":"2.0","method":"qssh_getValidatorName","id":1})";
 const std::string kCall =
     "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(kName.size()) + "\r\n\r\n" + kName;
@@ -131,6 +71,31 @@ TEST(RpcFrontThreads, WhatTakesTooLongEnds) {
   EXPECT_TRUE(after_a_call.until_end().ends_with("\"result\":\"alice\",\"id\":1}\n"));
   EXPECT_TRUE(in_the_header.until_end().starts_with("HTTP/1.1 408 "));
   EXPECT_TRUE(in_the_body.until_end().starts_with("HTTP/1.1 408 "));
+}
+
+/// A byte now and then buys no time, and others are answered meanwhile.
+TEST(RpcFrontThreads, ATrickleBuysNoTime) {
+  HttpBounds bounds;
+  bounds.header_within = bounds.body_within = std::chrono::milliseconds(500);
+  bounds.linger = std::chrono::minutes(1);  // our bytes behind its refusal must not turn into a reset
+  const Served served(bounds);
+  const Peer header(served.port()), body(served.port()), chunks(served.port());
+  header.send("POST / HTTP/1.1\r\nX: ");
+  body.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n");
+  chunks.send("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+  const Peer other(served.port());
+  const std::vector<std::pair<const Peer*, std::string_view>> slow{
+      {&header, "x"}, {&body, "x"}, {&chunks, "1\r\nx\r\n"}};
+  for (const auto& [peer, piece] : slow) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
+    while (!peer->hears_within(20) && std::chrono::steady_clock::now() < deadline) {
+      for (const auto& [each, bytes] : slow) each->try_to_send(bytes);
+      other.send(kCall);
+      EXPECT_TRUE(other.reads("alice"));
+    }
+    EXPECT_TRUE(peer->hears_within(0));
+  }
+  for (const auto& [peer, piece] : slow) EXPECT_TRUE(peer->until_end().starts_with("HTTP/1.1 408 "));
 }
 
 TEST(RpcFrontThreads, ConnectionsAreBounded) {

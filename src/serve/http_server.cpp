@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <iterator>
 #include <list>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -12,7 +13,9 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "node/log.h"
 #include "node/port_holder.h"
+#include "serve/descriptors.h"
 #include "serve/http_session.h"
 
 namespace qh::serve {
@@ -92,6 +95,7 @@ class HttpServer::Impl {
     tcp::acceptor acceptor;
     asio::steady_timer retry;
     std::string name;
+    bool paused = false;  ///< the last accept failed
   };
 
   Error port_error(const std::string& address, int os_errno) const {
@@ -128,13 +132,24 @@ class HttpServer::Impl {
   void accept(Listener& listener) {
     listener.acceptor.async_accept([this, &listener](const error_code& error, tcp::socket socket) {
       if (error == asio::error::operation_aborted || host_.stopping) return;
-      if (error && error != asio::error::connection_aborted) return accept_later(listener);  // EMFILE and the like
-      if (!error) welcome(std::move(socket));
+      if (error && error != asio::error::connection_aborted) return accept_later(listener, error.value());
+      if (!error) {
+        if (std::exchange(listener.paused, false)) node::log_info(settings_.name, "takes connections again");
+        welcome(std::move(socket));
+      }
       accept(listener);
     });
   }
 
-  void accept_later(Listener& listener) {
+  /// EMFILE and the like: those that are in go on, and who waits outside is taken when one has gone.
+  void accept_later(Listener& listener, int os_errno) {
+    if (!std::exchange(listener.paused, true)) {
+      const bool descriptors = os_errno == EMFILE || os_errno == ENFILE;
+      auto line = "cannot take connections on port " + std::to_string(settings_.port) +
+                  ", trying again each 100 ms: " + std::generic_category().message(os_errno);
+      if (descriptors) line += std::string("; ") + kMoreDescriptors;
+      node::log_warn(settings_.name, line);
+    }
     listener.retry.expires_after(kAcceptRetryDelay);
     listener.retry.async_wait([this, &listener](const error_code& error) {
       if (!error && !host_.stopping) accept(listener);

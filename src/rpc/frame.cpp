@@ -10,8 +10,8 @@
 namespace qh::rpc::binary {
 namespace {
 
-constexpr std::array kMagic{std::byte{'Q'}, std::byte{'H'}, std::byte{'R'}, std::byte{'P'}, std::byte{'C'},
-                            std::byte{0}};
+constexpr std::array kMagic{std::byte{'Q'}, std::byte{'H'}, std::byte{'R'},
+                            std::byte{'P'}, std::byte{'C'}, std::byte{0}};
 static_assert(kMagic.size() + sizeof(std::uint16_t) == kPrefaceBytes);
 
 /// Where each field of a header stands.

@@ -20,6 +20,7 @@
 #include "base/file_storage.h"
 #include "crypto/random.h"
 #include "node/log.h"
+#include "node/short_slice.h"
 #include "queue/engine.h"
 
 namespace qh::node {
@@ -97,7 +98,8 @@ class Validator::Impl final : public rpc::NodeControl {
  public:
   Impl(ValidatorOptions o, const FrontFactory& make_front) : options_(std::move(o)) {
     options_.queue.name = options_.name;
-    front_ = make_front(loop_, {.validator = options_.name, .port = options_.port});
+    front_ =
+        make_front(loop_, {.validator = options_.name, .port = options_.port, .binary_port = options_.binary_port});
   }
 
   ~Impl() override {
@@ -114,6 +116,7 @@ class Validator::Impl final : public rpc::NodeControl {
     hooks_ = std::move(hooks);
     thread_ = std::thread([this] {
       pthread_setname_np(pthread_self(), options_.name.substr(0, 15).c_str());
+      ask_for_short_slices();
       asio::post(loop_, [this] { open(); });
       run();
     });
@@ -254,6 +257,7 @@ class Validator::Impl final : public rpc::NodeControl {
     asio::post(loop_, [this] {
       pump_posted_ = false;
       engine_->pump();
+      front_->flush();
       follow_wakeup();
     });
   }
@@ -261,6 +265,7 @@ class Validator::Impl final : public rpc::NodeControl {
   void poll() {
     if (!storage_) return;
     storage_->poll();
+    front_->flush();
     follow_wakeup();
   }
 

@@ -203,7 +203,7 @@ TEST(Crowd, FewDescriptorsAreDividedAtTheStart) {
   const auto offset = free_port_offset();
   NodeProcess node({"--dev", "--data-dir", data.path().string(), "--port-offset", std::to_string(offset)}, how);
   ASSERT_TRUE(node.says("ready on port")) << node.err();
-  EXPECT_TRUE(node.says("only 600 files may be open at once, so each validator takes ")) << node.err();
+  EXPECT_TRUE(node.says("only 600 files may be open at once, so each validator's port takes ")) << node.err();
   EXPECT_TRUE(node.says("LimitNOFILE=")) << node.err();
   // All that it takes together leave the logs what they need.
   const auto port = static_cast<std::uint16_t>(9944 + offset);

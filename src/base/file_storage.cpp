@@ -85,7 +85,7 @@ class Pace {
     const bool slow = latency >= slow_;
     slow_run_ = slow ? slow_run_ + 1 : 0;
     quick_run_ = slow ? 0 : quick_run_ + 1;
-    if (slow_run_ >= to_leave_) quick_ = false;
+    if (slow_run_ >= to_leave_ || latency >= 10 * slow_) quick_ = false;
     if (quick_run_ >= to_return_) quick_ = true;
   }
 

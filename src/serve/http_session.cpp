@@ -228,7 +228,7 @@ bool HttpSession::answers_have_room() {
     const auto oldest = std::ranges::min_element(sessions, {}, [](const auto& session) {
       return session->phase_ == Phase::kWriting ? session->deadline_ : Clock::time_point::max();
     });
-    const auto stalled = *oldest;  // its place in the list goes with it
+    const auto stalled = (*oldest)->shared_from_this();  // its place in the list goes with it
     const auto since = stalled->deadline_ - bounds.write_within;
     if (stalled->phase_ != Phase::kWriting || Clock::now() - since < bounds.unread_within) return false;
     stalled->close();

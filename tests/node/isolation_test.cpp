@@ -1,6 +1,9 @@
 // Three validators in one process, all queues flooded at once, one stalled, one ended by an error: the others' order
 // and metrics are unharmed, and nobody loses what was acknowledged.
+#include <algorithm>
 #include <atomic>
+#include <functional>
+#include <stdexcept>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -69,12 +72,19 @@ class Flood {
   std::thread thread_;  // last
 };
 
+json::value result_of(HttpClient& client, std::string_view method, std::string_view params = "[]") {
+  const auto reply = client.call(rpc(method, params));
+  const auto* result = reply.is_object() ? reply.as_object().if_contains("result") : nullptr;
+  if (result != nullptr) return *result;
+  throw std::runtime_error(std::string(method) + ": " + json::serialize(reply));  // nothing that follows makes sense
+}
+
 /// The numbers in the queue in the order in which they are handed out; each is handed out once.
 std::vector<std::uint64_t> drain(std::uint16_t port) {
   std::vector<std::uint64_t> numbers;
   HttpClient client(port);
   for (;;) {
-    const auto leased = client.call(rpc("qssh_lease", R"({"max":1000})")).at("result").as_array();
+    const auto leased = result_of(client, "qssh_lease", R"({"max":1000})").as_array();
     if (leased.empty()) return numbers;
     json::array leases;
     for (const auto& one : leased) {
@@ -82,15 +92,19 @@ std::vector<std::uint64_t> drain(std::uint16_t port) {
       numbers.push_back(std::stoull(std::string(topic)));
       leases.push_back(one.at("lease"));
     }
-    const auto done = client.call(rpc("qssh_ack", json::serialize(json::array{leases}))).at("result").at("done");
+    const auto done = result_of(client, "qssh_ack", "[" + json::serialize(leases) + "]").at("done");
     EXPECT_EQ(done, leases.size());
   }
 }
 
-json::value metrics_of(std::uint16_t port) { return HttpClient(port).call(rpc("qssh_getMetrics")).at("result"); }
+json::value metrics_of(std::uint16_t port) {
+  HttpClient client(port);
+  return result_of(client, "qssh_getMetrics");
+}
 
 json::object status_of(std::uint16_t port, std::string_view name) {
-  const auto list = HttpClient(port).call(rpc("node_listValidators")).at("result");
+  HttpClient client(port);
+  const auto list = result_of(client, "node_listValidators");
   for (const auto& one : list.as_array()) {
     if (one.at("name").as_string() == name) return one.as_object();
   }

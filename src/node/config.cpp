@@ -241,34 +241,35 @@ std::vector<std::string> split(std::string_view text) {
 
 }  // namespace
 
-Result<ValidatorOptions> added_validator(const Config& config, const std::vector<std::uint16_t>& taken,
-                                         const std::string& name, std::uint16_t port) {
+Result<ValidatorOptions> added_validator(const Config& config, const TakenPorts& taken, const std::string& name,
+                                         std::uint16_t port) {
   if (!is_validator_name(name)) {
     return fail(Error(Errc::kInvalid,
                       "name: at most 32 of a-z, 0-9 and -, beginning with a letter or digit, and not "
                       "aggregate")
                     .about("name"));
   }
-  const auto is_taken = [&](std::uint64_t p) {
-    return p == config.metrics_port || p == config.web_port || std::find(taken.begin(), taken.end(), p) != taken.end();
+  const auto is_free = [&](std::uint16_t p) {
+    const auto has = [p](const auto& ports) { return std::find(ports.begin(), ports.end(), p) != ports.end(); };
+    return p != 0 && p != config.metrics_port && p != config.web_port && !has(taken.rpc) && !has(taken.binary);
   };
-  const bool chosen = port != 0;
-  if (!chosen && !taken.empty()) {
-    port = *std::max_element(taken.begin(), taken.end());
-    while (++port != 0 && is_taken(port)) {
-    }
-  }
-  if (port == 0 || is_taken(port))
-    return fail(Error(Errc::kInvalid, "port: expected one that nothing of this node has").about("port"));
+  /// The first free one behind all of `ports`; 0: there is none.
+  const auto after = [&](const std::vector<std::uint16_t>& ports, std::uint64_t otherwise) -> std::uint16_t {
+    std::uint64_t next = ports.empty() ? otherwise : *std::max_element(ports.begin(), ports.end()) + 1U;
+    while (next <= 65'535 && !is_free(static_cast<std::uint16_t>(next))) ++next;
+    return next > 65'535 ? std::uint16_t{0} : static_cast<std::uint16_t>(next);
+  };
+  if (port == 0) port = after(taken.rpc, 0);
   ValidatorOptions options;
+  if (config.settings.binary_port != 0) {
+    options.binary_port = after(taken.binary, config.settings.binary_port + config.settings.port_offset);
+    if (options.binary_port == 0)
+      return fail(Error(Errc::kInvalid, "port: none is left for its binary RPC").about("port"));
+  }
+  if (!is_free(port) || port == options.binary_port)
+    return fail(Error(Errc::kInvalid, "port: expected one that nothing of this node has").about("port"));
   options.name = name;
   options.port = port;
-  if (config.settings.binary_port != 0) {
-    std::uint64_t binary = config.settings.binary_port + config.settings.port_offset;
-    while (is_taken(binary) || binary == port) ++binary;
-    if (binary > 65'535) return fail(Error(Errc::kInvalid, "port: no port is left for its binary RPC").about("port"));
-    options.binary_port = static_cast<std::uint16_t>(binary);
-  }
   options.directory = config.data_dir / name;
   options.write_method = config.settings.write_method;
   options.queue = config.settings.queue;

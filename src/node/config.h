@@ -60,9 +60,13 @@ GivenSettings read_environment(const char* const* environment, std::string& conf
 tl::expected<Config, Mistakes> make_config(const GivenSettings& flags, const GivenSettings& environment,
                                            const GivenFile& file);
 
+/// Those of the validators that a node has.
+struct TakenPorts {
+  std::vector<std::uint16_t> rpc, binary;
+};
 /// A validator that is added while the node of this configuration runs. Port 0: the one after the highest.
-Result<ValidatorOptions> added_validator(const Config& config, const std::vector<std::uint16_t>& taken,
-                                         const std::string& name, std::uint16_t port);
+Result<ValidatorOptions> added_validator(const Config& config, const TakenPorts& taken, const std::string& name,
+                                         std::uint16_t port);
 
 /// A configuration file that says the same, with the origin of each value.
 std::string show_config(const Config& config);

@@ -48,6 +48,25 @@ TEST(Config, DevPortsPassOverTheMetricsPort) {
   EXPECT_EQ(config->validators[8].name, "validator-9");
 }
 
+TEST(Config, BinaryPortsCountUpAndMoveWithTheOthers) {
+  EXPECT_EQ(configure({})->validators[0].binary_port, 0);
+  const auto config = configure({"--binary-port", "9960", "--port-offset", "100"});
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->validators[0].binary_port, 10060);
+  EXPECT_EQ(config->validators[2].binary_port, 10062);
+  TakenPorts taken;
+  for (const auto& one : config->validators) {
+    taken.rpc.push_back(one.port);
+    taken.binary.push_back(one.binary_port);
+  }
+  const auto added = added_validator(*config, taken, "dave", 0);
+  ASSERT_TRUE(added);
+  EXPECT_EQ(added->port, 10047);
+  EXPECT_EQ(added->binary_port, 10063);
+  EXPECT_FALSE(added_validator(*config, taken, "dave", 10061)) << "bob's binary port";
+  EXPECT_EQ(configure({"--binary-port", "9960", "--listen", "127.0.0.1"})->validators[0].binary_port, 9960);
+}
+
 TEST(Config, OneValidatorByName) {
   const auto config = configure(
       {"--validator", "--name", "bob-2", "--qssh-queue-port", "9000", "--queue-max-depth=7", "--data-dir", "/d"});
@@ -85,6 +104,11 @@ TEST(Config, MistakesNameTheFlagAndTheRemedy) {
       {{"--listen", "0.0.0.0", "--allow-remote"}, "need tokens: --rpc-token-file FILE"},
       {{"--listen", "localhost"}, "is no IP address"},
       {{"--require-token"}, "needs --rpc-token-file FILE"},
+      {{"--binary-port", "65536"}, "a port from 1 to 65535, or 0 for none"},
+      {{"--binary-port", "9943"}, "has port 9944"},
+      {{"--binary-port", "65534", "--validators", "3"}, "port 65536 of the binary RPC of charlie is over 65535"},
+      {{"--binary-port", "9960", "--rpc-token-file", "f", "--require-token"}, "does not go with require-token"},
+      {{"--binary-port", "9960", "--rpc-token-file", "f", "--allow-remote"}, "it is for loopback alone"},
       {{"--log-level", "inof"}, "(did you mean info?)"},
       {{"--queue-lease-default", "30"}, "expected a time of at most 36500d with its unit"},
       {{"--queue-max-bytes", "1MB"}, "expected a size in bytes"},

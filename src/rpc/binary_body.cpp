@@ -90,16 +90,23 @@ void put_message(ByteWriter& writer, const queue::QueuedMessage& message) {
   writer.put_sized<std::uint32_t>(message.body.view());
 }
 
+/// False: a time that none of our clocks can show, and that would not be written so again.
+bool get_time(ByteReader& reader, WallTime& time) {
+  const auto ms = reader.get<std::int64_t>();
+  time = WallTime::from_ms(ms);
+  return time.ms() == ms;
+}
+
 bool get_message(ByteReader& reader, queue::QueuedMessage& message) {
   message.id = MessageId(reader.get<std::uint64_t>());
-  message.created_at = WallTime::from_ms(reader.get<std::int64_t>());
+  const bool timely = get_time(reader, message.created_at);
   message.deliveries = reader.get<std::uint32_t>();
   const auto flags = reader.get<std::uint8_t>();
   message.persisted = (flags & kPersisted) != 0;
   message.broadcast = (flags & kBroadcast) != 0;
   message.submitted_by = as_text(reader.get_sized<std::uint8_t>());
   const auto body = reader.get_sized<std::uint32_t>();
-  if (!reader.ok() || flags > (kPersisted | kBroadcast) || !queue::check(body)) return false;
+  if (!reader.ok() || !timely || flags > (kPersisted | kBroadcast) || !queue::check(body)) return false;
   message.body = queue::Body(body);
   return true;
 }
@@ -257,8 +264,7 @@ Result<std::vector<queue::Leased>> read_leased(ByteView body) {
   for (; count > 0 && reader.ok(); --count) {
     queue::Leased leased;
     leased.lease = LeaseId(reader.get<std::uint64_t>());
-    leased.deadline = WallTime::from_ms(reader.get<std::int64_t>());
-    if (!get_message(reader, leased.message)) break;
+    if (!get_time(reader, leased.deadline) || !get_message(reader, leased.message)) break;
     all.push_back(std::move(leased));
   }
   if (count != 0 || !reader.at_end()) return not_an_answer("a list of leases");

@@ -122,10 +122,10 @@ class Run {
     node::NodeOptions options;
     options.validators = config_.validators;
     options.make = [this](const std::string& name, std::uint16_t port) {
-      std::vector<std::uint16_t> taken;
+      node::TakenPorts taken;
       for (const auto& report : node_->report()) {
-        taken.push_back(report.port);
-        if (report.binary_port != 0) taken.push_back(report.binary_port);
+        taken.rpc.push_back(report.port);
+        if (report.binary_port != 0) taken.binary.push_back(report.binary_port);
       }
       return node::added_validator(config_, taken, name, port);
     };

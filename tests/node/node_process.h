@@ -29,8 +29,9 @@ class TempDir {
   std::filesystem::path path_;
 };
 
-/// An offset at which the ports of the first `count` validators and of the node are free on 127.0.0.1 and ::1.
-unsigned free_port_offset(unsigned count = 3);
+/// An offset at which `count` ports from the first validator's on, and those of the node, are free on 127.0.0.1 and
+/// ::1.
+unsigned free_port_offset(unsigned count = 14);
 
 class NodeProcess {
  public:
@@ -80,6 +81,10 @@ class DevNode {
 
   std::uint16_t web_port() const { return static_cast<std::uint16_t>(8080 + offset_); }
   std::uint16_t metrics_port() const { return static_cast<std::uint16_t>(9950 + offset_); }
+  /// With --binary-port 9955.
+  std::uint16_t binary_port(unsigned validator = 0) const {
+    return static_cast<std::uint16_t>(9955 + offset_ + validator);
+  }
   std::uint16_t port(unsigned validator = 0) const { return static_cast<std::uint16_t>(9944 + offset_ + validator); }
   NodeProcess& process() { return process_; }
 

@@ -12,6 +12,7 @@ std::unique_ptr<Conversation> make_conversation(std::string_view protocol, unsig
   if (messages < 1 || messages > kBatchMax) return nullptr;
   if (protocol == "redis") return make_redis(messages);
   if (protocol == "http") return make_http(messages);
+  if (protocol == "binary") return make_binary(messages);
   if (messages != 1) return nullptr;
   if (protocol == "beanstalkd") return make_beanstalkd();
   if (protocol == "postgres") return make_postgres();

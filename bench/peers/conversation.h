@@ -61,6 +61,7 @@ std::unique_ptr<Conversation> make_redis(unsigned messages);
 std::unique_ptr<Conversation> make_beanstalkd();
 std::unique_ptr<Conversation> make_postgres();
 std::unique_ptr<Conversation> make_http(unsigned messages);
+std::unique_ptr<Conversation> make_binary(unsigned messages);
 
 /// By the name that --protocol has; nothing for an unknown one, or where it has no batches.
 std::unique_ptr<Conversation> make_conversation(std::string_view protocol, unsigned messages);

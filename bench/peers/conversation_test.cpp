@@ -5,6 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include "queue/message.h"
+#include "rpc/binary_body.h"
+
 namespace qh::bench {
 namespace {
 
@@ -215,11 +218,81 @@ TEST(Http, WhatIsNoDurableMessageIsAFailure) {
   expect_failure(three, Work::kPut, http(result(R"({"message_ids":[1,2]})")), "[1,2]");
 }
 
+// -- Ours, by the binary port ---------------------------------------------------------------------------------------
+
+namespace codec = rpc::binary;
+
+std::string text_of(const Bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+
+/// A whole answer; `put` appends its body.
+std::string answer(std::uint64_t id, codec::Kind kind, const std::function<void(Bytes&)>& put) {
+  Bytes body, frame;
+  put(body);
+  codec::put_frame(frame, codec::Header{.id = id, .method = 1, .kind = kind}, body);
+  return text_of(frame);
+}
+std::string stored(bool persisted) {
+  queue::Submitted submitted;
+  submitted.persisted = persisted;
+  return answer(1, codec::Kind::kResult, [&](Bytes& out) { codec::put_body(out, submitted); });
+}
+std::string popped(std::uint64_t id) {
+  std::optional<queue::QueuedMessage> message(std::in_place);
+  message->body = queue::Body(queue::encode(queue::Gossip{"bench", Bytes(kMessageBytes)}).value());
+  return answer(id, codec::Kind::kResult, [&](Bytes& out) { codec::put_body(out, message); });
+}
+std::string ids(std::size_t count) {
+  const std::vector<queue::MessageId> all(count, queue::MessageId{7});
+  return answer(1, codec::Kind::kResult, [&](Bytes& out) { codec::put_body(out, all); });
+}
+
+TEST(Binary, AnAnswerIsWholeAtItsLastByte) {
+  const Make one = [] { return make_binary(1); };
+  const Make three = [] { return make_binary(3); };
+  expect_answer(one, Work::kPut, stored(true));
+  expect_answer(one, Work::kTake, popped(1));
+  expect_answer(three, Work::kPut, ids(3));
+  expect_answer(three, Work::kTake, popped(2) + popped(3) + popped(1));
+}
+
+TEST(Binary, WhatIsNoDurableMessageIsAFailure) {
+  const Make one = [] { return make_binary(1); };
+  const Make three = [] { return make_binary(3); };
+  const auto nothing = answer(1, codec::Kind::kResult, [](Bytes&) {});
+  const auto error = answer(1, codec::Kind::kError, [](Bytes& out) {
+    codec::put_body(out, codec::RemoteError{-32001, "the queue is full", R"({"reason":"QueueFull"})"});
+  });
+  expect_failure(one, Work::kPut, stored(false), "none that is durable");
+  expect_failure(one, Work::kPut, error, "the queue is full");
+  expect_failure(one, Work::kTake, nothing, "no message");
+  expect_failure(three, Work::kPut, ids(2), "no message");
+  expect_failure(three, Work::kTake, popped(1) + nothing, "no message");
+}
+
+TEST(Binary, ThePrefaceIsAnsweredFirst) {
+  Bytes preface;
+  codec::put_preface(preface);
+  for (std::size_t cut = 0; cut < preface.size(); ++cut) {
+    const auto conversation = make_binary(1);
+    std::string out;
+    ASSERT_TRUE(conversation->open(out));
+    EXPECT_EQ(out, text_of(preface));
+    Feed feed(*conversation);
+    ASSERT_EQ(feed(text_of(preface).substr(0, cut)), Kind::kMore);
+    ASSERT_EQ(feed(text_of(preface).substr(cut)), Kind::kDone);
+  }
+  const auto conversation = make_binary(1);
+  std::string out;
+  ASSERT_TRUE(conversation->open(out));
+  EXPECT_EQ(Feed(*conversation)("HTTP/1.1 400 Bad Request"), Kind::kFailed);
+}
+
 // -- All ------------------------------------------------------------------------------------------------------------
 
 TEST(Conversations, AnUnknownNameOrBatchHasNone) {
   EXPECT_NE(make_conversation("redis", 16), nullptr);
   EXPECT_NE(make_conversation("http", 16), nullptr);
+  EXPECT_NE(make_conversation("binary", 16), nullptr);
   EXPECT_EQ(make_conversation("redis", 0), nullptr);
   EXPECT_EQ(make_conversation("redis", kBatchMax + 1), nullptr);
   EXPECT_EQ(make_conversation("beanstalkd", 16), nullptr);

@@ -3,6 +3,7 @@ import os
 import re
 import time
 from pathlib import Path
+from statistics import median
 
 
 def file_system(directory: Path) -> str:
@@ -59,3 +60,14 @@ def wait_for_quiet(share: float, seconds: float) -> float:
 
 def load_average() -> str:
     return " ".join(Path("/proc/loadavg").read_text().split()[:3])
+
+
+def lines(directory: Path) -> list[str]:
+    """What the figures of this run are from."""
+    return [f"{time.strftime('%Y-%m-%d')}, {processor()}, {system()}; {file_system(directory)}."]
+
+
+def quiet_line(busy: list[float], load_average_at_start: str) -> str:
+    low, middle, high = (100 * f(busy) for f in (min, median, max))
+    return (f"Before a round others took {middle:.0f} % [{low:.0f}-{high:.0f}] of the processors; load average at the start "
+            f"{load_average_at_start}.")

@@ -15,14 +15,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
 
 import machine
 import scrapes
 from report import Cell, Results, SHAPES, WORKS, goals_table, number_text, shape_table
-from servers import ALL, Server
+from servers import ALL, GENERATOR, Server
 
-GENERATOR = Path(__file__).resolve().parents[2] / "build/release/bin/bench_peers"
 # The default max-depth of our queue is a million messages, of which a fifth is kept for critical ones. The same for all.
 MESSAGES_MOST = 750_000
 
@@ -107,7 +105,7 @@ class Run:
 
     def head(self) -> str:
         lines = [
-            f"{time.strftime('%Y-%m-%d')}, {machine.processor()}, {machine.system()}; {machine.file_system(self.directory)}.",
+            *machine.lines(self.directory),
             f"Raw disk in the same run, median [min-max] of the rounds: {number_text(self.disk['overwrite'])} durable "
             f"overwrites of 4 KiB a second, one after the other, and {number_text(self.disk['append'])} appends of 300 bytes "
             "with fdatasync.",
@@ -115,8 +113,7 @@ class Run:
             f"{self.options.warm_up:g} s of warm-up, 256-byte messages, at most {MESSAGES_MOST:,} of them; "
             + ("no server and no generator is pinned." if self.options.pin == "none" else
                "every server is pinned to processor 0, the generator to processor 1."),
-            f"Before a round others took {100 * median(self.busy):.0f} % [{100 * min(self.busy):.0f}-"
-            f"{100 * max(self.busy):.0f}] of the processors; load average at the start {self.options.load_average}.",
+            machine.quiet_line(self.busy, self.options.load_average),
         ]
         lines += [f"{server.title}: {server.settings}." for server in self.servers.values()]
         return "\n".join(f"- {line}" for line in lines)

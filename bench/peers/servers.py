@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Callable
 
+PROGRAMS = Path(__file__).resolve().parents[2] / "build/release/bin"
+GENERATOR = PROGRAMS / "bench_peers"
 START_SECONDS = 30
 STOP_SECONDS = 60
 
@@ -209,19 +211,19 @@ class Node(Server):
     """One validator, all but the directory and the ports as it is by default."""
     title, protocol, batches, ours = "QuantumHarmony, HTTP", "http", True, True
     settings = "Gossip with durability sync: qssh_submitMessage or -Batch, and qssh_popMessage; a JSON-RPC batch of 16 pops"
-    binary = Path(__file__).resolve().parents[2] / "build/release/bin/quantumharmony-node"
     arguments = ["--validator", "--name", "bench"]
-    ports_from = {"rpc": 9944, "metrics": 9950, "web": 8080}
+    ports_from = {"rpc": 9944, "metrics": 9950, "web": 8080}  # the first answers JSON-RPC
 
     @classmethod
     def program(cls) -> str | None:
-        return str(cls.binary) if cls.binary.exists() else None
+        node = PROGRAMS / "quantumharmony-node"
+        return str(node) if node.exists() else None
 
     def command(self) -> list[str]:
         # Below the ports that the kernel gives to outgoing connections.
         self.offset = next(offset for offset in range(1000 + os.getpid() % 10000, 22000)
                            if all(is_free(port + offset) for port in self.ports_from.values()))
-        self.port = self.ports_from["rpc"] + self.offset
+        self.port = next(iter(self.ports_from.values())) + self.offset
         return [self.program(), *self.arguments, "--port-offset", str(self.offset), "--data-dir", str(self.directory)]
 
     def rpc(self, method: str, params: object, port: int = 0) -> object:

@@ -123,6 +123,7 @@ class Node::Impl {
     auto& slot = slots_.emplace_back(loop_);
     slot.report.name = options.name;
     slot.report.port = options.port;
+    slot.report.binary_port = options.binary_port;
     slot.report.directory = options.directory;
     slot.options = std::move(options);
     return slot;
@@ -247,8 +248,8 @@ class Node::Impl {
     for (const auto& slot : slots_) {
       if (request.what != rpc::NodeRequest::What::kList && slot.options.name != request.name) continue;
       const auto& report = slot.report;
-      list.push_back({report.name, report.port, std::string(state_name(report.state)), report.restarts,
-                      report.error ? report.error->to_string() : std::string()});
+      list.push_back({report.name, report.port, report.binary_port, std::string(state_name(report.state)),
+                      report.restarts, report.error ? report.error->to_string() : std::string()});
     }
     return list;
   }

@@ -88,7 +88,8 @@ class Validator::Impl final : public rpc::NodeControl {
  public:
   Impl(ValidatorOptions o, const FrontFactory& make_front) : options_(std::move(o)) {
     options_.queue.name = options_.name;
-    front_ = make_front(loop_, {.validator = options_.name, .port = options_.port});
+    front_ =
+        make_front(loop_, {.validator = options_.name, .port = options_.port, .binary_port = options_.binary_port});
   }
 
   ~Impl() override {
@@ -243,6 +244,7 @@ class Validator::Impl final : public rpc::NodeControl {
     asio::post(loop_, [this] {
       pump_posted_ = false;
       engine_->pump();
+      front_->flush();
       follow_wakeup();
     });
   }
@@ -250,6 +252,7 @@ class Validator::Impl final : public rpc::NodeControl {
   void poll() {
     if (!storage_) return;
     storage_->poll();
+    front_->flush();
     follow_wakeup();
   }
 

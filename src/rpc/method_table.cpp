@@ -96,7 +96,7 @@ constexpr std::array kInject{
     Parameter{"duration_ms", Type::kInteger, false, "of a stall; 1000 without it", 1, kWaitMsMax},
 };
 
-constexpr std::string_view kStatus = "`{name, port, state, restarts, error}`";
+constexpr std::string_view kStatus = "`{name, port, binary_port, state, restarts, error}`";
 
 constexpr std::string_view kOutcome = "`{done, lost}`: how many leases were held, and which were not";
 
@@ -295,7 +295,8 @@ constexpr std::array kMethods{
     Method{.name = "node_listValidators",
            .number = 20,
            .summary = "The validators of this node.",
-           .result = "an array of `{name, port, state, restarts, error}`; a state is starting, running, restarting, "
+           .result = "an array of `{name, port, binary_port, state, restarts, error}`; a state is starting, running, "
+                     "restarting, "
                      "failed, stopping or stopped",
            .role = Role::kAdmin,
            .example_params = "[]",

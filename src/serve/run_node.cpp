@@ -62,6 +62,10 @@ Result<AccessRules> access_rules(const node::Settings& settings) {
   return rules;
 }
 
+std::string binary_text(std::uint16_t port) {
+  return port == 0 ? std::string() : ", binary on port " + std::to_string(port);
+}
+
 std::string_view signal_name(int signal) {
   if (signal == SIGINT) return "SIGINT";
   return signal == SIGHUP ? "SIGHUP" : "SIGTERM";
@@ -101,6 +105,7 @@ class Run {
   Result<void> front_options() {
     front_.listen = config_.settings.listen;
     front_.port_flag_hint = port_hint(config_);
+    front_.binary_port_flag_hint = "Stop it, or take another port: --binary-port PORT";
     auto access = access_rules(config_.settings);
     if (!access) return fail(std::move(access.error()));
     front_.access = std::move(*access);
@@ -112,7 +117,10 @@ class Run {
     options.validators = config_.validators;
     options.make = [this](const std::string& name, std::uint16_t port) {
       std::vector<std::uint16_t> taken;
-      for (const auto& report : node_->report()) taken.push_back(report.port);
+      for (const auto& report : node_->report()) {
+        taken.push_back(report.port);
+        if (report.binary_port != 0) taken.push_back(report.binary_port);
+      }
       return node::added_validator(config_, taken, name, port);
     };
     node_.emplace(
@@ -198,10 +206,10 @@ class Run {
                         .write_method = reports.front().started->write_method,
                         .needs_token = config_.settings.require_token};
     for (const auto& report : reports) {
-      screen.validators.push_back({report.name, report.port, report.started->recovery});
+      screen.validators.push_back({report.name, report.port, report.binary_port, report.started->recovery});
       if (terminal_) continue;
-      node::log_info(report.name, "ready on port " + std::to_string(report.port) + ": " +
-                                      node::recovered_text(report.started->recovery) + ", data in " +
+      node::log_info(report.name, "ready on port " + std::to_string(report.port) + binary_text(report.binary_port) +
+                                      ": " + node::recovered_text(report.started->recovery) + ", data in " +
                                       report.directory.string() + ", durable writes by " +
                                       report.started->write_method);
     }

@@ -104,17 +104,18 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench isolation", description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="the disk under test")
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=8, help="of each measurement, at most 60 (8)")
+    parser.add_argument("--rounds", type=int, help="8; 2 with --quick")
+    parser.add_argument("--seconds", type=float, help="of each measurement, at most 60: 8; 3 with --quick")
     parser.add_argument("--warm-up", type=float, default=1)
     parser.add_argument("--rate", type=float, default=500, help="durable submits/s to each validator")
     parser.add_argument("--clients", type=int, default=16, help="connections to each")
-    parser.add_argument("--quick", action="store_true", help="two rounds of three seconds: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="few and short, without waiting: to see that it works")
     parser.add_argument("--wait-quiet", type=float, default=60, help="seconds at most, before each round, for others to be done")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="writes what is printed to FILE as well")
     options = parser.parse_args()
-    if options.quick:
-        options.rounds, options.seconds, options.wait_quiet = 2, 3, 0
+    options.rounds = options.rounds or (2 if options.quick else 8)
+    options.seconds = options.seconds or (3 if options.quick else 8)
+    options.wait_quiet = 0 if options.quick else options.wait_quiet
     if options.rounds < 1 or not 1 <= options.seconds <= 60:
         parser.error("--rounds: at least 1; --seconds: 1 to 60")
     return options

@@ -155,7 +155,7 @@ TEST(Postgres, AnAnswerIsWholeAtItsLastByte) {
 }
 
 TEST(Postgres, WhatIsNoMessageIsAFailure) {
-  const auto error = frame('E', std::string("SERROR\0C42P01\0Mno such table\0\0", 31));
+  const auto error = frame('E', std::string("SERROR\0C42P01\0Mno such table\0\0", 30));
   expect_failure(make_postgres, Work::kPut, error + kReady, "42P01 no such table");
   expect_failure(make_postgres, Work::kTake, kBound + tag("DELETE 0") + kReady, "DELETE 0");
   expect_failure(make_postgres, Work::kTake, kBound + kReady, "nothing was done");

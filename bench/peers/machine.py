@@ -4,6 +4,7 @@ import re
 import time
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 
 def file_system(directory: Path) -> str:
@@ -37,17 +38,38 @@ def system() -> str:
     return f"{release[1] if release else 'unknown'}, kernel {os.uname().release}"
 
 
-def _busy_and_all() -> tuple[int, int]:
-    ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+class Ticks(NamedTuple):
+    """Of all processors, since the start of the machine."""
+    work: int   # of processes; what interrupts take belongs to nobody
+    steal: int  # what the host of this virtual machine gave to others
+    all: int
+
+
+def _ticks() -> Ticks:
+    user, nice, system_, idle, wait, irq, softirq, steal = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
+    return Ticks(user + nice + system_, steal, user + nice + system_ + idle + wait + irq + softirq + steal)
+
+
+class Watch:
+    """What others take of the processors from its making on, as shares of all of them."""
+
+    def __init__(self) -> None:
+        self.begin = _ticks()
+
+    def others(self, ours_s: float) -> tuple[float, float]:
+        """The share of other processes, when ours have taken `ours_s` seconds of processor time; and that of the host."""
+        now = _ticks()
+        every = max(1, now.all - self.begin.all)
+        ours = ours_s * os.sysconf("SC_CLK_TCK")
+        return max(0.0, now.work - self.begin.work - ours) / every, (now.steal - self.begin.steal) / every
 
 
 def busy_share(seconds: float = 1.0) -> float:
     """Of all processors, while nothing of ours runs: 0..1."""
-    busy, every = _busy_and_all()
+    watch = Watch()
     time.sleep(seconds)
-    busy_then, every_then = _busy_and_all()
-    return (busy_then - busy) / max(1, every_then - every)
+    return watch.others(0)[0]
 
 
 def wait_for_quiet(share: float, seconds: float) -> float:
@@ -67,7 +89,11 @@ def lines(directory: Path) -> list[str]:
     return [f"{time.strftime('%Y-%m-%d')}, {processor()}, {system()}; {file_system(directory)}."]
 
 
+def percents(shares: list[float]) -> str:
+    low, middle, high = (100 * f(shares) for f in (min, median, max))
+    return f"{middle:.0f} % [{low:.0f}-{high:.0f}]"
+
+
 def quiet_line(busy: list[float], load_average_at_start: str) -> str:
-    low, middle, high = (100 * f(busy) for f in (min, median, max))
-    return (f"Before a round others took {middle:.0f} % [{low:.0f}-{high:.0f}] of the processors; load average at the start "
+    return (f"Before a round others took {percents(busy)} of the processors; load average at the start "
             f"{load_average_at_start}.")

@@ -41,13 +41,12 @@ class Run:
     def __init__(self, options: argparse.Namespace, directory: Path) -> None:
         self.options = options
         self.directory = directory
-        split = options.pin == "split"
-        self.server_pin = ["taskset", "-c", "0"] if split else []
-        self.generator_pin = ["taskset", "-c", "1"] if split else []
-        self.servers = {key: ALL[key](directory / key, self.server_pin) for key in options.servers}
+        self.servers = {key: ALL[key](directory / key, options.server_pin) for key in options.servers}
         self.results = Results()
         self.disk: dict[str, list[float]] = {"overwrite": [], "append": []}
-        self.busy: list[float] = []
+        self.busy: list[float] = []     # shares of the processors that others took before each round,
+        self.others: list[float] = []   # and beside each measurement,
+        self.stolen: list[float] = []   # and that the host of a virtual machine took there
         self.failures: list[str] = []
 
     def all_rounds(self) -> None:
@@ -75,7 +74,7 @@ class Run:
     def puts_and_takes(self, round_: int, key: str, server: Server, shape: str) -> None:
         left = 0
         for work, sign, most in (("put", 1, MESSAGES_MOST), ("take", -1, None)):
-            seen = self.load(server, shape, work, left if most is None else most)
+            seen = self.watched_load(server, shape, work, left if most is None else most)
             left += sign * seen["messages"]
             counted = server.count()
             if counted != left:
@@ -83,11 +82,21 @@ class Run:
             self.results.add(round_, key, shape, work, Cell(seen["rate"], seen["p50_us"], seen["p99_us"]))
             if self.options.verbose:
                 say(f"  {SHAPES[shape].title:<55} {server.title:<26} {work:<4} {seen['rate']:>10,.0f}/s "
-                    f"p50 {seen['p50_us']:>6,.0f} p99 {seen['p99_us']:>6,.0f} us, {seen['messages']} in {seen['seconds']} s")
+                    f"p50 {seen['p50_us']:>6,.0f} p99 {seen['p99_us']:>7,.0f} us; "
+                    f"{seen['cpu_us']:.1f} us of the server's processor time a message; others {100 * self.others[-1]:.0f} %; "
+                    f"{seen['messages']} messages, measured for {seen['seconds']:.2f} s")
+
+    def watched_load(self, server: Server, shape: str, work: str, messages: int) -> dict:
+        watch, cpu, own = machine.Watch(), server.cpu_seconds(), own_cpu_seconds()
+        seen = self.load(server, shape, work, messages)
+        server_s = server.cpu_seconds() - cpu
+        for shares, share in zip((self.others, self.stolen), watch.others(server_s + own_cpu_seconds() - own)):
+            shares.append(share)
+        return seen | {"cpu_us": 1e6 * server_s / max(1, seen["messages"])}
 
     def load(self, server: Server, shape: str, work: str, messages: int) -> dict:
         clients, kind, batch = SHAPES[shape]
-        return generator(self.generator_pin, "load", "--protocol", server.protocol, "--port", server.port, "--work", work,
+        return generator(self.options.generator_pin, "load", "--protocol", server.protocol, "--port", server.port, "--work", work,
                          "--clients", clients, "--generator", kind, "--batch", batch, "--messages", messages,
                          "--seconds", self.options.seconds, "--warm-up", self.options.warm_up)
 
@@ -113,10 +122,17 @@ class Run:
             f"{self.options.warm_up:g} s of warm-up, 256-byte messages, at most {MESSAGES_MOST:,} of them; "
             + ("no server and no generator is pinned." if self.options.pin == "none" else
                "every server is pinned to processor 0, the generator to processor 1."),
-            machine.quiet_line(self.busy, self.options.load_average),
+            machine.quiet_line(self.busy, self.options.load_average)
+            + f" Beside a measurement other processes took {machine.percents(self.others)} and the host of this machine "
+              f"{machine.percents(self.stolen)}.",
         ]
-        lines += [f"{server.title}: {server.settings}." for server in self.servers.values()]
+        lines += ["; ".join([f"{server.title}: {server.settings}", *server.notes()]) + "." for server in self.servers.values()]
         return "\n".join(f"- {line}" for line in lines)
+
+
+def own_cpu_seconds() -> float:
+    """This process's, and those of its children that have ended."""
+    return sum(os.times()[:4])
 
 
 def server_title(key: str) -> str:
@@ -127,10 +143,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench peers", description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where the servers keep their data: the disk under test")
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=2, help="of each measurement (2)")
+    parser.add_argument("--rounds", type=int, help="8; 2 with --quick")
+    parser.add_argument("--seconds", type=float, help="of each measurement: 2; 0.5 with --quick")
     parser.add_argument("--warm-up", type=float, default=0.3)
-    parser.add_argument("--quick", action="store_true", help="two rounds of half a second: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="few and short, without waiting: to see that it works")
     parser.add_argument("--pin", choices=("none", "split"), default="none",
                         help="split: servers on processor 0, generator on processor 1")
     parser.add_argument("--servers", default=",".join(ALL), help="some of " + ",".join(ALL))
@@ -140,8 +156,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="writes what is printed to FILE as well")
     parser.add_argument("--verbose", action="store_true", help="a line for each measurement")
     options = parser.parse_args()
-    if options.quick:
-        options.rounds, options.seconds, options.wait_quiet = 2, 0.5, 0
+    options.rounds = options.rounds or (2 if options.quick else 8)
+    options.seconds = options.seconds or (0.5 if options.quick else 2)
+    options.wait_quiet = 0 if options.quick else options.wait_quiet
     for name, known in (("servers", ALL), ("shapes", SHAPES)):
         given = getattr(options, name).split(",")
         unknown = [key for key in given if key not in known]
@@ -152,6 +169,8 @@ def arguments() -> argparse.Namespace:
     for key in absent:
         say(f"{ALL[key].title} is not installed: it is left out")
     options.servers = [key for key in options.servers if key not in absent]
+    options.server_pin = ["taskset", "-c", "0"] if options.pin == "split" else []
+    options.generator_pin = ["taskset", "-c", "1"] if options.pin == "split" else []
     options.load_average = machine.load_average()
     return options
 

@@ -39,12 +39,12 @@ class Scraper(threading.Thread):
 def cpu_of_one(options: argparse.Namespace, directory: Path, generator: Callable[..., dict], scraped: bool) -> tuple[float, int]:
     """Seconds of the node's processor time, and the bytes of an answer."""
     seconds = SECONDS if not options.quick else 5
-    with Node(directory / "scrapes", []) as node:
+    with Node(directory / "scrapes", options.server_pin) as node:
         scraper = Scraper(node.ports_from["web"] + node.offset, seconds)
         before = node.cpu_seconds()
         if scraped:
             scraper.start()
-        seen = generator([], "offered", "--protocol", "http", "--port", node.port, "--work", "put", "--clients", 16,
+        seen = generator(options.generator_pin, "offered", "--protocol", "http", "--port", node.port, "--work", "put", "--clients", 16,
                          "--rate", LOAD, "--seconds", seconds, "--warm-up", 0)
         if scraped:
             scraper.join()

@@ -4,11 +4,13 @@ import glob
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Callable
 
@@ -85,7 +87,25 @@ class Server:
 
     stop_signal = signal.SIGTERM
 
+    def notes(self) -> list[str]:
+        """After the last run, for the reader."""
+        return []
+
     # -- What all have
+    def cpu_seconds(self) -> float:
+        """Of all its threads and its children, ended ones included."""
+        total = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                pid, rest = int(stat.parent.name), stat.read_text().rsplit(") ", 1)[1].split()
+            except OSError:
+                continue  # ended meanwhile
+            if pid == self.process.pid:
+                total += sum(map(int, rest[11:15]))
+            elif int(rest[1]) == self.process.pid:
+                total += int(rest[11]) + int(rest[12])
+        return total / os.sysconf("SC_CLK_TCK")
+
     def __enter__(self) -> "Server":
         self.port = free_port()
         self.prepare()
@@ -208,9 +228,10 @@ class Postgres(Server):
 
 
 class Node(Server):
-    """One validator, all but the directory and the ports as it is by default."""
+    """By default but for the directory and the ports."""
     title, protocol, batches, ours = "QuantumHarmony, HTTP", "http", True, True
-    settings = "Gossip with durability sync: qssh_submitMessage or -Batch, and qssh_popMessage; a JSON-RPC batch of 16 pops"
+    settings = ("one validator, options as by default; Gossip with durability sync by qssh_submitMessage or qssh_submitBatch, and "
+                "qssh_popMessage; 16 takes are a JSON-RPC batch")
     arguments = ["--validator", "--name", "bench"]
     ports_from = {"rpc": 9944, "metrics": 9950, "web": 8080}  # the first answers JSON-RPC
 
@@ -241,11 +262,27 @@ class Node(Server):
     def count(self) -> int:
         return int(self.rpc("qssh_getQueueDepth", []))
 
-    def cpu_seconds(self) -> float:
-        """Of all its threads, ended ones included."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def notes(self) -> list[str]:
+        """What the node has measured at its starts, and chosen by it."""
+        log = Path(f"{self.directory}.log")
+        methods = Counter(re.findall(r"durable writes by (\w+)", log.read_text() if log.exists() else ""))
+        return ["durable writes by " + ", ".join(f"{name} after {count} starts" for name, count in methods.most_common())]
+
+
+class BinaryNode(Node):
+    title, protocol = "QuantumHarmony, binary", "binary"
+    settings = "the same methods by the binary port; 16 takes are so many pops in one send"
+    arguments = [*Node.arguments, "--binary-port", "9960"]
+    ports_from = {**Node.ports_from, "binary": 9960}
+
+    def command(self) -> list[str]:
+        command = super().command()
+        self.rpc_port, self.port = self.port, self.ports_from["binary"] + self.offset
+        return command
+
+    def rpc(self, method: str, params: object, port: int = 0) -> object:
+        return super().rpc(method, params, port or self.rpc_port)
 
 
 ALL: dict[str, type[Server]] = {
-    "http": Node, "redis": Redis, "beanstalkd": Beanstalkd, "postgres": Postgres, "redis-off": RedisOff}
+    "binary": BinaryNode, "http": Node, "redis": Redis, "beanstalkd": Beanstalkd, "postgres": Postgres, "redis-off": RedisOff}

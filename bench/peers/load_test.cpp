@@ -17,7 +17,8 @@ namespace {
 /// Answers each put of the Redis protocol with `answer`, on port() until it is destroyed.
 class FakeServer {
  public:
-  explicit FakeServer(std::string answer, std::uint64_t cut_every = 0) : answer_(std::move(answer)), cut_every_(cut_every) {
+  explicit FakeServer(std::string answer, std::uint64_t cut_every = 0)
+      : answer_(std::move(answer)), cut_every_(cut_every) {
     make_redis(1)->start(Work::kPut, request_);
     sockaddr_in address{};
     address.sin_family = AF_INET;

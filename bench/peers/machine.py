@@ -40,7 +40,7 @@ def system() -> str:
 
 class Ticks(NamedTuple):
     """Of all processors, since the start of the machine."""
-    work: int   # of processes; what interrupts take belongs to nobody
+    work: int   # interrupts included: most kernels put their time down to the process that they met
     steal: int  # what the host of this virtual machine gave to others
     all: int
 
@@ -48,7 +48,7 @@ class Ticks(NamedTuple):
 def _ticks() -> Ticks:
     user, nice, system_, idle, wait, irq, softirq, steal = map(
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
-    return Ticks(user + nice + system_, steal, user + nice + system_ + idle + wait + irq + softirq + steal)
+    return Ticks(user + nice + system_ + irq + softirq, steal, user + nice + system_ + idle + wait + irq + softirq + steal)
 
 
 class Watch:

@@ -36,7 +36,7 @@ Result<double> rate_of(double seconds, Write write) {
 
 Result<double> overwrite_rate(const std::string& path, double seconds) {
   const Block block;
-  const UniqueFd fill(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  const UniqueFd fill(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   for (std::size_t at = 0; at < kFileBytes; at += kBlock) {
     if (::write(fill.get(), block.bytes, kBlock) != static_cast<ssize_t>(kBlock)) {
       return fail(Error(Errc::kIo, "fill " + path, errno));
@@ -54,7 +54,7 @@ Result<double> overwrite_rate(const std::string& path, double seconds) {
 
 Result<double> append_rate(const std::string& path, double seconds) {
   const Block block;
-  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600));
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600));
   return rate_of(seconds, [&](std::uint64_t) {
     return ::write(file.get(), block.bytes, kRecord) == static_cast<ssize_t>(kRecord) && ::fdatasync(file.get()) == 0;
   });
@@ -63,10 +63,12 @@ Result<double> append_rate(const std::string& path, double seconds) {
 }  // namespace
 
 Result<DiskRates> raw_disk(const std::filesystem::path& directory, double seconds) {
-  const auto path = (directory / "raw").string();
-  const auto overwrite = overwrite_rate(path, seconds);
-  const auto append = overwrite ? append_rate(path, seconds) : overwrite;
-  ::unlink(path.c_str());
+  // Two files: a first append would wait for the blocks of the other to be given back.
+  const auto full = (directory / "raw-overwrite").string(), growing = (directory / "raw-append").string();
+  const auto overwrite = overwrite_rate(full, seconds);
+  const auto append = overwrite ? append_rate(growing, seconds) : overwrite;
+  ::unlink(full.c_str());
+  ::unlink(growing.c_str());
   if (!append) return fail(append.error());
   return DiskRates{*overwrite, *append};
 }

@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
-#include "bench/peers/load.h"
-#include "bench/peers/raw_disk.h"
+#include "bench/peers/generator/load.h"
+#include "bench/peers/generator/raw_disk.h"
 
 namespace qh::bench {
 namespace {

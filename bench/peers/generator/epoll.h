@@ -1,4 +1,4 @@
-// bench/peers/epoll.h - which of a thread's sockets have something to read.
+// bench/peers/generator/epoll.h - which of a thread's sockets have something to read.
 //
 // Threads  one at a time.
 #pragma once

@@ -1,8 +1,8 @@
-// bench/peers/redis.cpp - RPUSH and LPOP in RESP2, one message a request or several.
+// bench/peers/generator/redis.cpp - RPUSH and LPOP in RESP2, one message a request or several.
 #include <charconv>
 #include <optional>
 
-#include "bench/peers/conversation.h"
+#include "bench/peers/generator/conversation.h"
 
 namespace qh::bench {
 namespace {

@@ -1,4 +1,4 @@
-#include "bench/peers/client.h"
+#include "bench/peers/generator/client.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>

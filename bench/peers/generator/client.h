@@ -1,4 +1,4 @@
-// bench/peers/client.h - a TCP connection on loopback with its conversation.
+// bench/peers/generator/client.h - a TCP connection on loopback with its conversation.
 //
 // Errors   of the system, and answers that were not expected, as kIo with a text.
 // Threads  one at a time.
@@ -8,7 +8,7 @@
 #include <string>
 
 #include "base/result.h"
-#include "bench/peers/conversation.h"
+#include "bench/peers/generator/conversation.h"
 
 namespace qh::bench {
 

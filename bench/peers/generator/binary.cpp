@@ -1,7 +1,7 @@
-// bench/peers/binary.cpp - ours: the binary codec (docs/formats/rpc-binary.md), typed bodies. A message is Gossip of
-// kMessageBytes with durability sync; a take is qssh_popMessage, several in one request are so many pops in one send,
-// which are answered in any order.
-#include "bench/peers/conversation.h"
+// bench/peers/generator/binary.cpp - ours: the binary codec (docs/formats/rpc-binary.md), typed bodies. A message is
+// Gossip of kMessageBytes with durability sync; a take is qssh_popMessage, several in one request are so many pops in
+// one send, which are answered in any order.
+#include "bench/peers/generator/conversation.h"
 #include "queue/message.h"
 #include "rpc/binary_body.h"
 

@@ -1,4 +1,4 @@
-#include "bench/peers/raw_disk.h"
+#include "bench/peers/generator/raw_disk.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include <string>
 
 #include "base/file_storage_file.h"
-#include "bench/peers/load.h"
+#include "bench/peers/generator/load.h"
 
 namespace qh::bench {
 namespace {

@@ -1,5 +1,5 @@
-// bench/peers/conversation.h - one connection's side of a protocol, without I/O: it gives the bytes of requests and
-// consumes those of answers, however they come apart. Both generators drive every protocol through it.
+// bench/peers/generator/conversation.h - one connection's side of a protocol, without I/O: it gives the bytes of
+// requests and consumes those of answers, however they come apart. Both generators drive every protocol through it.
 //
 // Units    bytes of the wire; messages are those of kMessageBytes.
 // Errors   an answer that is not the one expected, an empty queue included, ends the conversation: failure() says it.

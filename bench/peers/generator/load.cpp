@@ -1,4 +1,4 @@
-#include "bench/peers/load.h"
+#include "bench/peers/generator/load.h"
 
 #include <algorithm>
 #include <chrono>

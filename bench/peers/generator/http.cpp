@@ -1,10 +1,10 @@
-// bench/peers/http.cpp - ours: JSON-RPC over HTTP, kept alive. A message is Gossip of kMessageBytes with durability
-// sync; a take is qssh_popMessage, several in one request are a JSON-RPC batch of them.
+// bench/peers/generator/http.cpp - ours: JSON-RPC over HTTP, kept alive. A message is Gossip of kMessageBytes with
+// durability sync; a take is qssh_popMessage, several in one request are a JSON-RPC batch of them.
 #include <cctype>
 #include <charconv>
 #include <optional>
 
-#include "bench/peers/conversation.h"
+#include "bench/peers/generator/conversation.h"
 
 namespace qh::bench {
 namespace {

@@ -1,4 +1,4 @@
-// bench/peers/raw_disk.h - what the disk under the servers gives to one writer.
+// bench/peers/generator/raw_disk.h - what the disk under the servers gives to one writer.
 //
 // Threads  one at a time.
 #pragma once

@@ -1,8 +1,8 @@
-// bench/peers/beanstalkd.cpp - put; and a take is a reserve, which stores nothing, and a delete, which is on disk
-// before its answer.
+// bench/peers/generator/beanstalkd.cpp - put; and a take is a reserve, which stores nothing, and a delete, which is on
+// disk before its answer.
 #include <charconv>
 
-#include "bench/peers/conversation.h"
+#include "bench/peers/generator/conversation.h"
 
 namespace qh::bench {
 namespace {

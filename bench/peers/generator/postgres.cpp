@@ -1,6 +1,6 @@
-// bench/peers/postgres.cpp - PostgreSQL's protocol 3.0 by hand: two prepared statements, binary parameters, one
-// transaction a request. libpq would do the same over more calls, and would bring its own sockets.
-#include "bench/peers/conversation.h"
+// bench/peers/generator/postgres.cpp - PostgreSQL's protocol 3.0 by hand: two prepared statements, binary parameters,
+// one transaction a request. libpq would do the same over more calls, and would bring its own sockets.
+#include "bench/peers/generator/conversation.h"
 
 namespace qh::bench {
 namespace {

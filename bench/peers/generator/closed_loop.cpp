@@ -1,11 +1,11 @@
-// bench/peers/closed_loop.cpp - a thread a client, or all clients on one epoll loop.
+// bench/peers/generator/closed_loop.cpp - a thread a client, or all clients on one epoll loop.
 #include <latch>
 #include <optional>
 #include <thread>
 
-#include "bench/peers/client.h"
-#include "bench/peers/epoll.h"
-#include "bench/peers/load.h"
+#include "bench/peers/generator/client.h"
+#include "bench/peers/generator/epoll.h"
+#include "bench/peers/generator/load.h"
 
 namespace qh::bench {
 namespace {

@@ -1,4 +1,4 @@
-#include "bench/peers/conversation.h"
+#include "bench/peers/generator/conversation.h"
 
 namespace qh::bench {
 

@@ -1,11 +1,12 @@
-// bench/peers/offered_load.cpp - requests at fixed times on one epoll loop. What waits because every connection is
-// busy is timed from when it was due: a server that stands still must not be spared the load it was to have.
+// bench/peers/generator/offered_load.cpp - requests at fixed times on one epoll loop. What waits because every
+// connection is busy is timed from when it was due: a server that stands still must not be spared the load it was to
+// have.
 #include <algorithm>
 #include <optional>
 
-#include "bench/peers/client.h"
-#include "bench/peers/epoll.h"
-#include "bench/peers/load.h"
+#include "bench/peers/generator/client.h"
+#include "bench/peers/generator/epoll.h"
+#include "bench/peers/generator/load.h"
 
 namespace qh::bench {
 namespace {

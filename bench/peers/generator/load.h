@@ -1,4 +1,4 @@
-// bench/peers/load.h - the generators, and what they have seen.
+// bench/peers/generator/load.h - the generators, and what they have seen.
 //
 // Closed loop: each client asks again when it has its answer. Two kinds, because where the load comes from is part of
 // the figure: threads that block share the processors with the server by many switches, one event loop by few.
@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "bench/peers/conversation.h"
+#include "bench/peers/generator/conversation.h"
 
 namespace qh::bench {
 

@@ -110,7 +110,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=500, help="durable submits/s to each validator")
     parser.add_argument("--clients", type=int, default=16, help="connections to each")
     parser.add_argument("--quick", action="store_true", help="few and short, without waiting: to see that it works")
-    parser.add_argument("--wait-quiet", type=float, default=60, help="seconds at most, before each round, for others to be done")
+    parser.add_argument("--wait-quiet", type=float, default=60, metavar="SECONDS",
+                        help="at most, before each round, until others take less than a tenth of the processors (60)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="writes what is printed to FILE as well")
     options = parser.parse_args()
     options.rounds = options.rounds or (2 if options.quick else 8)
@@ -137,9 +138,9 @@ def main() -> int:
         text = "\n".join(
             f"- {line}" for line in [
                 *machine.lines(directory), machine.quiet_line(busy, load_average),
-                f"{options.rate:g} durable submits a second to each of three validators by HTTP over {options.clients} connections, "
-                f"{options.seconds:g} s after {options.warm_up:g} s of warm-up; disturbed: bob stands still all that time, alice is ended "
-                f"by an error {ERRORS} times."])
+                f"{options.rate:g} durable submits a second to each of three validators by HTTP over {options.clients} "
+                f"connections, {options.seconds:g} s after {options.warm_up:g} s of warm-up; disturbed: bob stands still "
+                f"all that time, alice is ended by an error {ERRORS} times."])
         text += "\n\n" + paired_table("p99 of charlie's submits", rounds, MOST, lambda us: f"{us:,.0f} us").text()
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -21,7 +21,7 @@ import scrapes
 from report import Cell, Results, SHAPES, WORKS, goals_table, number_text, shape_table
 from servers import ALL, GENERATOR, Server
 
-# The default max-depth of our queue is a million messages, of which a fifth is kept for critical ones. The same for all.
+# Our queue holds a million messages by default, and keeps a fifth of that for critical ones. The same for all.
 MESSAGES_MOST = 750_000
 
 
@@ -83,8 +83,8 @@ class Run:
             if self.options.verbose:
                 say(f"  {SHAPES[shape].title:<55} {server.title:<26} {work:<4} {seen['rate']:>10,.0f}/s "
                     f"p50 {seen['p50_us']:>6,.0f} p99 {seen['p99_us']:>7,.0f} us; "
-                    f"{seen['cpu_us']:.1f} us of the server's processor time a message; others {100 * self.others[-1]:.0f} %; "
-                    f"{seen['messages']} messages, measured for {seen['seconds']:.2f} s")
+                    f"{seen['cpu_us']:.1f} us of the server's processor time a message; "
+                    f"others {100 * self.others[-1]:.0f} %; {seen['messages']} messages, measured for {seen['seconds']:.2f} s")
 
     def watched_load(self, server: Server, shape: str, work: str, messages: int) -> dict:
         watch, cpu, own = machine.Watch(), server.cpu_seconds(), own_cpu_seconds()
@@ -96,9 +96,9 @@ class Run:
 
     def load(self, server: Server, shape: str, work: str, messages: int) -> dict:
         clients, kind, batch = SHAPES[shape]
-        return generator(self.options.generator_pin, "load", "--protocol", server.protocol, "--port", server.port, "--work", work,
-                         "--clients", clients, "--generator", kind, "--batch", batch, "--messages", messages,
-                         "--seconds", self.options.seconds, "--warm-up", self.options.warm_up)
+        return generator(self.options.generator_pin, "load", "--protocol", server.protocol, "--port", server.port,
+                         "--work", work, "--clients", clients, "--generator", kind, "--batch", batch,
+                         "--messages", messages, "--seconds", self.options.seconds, "--warm-up", self.options.warm_up)
 
     # -- What is printed
     def text(self) -> str:
@@ -116,17 +116,18 @@ class Run:
         lines = [
             *machine.lines(self.directory),
             f"Raw disk in the same run, median [min-max] of the rounds: {number_text(self.disk['overwrite'])} durable "
-            f"overwrites of 4 KiB a second, one after the other, and {number_text(self.disk['append'])} appends of 300 bytes "
-            "with fdatasync.",
+            f"overwrites of 4 KiB a second, one after the other, and {number_text(self.disk['append'])} appends of "
+            "300 bytes with fdatasync.",
             f"{self.options.rounds} rounds in turn, {self.options.seconds:g} s each of put and of take after "
             f"{self.options.warm_up:g} s of warm-up, 256-byte messages, at most {MESSAGES_MOST:,} of them; "
             + ("no server and no generator is pinned." if self.options.pin == "none" else
                "every server is pinned to processor 0, the generator to processor 1."),
             machine.quiet_line(self.busy, self.options.load_average)
-            + f" Beside a measurement other processes took {machine.percents(self.others)} and the host of this machine "
-              f"{machine.percents(self.stolen)}.",
+            + f" Beside a measurement other processes took {machine.percents(self.others)} and the host of this "
+              f"machine {machine.percents(self.stolen)}.",
         ]
-        lines += ["; ".join([f"{server.title}: {server.settings}", *server.notes()]) + "." for server in self.servers.values()]
+        for server in self.servers.values():
+            lines.append("; ".join([f"{server.title}: {server.settings}", *server.notes()]) + ".")
         return "\n".join(f"- {line}" for line in lines)
 
 
@@ -142,7 +143,7 @@ def server_title(key: str) -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench peers", description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where the servers keep their data: the disk under test")
+    parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where data is kept: the disk under test")
     parser.add_argument("--rounds", type=int, help="8; 2 with --quick")
     parser.add_argument("--seconds", type=float, help="of each measurement: 2; 0.5 with --quick")
     parser.add_argument("--warm-up", type=float, default=0.3)
@@ -152,7 +153,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--servers", default=",".join(ALL), help="some of " + ",".join(ALL))
     parser.add_argument("--shapes", default=",".join(SHAPES), help="some of " + ",".join(SHAPES))
     parser.add_argument("--part", choices=("all", "peers", "scrapes"), default="all")
-    parser.add_argument("--wait-quiet", type=float, default=60, help="seconds at most, before each round, for others to be done")
+    parser.add_argument("--wait-quiet", type=float, default=60, metavar="SECONDS",
+                        help="at most, before each round, until others take less than a tenth of the processors (60)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="writes what is printed to FILE as well")
     parser.add_argument("--verbose", action="store_true", help="a line for each measurement")
     options = parser.parse_args()

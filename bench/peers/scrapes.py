@@ -36,7 +36,10 @@ class Scraper(threading.Thread):
         connection.close()
 
 
-def cpu_of_one(options: argparse.Namespace, directory: Path, generator: Callable[..., dict], scraped: bool) -> tuple[float, int]:
+Generator = Callable[..., dict]
+
+
+def cpu_of_one(options: argparse.Namespace, directory: Path, generator: Generator, scraped: bool) -> tuple[float, int]:
     """Seconds of the node's processor time, and the bytes of an answer."""
     seconds = SECONDS if not options.quick else 5
     with Node(directory / "scrapes", options.server_pin) as node:
@@ -44,8 +47,8 @@ def cpu_of_one(options: argparse.Namespace, directory: Path, generator: Callable
         before = node.cpu_seconds()
         if scraped:
             scraper.start()
-        seen = generator(options.generator_pin, "offered", "--protocol", "http", "--port", node.port, "--work", "put", "--clients", 16,
-                         "--rate", LOAD, "--seconds", seconds, "--warm-up", 0)
+        seen = generator(options.generator_pin, "offered", "--protocol", "http", "--port", node.port, "--work", "put",
+                         "--clients", 16, "--rate", LOAD, "--seconds", seconds, "--warm-up", 0)
         if scraped:
             scraper.join()
         cpu = node.cpu_seconds() - before
@@ -56,7 +59,7 @@ def cpu_of_one(options: argparse.Namespace, directory: Path, generator: Callable
         return cpu, scraper.bytes
 
 
-def measure(options: argparse.Namespace, directory: Path, generator: Callable[..., dict], say: Callable[[str], None]) -> str:
+def measure(options: argparse.Namespace, directory: Path, generator: Generator, say: Callable[[str], None]) -> str:
     seconds = SECONDS if not options.quick else 5
     rows, percents, size = [], [], 0
     for round_ in range(min(options.rounds, 4)):
@@ -73,5 +76,5 @@ def measure(options: argparse.Namespace, directory: Path, generator: Callable[..
     rows.append(["median", "", "", "", f"{ratio_text(percents)} %, goal < {MOST_PERCENT:g} %: "
                  + verdict(median(percents) < MOST_PERCENT)])
     head = ["round", "processor time without", f"with {SCRAPES:,} scrapes", "a scrape", "of a core"]
-    return (f"### /metrics under load\n\n{SCRAPES:,} scrapes of {size:,} bytes within {seconds} s, {LOAD:,} durable submits/s "
-            f"by HTTP from 16 connections meanwhile; the node's own processor time.\n\n" + Table(head, rows).text())
+    return (f"### /metrics under load\n\n{SCRAPES:,} scrapes of {size:,} bytes within {seconds} s, {LOAD:,} durable "
+            "submits/s by HTTP from 16 connections meanwhile; the node's own processor time.\n\n" + Table(head, rows).text())

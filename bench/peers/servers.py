@@ -147,7 +147,7 @@ class Server:
 
 class Redis(Server):
     title, protocol, batches = "Redis", "redis", True
-    settings = "appendonly yes, appendfsync always; RPUSH and LPOP"
+    settings = "appendonly yes, appendfsync always, no snapshots, else its defaults; RPUSH and LPOP"
     append_only = ["--appendonly", "yes", "--appendfsync", "always"]
 
     @classmethod
@@ -170,7 +170,7 @@ class RedisOff(Redis):
 
 class Beanstalkd(Server):
     title, protocol = "beanstalkd", "beanstalkd"
-    settings = "-b -f 0; put, and reserve with delete"
+    settings = "-b DIRECTORY -f 0; put, and reserve with delete"
 
     @classmethod
     def program(cls) -> str | None:
@@ -187,7 +187,8 @@ class Beanstalkd(Server):
 
 class Postgres(Server):
     title, protocol = "PostgreSQL", "postgres"
-    settings = "fsync and synchronous_commit on; INSERT, and DELETE ... FOR UPDATE SKIP LOCKED RETURNING, prepared"
+    settings = ("fsync and synchronous_commit on, else its defaults; INSERT, and DELETE ... FOR UPDATE SKIP LOCKED "
+                "RETURNING, prepared")
     stop_signal = signal.SIGINT  # its "fast": does not wait for its clients
 
     @classmethod
@@ -230,8 +231,8 @@ class Postgres(Server):
 class Node(Server):
     """By default but for the directory and the ports."""
     title, protocol, batches, ours = "QuantumHarmony, HTTP", "http", True, True
-    settings = ("one validator, options as by default; Gossip with durability sync by qssh_submitMessage or qssh_submitBatch, and "
-                "qssh_popMessage; 16 takes are a JSON-RPC batch")
+    settings = ("one validator, options as by default; Gossip with durability sync by qssh_submitMessage or "
+                "qssh_submitBatch, and qssh_popMessage; 16 takes are a JSON-RPC batch")
     arguments = ["--validator", "--name", "bench"]
     ports_from = {"rpc": 9944, "metrics": 9950, "web": 8080}  # the first answers JSON-RPC
 
@@ -266,7 +267,8 @@ class Node(Server):
         """What the node has measured at its starts, and chosen by it."""
         log = Path(f"{self.directory}.log")
         methods = Counter(re.findall(r"durable writes by (\w+)", log.read_text() if log.exists() else ""))
-        return ["durable writes by " + ", ".join(f"{name} after {count} starts" for name, count in methods.most_common())]
+        chosen = ", ".join(f"{name} ({count} of {methods.total()} starts)" for name, count in methods.most_common())
+        return [f"durable writes by {chosen}"]
 
 
 class BinaryNode(Node):
@@ -285,4 +287,5 @@ class BinaryNode(Node):
 
 
 ALL: dict[str, type[Server]] = {
-    "binary": BinaryNode, "http": Node, "redis": Redis, "beanstalkd": Beanstalkd, "postgres": Postgres, "redis-off": RedisOff}
+    "binary": BinaryNode, "http": Node, "redis": Redis, "beanstalkd": Beanstalkd, "postgres": Postgres,
+    "redis-off": RedisOff}

@@ -10,7 +10,7 @@ TEST(StartScreen, IsAlignedAndHasCommandsThatWork) {
   screen.version = "1.2.3";
   screen.data_dir = "/data";
   screen.validators.push_back({"alice", 9944, 0, {}});
-  screen.validators.push_back({"validator-10", 9954, {}});
+  screen.validators.push_back({"validator-10", 9954, 0, {}});
   screen.validators[0].recovery.created = true;
   screen.validators[1].recovery.messages = 1;
   screen.validators[1].recovery.dead_letters = 2;

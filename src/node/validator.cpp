@@ -80,6 +80,15 @@ Error with_remedy(Error error, std::string_view otherwise = {}) {
   error.os_errno = 0;  // said already
   return error;
 }
+
+/// A start changes nothing in a log that is damaged.
+Error with_repair(Error error, const std::filesystem::path& queue) {
+  if (error.code != Errc::kCorrupt) return error;
+  error.context += ". Nothing was changed. `quantumharmony-node wal verify --dir " + queue.string() +
+                   "` says what can be read, `quantumharmony-node wal repair --dir " + queue.string() + "` salvages it";
+  return error;
+}
+
 constexpr Duration kFiguresEvery = std::chrono::seconds(1);
 constexpr std::string_view kAnotherPlace = "Choose another place: --data-dir DIR";
 
@@ -165,8 +174,10 @@ class Validator::Impl final : public rpc::NodeControl {
     follow_wakeup();
   }
 
+  std::filesystem::path queue_directory() const { return options_.directory / "queue"; }
+
   Result<void> open_storage() {
-    const auto directory = options_.directory / "queue";
+    const auto directory = queue_directory();
     std::error_code error;
     const bool created = std::filesystem::create_directories(directory, error);
     if (error) {
@@ -193,7 +204,7 @@ class Validator::Impl final : public rpc::NodeControl {
   }
 
   void opened_queue(Result<queue::RecoveryReport> report) {
-    if (!report) return give_up(with_remedy(std::move(report.error())));
+    if (!report) return give_up(with_remedy(with_repair(std::move(report.error()), queue_directory())));
     dispatcher_ = std::make_unique<rpc::Dispatcher>(services());
     if (stopping_) return stop_engine();
     if (auto listening = front_->listen(*dispatcher_); !listening) return give_up(std::move(listening.error()));

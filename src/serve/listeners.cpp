@@ -1,12 +1,15 @@
 #include "serve/listeners.h"
 
 #include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include <boost/asio/ip/v6_only.hpp>
 
 #include "base/clock.h"
+#include "node/log.h"
 #include "node/port_holder.h"
+#include "serve/descriptors.h"
 
 namespace qh::serve {
 namespace {
@@ -84,13 +87,24 @@ Result<void> Listeners::bind_one(const std::string& text) {
 void Listeners::accept(Listener& listener) {
   listener.acceptor.async_accept([this, &listener](const error_code& error, tcp::socket socket) {
     if (error == asio::error::operation_aborted || closed_) return;
-    if (error && error != asio::error::connection_aborted) return accept_later(listener);  // EMFILE and the like
-    if (!error) welcome_(std::move(socket));
+    if (error && error != asio::error::connection_aborted) return accept_later(listener, error.value());
+    if (!error) {
+      if (std::exchange(listener.paused, false)) node::log_info(settings_.name, "takes connections again");
+      welcome_(std::move(socket));
+    }
     accept(listener);
   });
 }
 
-void Listeners::accept_later(Listener& listener) {
+/// EMFILE and the like: those that are in go on, and who waits outside is taken when one has gone.
+void Listeners::accept_later(Listener& listener, int os_errno) {
+  if (!std::exchange(listener.paused, true)) {
+    const bool descriptors = os_errno == EMFILE || os_errno == ENFILE;
+    auto line = "cannot take connections on port " + std::to_string(settings_.port) +
+                ", trying again each 100 ms: " + std::generic_category().message(os_errno);
+    if (descriptors) line += std::string("; ") + kMoreDescriptors;
+    node::log_warn(settings_.name, line);
+  }
   listener.retry.expires_after(kAcceptRetryDelay);
   listener.retry.async_wait([this, &listener](const error_code& error) {
     if (!error && !closed_) accept(listener);

@@ -43,12 +43,13 @@ class Listeners {
     boost::asio::ip::tcp::acceptor acceptor;
     boost::asio::steady_timer retry;
     std::string name;
+    bool paused = false;  ///< the last accept failed
   };
 
   Error port_error(const std::string& address, int os_errno) const;
   Result<void> bind_one(const std::string& text);
   void accept(Listener& listener);
-  void accept_later(Listener& listener);
+  void accept_later(Listener& listener, int os_errno);
 
   boost::asio::io_context& loop_;
   ListenSettings settings_;

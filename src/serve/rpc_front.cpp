@@ -62,7 +62,8 @@ class RpcFront final : public node::Front {
     binary_.emplace(loop, BinaryServerSettings{.name = settings.validator,
                                                .port = settings.binary_port,
                                                .listen = options.listen,
-                                               .port_flag_hint = options.binary_port_flag_hint});
+                                               .port_flag_hint = options.binary_port_flag_hint,
+                                               .bounds = {.connections = options.bounds.connections}});
   }
 
   Result<void> bind() override {

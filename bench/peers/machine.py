@@ -90,6 +90,8 @@ def lines(directory: Path) -> list[str]:
 
 
 def percents(shares: list[float]) -> str:
+    if not shares:
+        return "an unknown share"
     low, middle, high = (100 * f(shares) for f in (min, median, max))
     return f"{middle:.0f} % [{low:.0f}-{high:.0f}]"
 

@@ -90,11 +90,14 @@ def shape_table(results: Results, shape: str, servers: dict[str, str], ours: str
         head += [f"{work}/s", "p50 · p99 us"] + (["ratio to it"] if ours else [])
     rows = []
     for server, title in servers.items():
-        if not results.of(server, shape, "put"):
+        if not any(results.of(server, shape, work) for work in WORKS):
             continue
         row = [title]
         for work in WORKS:
             cells = results.of(server, shape, work)
+            if not cells:
+                row += ["failed"] + [""] * (2 if ours else 1)
+                continue
             row += [number_text([cell.rate for cell in cells]),
                     f"{median(c.p50_us for c in cells):,.0f} · {median(c.p99_us for c in cells):,.0f}"]
             if ours:

@@ -75,6 +75,13 @@ class Tables(unittest.TestCase):
             self.assertTrue(all(len(row) == len(table.head) for row in table.rows))
         self.assertEqual(shape_table(made, "1", TITLES, "binary").rows[1][3], "2.00 [2.00-2.00]")
 
+    def test_takes_that_failed_leave_the_puts_to_be_read(self) -> None:
+        made = results("1", binary=[10])
+        made.add(0, "redis", "1", "put", Cell(5, 1, 1))
+        table = shape_table(made, "1", TITLES, "binary")
+        self.assertEqual(table.rows[1][3:], ["2.00", "failed", "", ""])
+        self.assertEqual(len(table.rows[1]), len(table.head))
+
     def test_columns_stand_below_each_other(self) -> None:
         text = Table(["a", "long head"], [["long cell", "b"]]).text()
         self.assertEqual({line.index("|", 1) for line in text.splitlines()}, {12})

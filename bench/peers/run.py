@@ -191,10 +191,11 @@ def main() -> int:
         if options.part in ("all", "scrapes"):
             parts.append(scrapes.measure(options, directory, generator, say))
     finally:
+        for data in directory.iterdir() if failures else [directory]:
+            if data.is_dir():
+                shutil.rmtree(data, ignore_errors=True)
         if failures:
             say(f"The servers' logs are in {directory}")
-        else:
-            shutil.rmtree(directory, ignore_errors=True)
     text = "\n\n".join(parts + ([f"### Failed\n\n" + "\n".join(f"- {line}" for line in failures)] if failures else []))
     print(text)
     if options.markdown:

@@ -132,7 +132,7 @@ Offer offer_for(const FakeServer& server, bool go_on) {
 }
 
 TEST(OfferedLoadThreads, EveryRequestThatWasDueIsAccountedFor) {
-  FakeServer server(":1\r\n", 50);
+  FakeServer server(":1\r\n", 20);
   const auto offered = offered_load(offer_for(server, true));
   ASSERT_TRUE(offered) << offered.error().to_string();
   EXPECT_EQ(offered->due, 500U);
@@ -141,7 +141,7 @@ TEST(OfferedLoadThreads, EveryRequestThatWasDueIsAccountedFor) {
 }
 
 TEST(OfferedLoadThreads, ACutEndsTheRunUnlessItIsToGoOn) {
-  FakeServer server(":1\r\n", 50);
+  FakeServer server(":1\r\n", 10);
   EXPECT_FALSE(offered_load(offer_for(server, false)));
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# deps.sh build|check... - installs what is missing of the named groups, by apt on Debian 12 and 13; elsewhere says once
-# what is needed and goes on. Then OpenSSL (openssl.sh). Says nothing when there is nothing to do.
+# deps.sh build|check|bench... - installs what is missing of the named groups, by apt on Debian 12 and 13; elsewhere says
+# once what is needed and goes on. Then OpenSSL (openssl.sh). Says nothing when there is nothing to do.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -29,6 +29,30 @@ apt_install() {
   as_root "${apt[@]}" --no-install-recommends install "$@"
 }
 
+services() { { compgen -G '/lib/systemd/system/*.service'; compgen -G '/etc/init.d/*'; } | sort; }
+
+# Of what the benchmarks compare us with only the programs are wanted: its services are started neither by the
+# installation (Debian's policy-rc.d answers 101 for "no") nor at the next boot. Services that were here stay as they are.
+apt_install_without_services() {
+  local policy=/usr/sbin/policy-rc.d before service status=0
+  before=$(services)
+  if [[ ! -e $policy ]]; then
+    # shellcheck disable=SC2064  # the file of now is meant
+    trap "as_root rm -f $policy" EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+  fi
+  apt_install "$@" || status=$?
+  while read -r service; do
+    case $service in
+      '' | *@.service) ;;
+      *.service) if have systemctl; then as_root systemctl disable "${service##*/}"; fi ;;
+      *) as_root update-rc.d "${service##*/}" disable ;;
+    esac
+  done < <(comm -13 <(printf '%s\n' "$before") <(services))
+  return "$status"
+}
+
 install_packages() {
   local wanted=() absent=()
   mapfile -t wanted < <(packages "$@")
@@ -43,7 +67,9 @@ install_packages() {
     # sudo asks now, not in the middle of a step that has no terminal.
     if [[ -t 0 ]]; then sudo -v; else sudo -n true; fi || die "sudo did not let us. Run as root: $by_hand"
   fi
-  step apt "Installing ${#absent[@]} packages: ${absent[*]} (about $((10 + 3 * ${#absent[@]})) s)" apt_install "${absent[@]}"
+  local how=apt_install
+  if [[ " $* " == *" bench "* ]]; then how=apt_install_without_services; fi
+  step apt "Installing ${#absent[@]} packages: ${absent[*]} (about $((10 + 3 * ${#absent[@]})) s)" "$how" "${absent[@]}"
 }
 
 tell_packages() {

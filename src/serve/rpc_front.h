@@ -1,4 +1,4 @@
-// serve/rpc_front.h - JSON-RPC over HTTP on a validator's port. docs/rpc.md is what it speaks.
+// serve/rpc_front.h - JSON-RPC over HTTP on a validator's port. docs/json-rpc.md is what it speaks.
 //
 // Threads  the validator's; bind() before that one runs.
 #pragma once

@@ -36,6 +36,8 @@ class Shell:
     END = "--end-of-block--"
 
     def __init__(self, directory, environment):
+        with open(f"{directory}/.curlrc", "w", encoding="utf-8") as file:
+            file.write("silent\nshow-error\n")  # no progress meter, as on a terminal
         self._bash = subprocess.Popen(["bash", "-eu", "-o", "pipefail"], cwd=directory, env=environment, text=True,
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 

@@ -143,6 +143,22 @@ def write(reader):
         file.write(text)
 
 
+# What no request makes happen: tests/rpc/errors_test.cpp and the dispatcher's tests have these.
+OF_THE_MACHINE = {"InternalError", "StorageFull", "StorageFailed", "Timeout", "ShuttingDown"}
+
+
+def check_errors(reader):
+    """Each line of the table of errors has a call that gets its code."""
+    table = {reason: int(code) for code, reason in re.findall(r"^\| (-\d+) \| `(\w+)`", reader.text, re.M)}
+    seen = {}
+    for _, _, given in reader.answers:
+        for answer in given if isinstance(given, list) else [given]:
+            if "error" in answer:
+                seen[answer["error"]["data"]["reason"]] = answer["error"]["code"]
+    assert seen.items() <= table.items(), f"{seen} is not as in the table"
+    assert table.keys() - seen.keys() == OF_THE_MACHINE, f"no call gets {table.keys() - seen.keys() - OF_THE_MACHINE}"
+
+
 def compare(reader):
     wrong = []
     for call, told, given in reader.answers:
@@ -153,6 +169,7 @@ def compare(reader):
     methods = set(re.findall(r"^### (\S+)$", reader.text, re.M))
     called = set(re.findall(r'"method":"([^"]+)"', "".join(call.text for call, _, _ in reader.answers)))
     assert methods <= called, f"never called: {methods - called}"
+    check_errors(reader)
     assert not wrong, "\n".join(wrong) + "\n(./dev docs writes what the node answers)"
     print(f"{len(reader.answers)} calls, {len(methods)} methods: answered as told")
 

@@ -155,8 +155,14 @@ class Judge {
 
   void choose_ports() {
     const auto& s = config_.settings;
+    if (s.binary_port != 0) choose_binary_ports(s.binary_port);
     if (s.metrics_port != 0) config_.metrics_port = place(s.metrics_port, "the metrics", where("metrics-port"));
     if (s.web_port != 0) config_.web_port = place(s.web_port, "the web port", where("web-port"));
+  }
+
+  void choose_binary_ports(std::uint64_t port) {
+    for (auto& validator : config_.validators)
+      validator.binary_port = place(port++, "the binary RPC of " + validator.name, where("binary-port"));
   }
 
   void judge_queue() {
@@ -182,8 +188,22 @@ class Judge {
                             " can be reached from other machines, so callers need tokens: --rpc-token-file FILE");
       }
     }
+    judge_binary_port();
     if (s.require_token && s.rpc_token_file.empty())
       mistakes_.push_back(where("require-token") + ": needs --rpc-token-file FILE");
+  }
+
+  /// Its callers show no token, so none but this machine may reach it, and not where callers must show one.
+  void judge_binary_port() {
+    const auto& s = config_.settings;
+    if (s.binary_port == 0) return;
+    if (s.require_token)
+      mistakes_.push_back(where("binary-port") +
+                          ": the binary RPC has no tokens yet, so it does not go with require-token");
+    if (s.allow_remote || !std::all_of(s.listen.begin(), s.listen.end(), is_loopback))
+      mistakes_.push_back(where("binary-port") +
+                          ": the binary RPC has no tokens yet, so it is for loopback alone: not with allow-remote, nor "
+                          "with listen on another address");
   }
 
   void finish() {
@@ -229,7 +249,7 @@ Result<ValidatorOptions> added_validator(const Config& config, const std::vector
                       "aggregate")
                     .about("name"));
   }
-  const auto is_taken = [&](std::uint16_t p) {
+  const auto is_taken = [&](std::uint64_t p) {
     return p == config.metrics_port || p == config.web_port || std::find(taken.begin(), taken.end(), p) != taken.end();
   };
   const bool chosen = port != 0;
@@ -243,6 +263,12 @@ Result<ValidatorOptions> added_validator(const Config& config, const std::vector
   ValidatorOptions options;
   options.name = name;
   options.port = port;
+  if (config.settings.binary_port != 0) {
+    std::uint64_t binary = config.settings.binary_port + config.settings.port_offset;
+    while (is_taken(binary) || binary == port) ++binary;
+    if (binary > 65'535) return fail(Error(Errc::kInvalid, "port: no port is left for its binary RPC").about("port"));
+    options.binary_port = static_cast<std::uint16_t>(binary);
+  }
   options.directory = config.data_dir / name;
   options.write_method = config.settings.write_method;
   options.queue = config.settings.queue;

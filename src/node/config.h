@@ -48,8 +48,12 @@ struct Config {
   std::uint16_t metrics_port = 0, web_port = 0;  ///< moved by port-offset; 0: none
 };
 
-/// Reads a TOML file. config_file.cpp.
+inline constexpr std::uint64_t kConfigFileBytesMax = 1U << 20;
+
+/// Reads a TOML file of at most kConfigFileBytesMax. config_file.cpp.
 tl::expected<GivenFile, Mistakes> read_config_file(const std::filesystem::path& file);
+/// The same of a text; `name` is what mistakes and origins call it.
+tl::expected<GivenFile, Mistakes> read_config_text(std::string_view text, const std::string& name);
 /// The variables that begin with QUANTUMHARMONY_; QUANTUMHARMONY_CONFIG goes to `config_file`.
 GivenSettings read_environment(const char* const* environment, std::string& config_file, Mistakes& mistakes);
 /// Judges all of it together.

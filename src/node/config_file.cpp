@@ -1,5 +1,7 @@
 #include <array>
 #include <charconv>
+#include <fstream>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -142,11 +144,24 @@ tl::expected<GivenFile, Mistakes> read_config_file(const std::filesystem::path& 
     return tl::unexpected(
         Mistakes{"the configuration file " + file.string() + ": " + (error ? error.message() : "no regular file")});
   }
+  if (const auto bytes = std::filesystem::file_size(file, error); error || bytes > kConfigFileBytesMax) {
+    return tl::unexpected(Mistakes{"the configuration file " + file.string() + ": " +
+                                   (error ? error.message()
+                                          : "has " + std::to_string(bytes) + " bytes; at most " +
+                                                std::to_string(kConfigFileBytesMax) + " are read")});
+  }
+  std::ifstream in(file, std::ios::binary);
+  const std::string text(std::istreambuf_iterator<char>(in), {});
+  if (!in) return tl::unexpected(Mistakes{"the configuration file " + file.string() + " cannot be read"});
+  return read_config_text(text, file.string());
+}
+
+tl::expected<GivenFile, Mistakes> read_config_text(std::string_view text, const std::string& name) {
   try {
-    return FileReader(file.string()).read(toml::parse_file(file.string()));
+    return FileReader(name).read(toml::parse(text, name));
   } catch (const toml::parse_error& wrong) {  // Debian builds the library with exceptions; they end here
-    return tl::unexpected(Mistakes{file.string() + ":" + std::to_string(wrong.source().begin.line) + ": " +
-                                   std::string(wrong.description())});
+    return tl::unexpected(
+        Mistakes{name + ":" + std::to_string(wrong.source().begin.line) + ": " + std::string(wrong.description())});
   }
 }
 

@@ -1,5 +1,7 @@
 // `config show` and docs/configuration.md.
 #include <algorithm>
+#include <array>
+#include <charconv>
 
 #include "node/config.h"
 #include "queue/json_text.h"
@@ -13,14 +15,20 @@ std::string in_quotes(std::string_view text) {
   return out;
 }
 
+/// A number that TOML and JSON read, and whose text a reader gets back as it is: no leading zero, no 1.50.
+bool is_plain_number(std::string_view text) {
+  if (text.empty() || text.find_first_not_of("0123456789.") != text.npos || text.size() > 15) return false;
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  std::array<char, 32> again{};
+  const auto* last = std::to_chars(again.data(), again.data() + again.size(), value, std::chars_format::fixed).ptr;
+  return error == std::errc() && end == text.data() + text.size() && std::string_view(again.data(), last) == text;
+}
+
 /// A value as TOML, and as JSON: both write these alike.
 std::string literal(const Setting& setting, const std::string& shown) {
-  const auto plain = [](const std::string& text) {
-    return !text.empty() &&
-           std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
-  };
-  if (setting.form == Form::kFlag || plain(shown)) return shown;
-  if (setting.form == Form::kText) return in_quotes(shown);
+  if (setting.form == Form::kFlag) return shown;
+  if (setting.form == Form::kText) return is_plain_number(shown) ? shown : in_quotes(shown);
   std::string list = "[";
   for (std::size_t from = 0; from < shown.size();) {
     const auto comma = std::min(shown.find(',', from), shown.size());

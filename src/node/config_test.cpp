@@ -156,7 +156,7 @@ TEST_F(ConfigFile, FlagsWinOverTheEnvironmentOverTheFile) {
 
 TEST_F(ConfigFile, WhatIsShownReadsBackTheSame) {
   const auto config = configure({"--queue-fairness", "3", "--allow-origin", "https://a.example", "--data-dir", "/d",
-                                 "--queue-rate-limit", "0.5"});
+                                 "--queue-rate-limit", "0.5", "--listen", "127.0.0.1"});
   ASSERT_TRUE(config);
   const auto file = read(show_config(*config));
   ASSERT_TRUE(file) << file.error().front();
@@ -165,6 +165,7 @@ TEST_F(ConfigFile, WhatIsShownReadsBackTheSame) {
   EXPECT_EQ(again->settings.queue.fairness, 3U);
   EXPECT_EQ(again->settings.queue.queue_rate_limit, 0.5);
   EXPECT_EQ(again->settings.allow_origin, Words{"https://a.example"});
+  EXPECT_EQ(again->settings.listen, Words{"127.0.0.1"});
   EXPECT_EQ(again->data_dir, "/d");
 }
 

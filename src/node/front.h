@@ -1,6 +1,6 @@
 // node/front.h - what a validator is reached by, on its own thread.
 //
-// serve/ has the one of JSON-RPC over HTTP; QSSH will share its port.
+// serve/ has the one of JSON-RPC over HTTP and of the binary RPC; QSSH will share a port.
 //
 // Threads  bind() on the thread that starts the node, before the validator's runs; all else on the validator's.
 #pragma once
@@ -27,6 +27,8 @@ class Front {
   virtual Result<void> bind() = 0;
   /// Takes connections from now on.
   virtual Result<void> listen(rpc::Dispatcher& dispatcher) = 0;
+  /// Sends what the queue has just answered; called behind each of its writes.
+  virtual void flush() = 0;
   /// Takes no new connections.
   virtual void begin_stop() = 0;
   /// Lets the answers that are under way go out, then closes; calls `done` once, within a second.
@@ -36,6 +38,7 @@ class Front {
 struct FrontSettings {
   std::string validator;
   std::uint16_t port = 0;
+  std::uint16_t binary_port = 0;  ///< 0: none
 };
 using FrontFactory =
     std::function<std::unique_ptr<Front>(boost::asio::io_context& loop, const FrontSettings& settings)>;

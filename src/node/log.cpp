@@ -1,8 +1,13 @@
 #include "node/log.h"
 
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <string>
 
+#include <spdlog/async.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -29,10 +34,32 @@ spdlog::level::level_enum level_of(LogLevel level) {
   return spdlog::level::info;
 }
 
+/// Knows how many lines it has written.
+class CountingSink final : public spdlog::sinks::stderr_sink_mt {
+ public:
+  void log(const spdlog::details::log_msg& line) override {
+    spdlog::sinks::stderr_sink_mt::log(line);
+    const std::lock_guard lock(mutex_);
+    ++written_;
+    changed_.notify_all();
+  }
+  bool wait_for(std::uint64_t written, std::chrono::milliseconds patience) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, patience, [&] { return written_ >= written; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::uint64_t written_ = 0;
+};
+
 struct Log {
-  std::shared_ptr<spdlog::logger> logger =
-      std::make_shared<spdlog::logger>("qh", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  std::shared_ptr<CountingSink> sink = std::make_shared<CountingSink>();
+  std::shared_ptr<spdlog::details::thread_pool> writer;  ///< nullptr before start_log()
+  std::shared_ptr<spdlog::logger> logger = std::make_shared<spdlog::logger>("qh", sink);
   LogFormat format = LogFormat::kText;
+  std::atomic<std::uint64_t> asked = 0, dropped_told = 0;
 };
 
 Log& the_log() {
@@ -40,22 +67,7 @@ Log& the_log() {
   return log;
 }
 
-}  // namespace
-
-void start_log(LogLevel level, LogFormat format) {
-  auto& log = the_log();
-  log.format = format;
-  log.logger->set_level(level_of(level));
-  log.logger->set_pattern(format == LogFormat::kJson ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})"
-                                                     : "%Y-%m-%dT%H:%M:%S.%eZ %-7l %v",
-                          spdlog::pattern_time_type::utc);
-  log.logger->flush_on(spdlog::level::trace);
-}
-
-void log(LogLevel level, std::string_view validator, std::string_view text) {
-  auto& to = the_log();
-  const auto at = level_of(level);
-  if (!to.logger->should_log(at)) return;
+void write(Log& to, LogLevel level, std::string_view validator, std::string_view text) {
   std::string line;
   if (to.format == LogFormat::kJson) {
     if (!validator.empty()) {
@@ -69,7 +81,51 @@ void log(LogLevel level, std::string_view validator, std::string_view text) {
     if (!validator.empty()) line.append(validator).append(": ");
     line += text;
   }
-  to.logger->log(at, spdlog::string_view_t(line.data(), line.size()));
+  ++to.asked;
+  to.logger->log(level_of(level), spdlog::string_view_t(line.data(), line.size()));
+}
+
+void tell_dropped(Log& log) {
+  if (!log.writer) return;
+  const std::uint64_t dropped = log.writer->overrun_counter();
+  const auto told = log.dropped_told.exchange(dropped);
+  // Only once there is room again: it would push out another one.
+  if (dropped > told && log.writer->queue_size() < kLogLinesMax / 2)
+    write(log, LogLevel::kWarn, {},
+          std::to_string(dropped - told) + " lines of the log were dropped: stderr took none");
+  else if (dropped > told)
+    log.dropped_told = told;
+}
+
+}  // namespace
+
+void start_log(LogLevel level, LogFormat format) {
+  auto& log = the_log();
+  log.format = format;
+  log.writer = std::make_shared<spdlog::details::thread_pool>(kLogLinesMax, 1);
+  log.logger =
+      std::make_shared<spdlog::async_logger>("qh", log.sink, log.writer, spdlog::async_overflow_policy::overrun_oldest);
+  log.logger->set_level(level_of(level));
+  log.logger->set_pattern(format == LogFormat::kJson ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})"
+                                                     : "%Y-%m-%dT%H:%M:%S.%eZ %-7l %v",
+                          spdlog::pattern_time_type::utc);
+  log.logger->flush_on(spdlog::level::trace);
+}
+
+void stop_log() {
+  auto& log = the_log();
+  if (!log.writer) return;
+  tell_dropped(log);
+  const auto due = log.asked - log.writer->overrun_counter();
+  // A thread that hangs in its write cannot be joined, so its pool is left to the end of the process.
+  if (!log.sink->wait_for(due, std::chrono::seconds(1))) new std::shared_ptr(log.writer);
+}
+
+void log(LogLevel level, std::string_view validator, std::string_view text) {
+  auto& to = the_log();
+  if (!to.logger->should_log(level_of(level))) return;
+  tell_dropped(to);
+  write(to, level, validator, text);
 }
 
 }  // namespace qh::node

@@ -2,9 +2,12 @@
 //
 //   log_info("alice", "recovered 12 messages in 3 ms");
 //
-// Threads  any. start_log() first, once.
+// Bounds   nobody waits for stderr: a thread of the log's own writes, and when it cannot (a paused terminal, a journal that
+//          hangs) the oldest of kLogLinesMax lines are dropped. How many is said as soon as it can be.
+// Threads  any. start_log() first, once; stop_log() last, when nobody logs any more.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -13,7 +16,11 @@ namespace qh::node {
 enum class LogLevel : std::uint8_t { kTrace, kDebug, kInfo, kWarn, kError, kOff };
 enum class LogFormat : std::uint8_t { kText, kJson };
 
+inline constexpr std::size_t kLogLinesMax = 8192;
+
 void start_log(LogLevel level, LogFormat format);
+/// Waits for what was logged to be written, for a second at most.
+void stop_log();
 
 /// `validator` may be empty: the node as a whole.
 void log(LogLevel level, std::string_view validator, std::string_view text);

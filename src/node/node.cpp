@@ -109,7 +109,6 @@ class Node::Impl {
     std::unique_ptr<Validator> validator;
     std::uint64_t life = 0;  ///< of the validator in it: news of one before it are void
     bool has_run = false;
-    bool restart = false;  ///< the start at hand follows an error
     BackOff back_off;
     std::optional<MonoTime> running_since;  ///< of the validator in it
     asio::steady_timer retry;
@@ -123,6 +122,7 @@ class Node::Impl {
     auto& slot = slots_.emplace_back(loop_);
     slot.report.name = options.name;
     slot.report.port = options.port;
+    slot.report.binary_port = options.binary_port;
     slot.report.directory = options.directory;
     slot.options = std::move(options);
     return slot;
@@ -192,9 +192,8 @@ class Node::Impl {
       return;  // stopped() follows
     }
     slot.report.started = std::move(*result);
-    slot.has_run = true;
     slot.running_since = clock_.mono();
-    if (slot.restart) log_info(slot.options.name, "runs again");
+    if (std::exchange(slot.has_run, true)) log_info(slot.options.name, "runs again");
     if (slot.report.state == ValidatorState::kStarting) set(slot, ValidatorState::kRunning);
   }
 
@@ -211,7 +210,10 @@ class Node::Impl {
       slot.report.error = std::move(result.error());
     slot.validator.reset();  // its thread is at its end
     slot.report.figures.reset();
-    if (wanted) return set(slot, ValidatorState::kStopped);
+    if (wanted) {
+      if (!stopping_) log_info(slot.options.name, "stopped, as it was asked to");
+      return set(slot, ValidatorState::kStopped);
+    }
     if (!slot.has_run) return set(slot, ValidatorState::kFailed);
     restart_later(slot);
   }
@@ -223,7 +225,6 @@ class Node::Impl {
     const auto why = slot.report.error ? slot.report.error->to_string() : "it ended";
     log_error(slot.options.name, why + "; it is started again in " + milliseconds_text(delay));
     ++slot.report.restarts;
-    slot.restart = true;
     set(slot, ValidatorState::kRestarting);
     slot.retry.expires_after(delay);
     slot.retry.async_wait([this, &slot](const boost::system::error_code& error) {
@@ -247,8 +248,8 @@ class Node::Impl {
     for (const auto& slot : slots_) {
       if (request.what != rpc::NodeRequest::What::kList && slot.options.name != request.name) continue;
       const auto& report = slot.report;
-      list.push_back({report.name, report.port, std::string(state_name(report.state)), report.restarts,
-                      report.error ? report.error->to_string() : std::string()});
+      list.push_back({report.name, report.port, report.binary_port, std::string(state_name(report.state)),
+                      report.restarts, report.error ? report.error->to_string() : std::string()});
     }
     return list;
   }

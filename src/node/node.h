@@ -26,6 +26,7 @@ std::string_view state_name(ValidatorState state);
 struct ValidatorReport {
   std::string name;
   std::uint16_t port = 0;
+  std::uint16_t binary_port = 0;  ///< 0: none
   std::filesystem::path directory;
   ValidatorState state = ValidatorState::kStopped;
   std::optional<Started> started;   ///< of its newest start

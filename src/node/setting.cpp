@@ -227,6 +227,8 @@ constexpr std::array kSettings{
     Setting{"qssh-queue-port", Form::kText, "PORT", "its port", Place::kNotInFile, set_port, show_one<&S::port>},
     Setting{"queue-mode", Form::kText, "MODE", "manual: outside consumers take every kind", Place::kEverywhere,
             set_queue_mode, show_one<&S::queue_mode>},
+    optional_port<&S::binary_port>(
+        "binary-port", "the binary RPC of the first validator, the others count up; loopback only; 0: none"),
     one<&S::port_offset>("port-offset", "N", "moves every port by N"),
     optional_port<&S::metrics_port>("metrics-port", "the WebSocket with the validators' figures; 0: none"),
     optional_port<&S::web_port>("web-port", "the page, the status, /metrics and the health checks; 0: none"),

@@ -29,6 +29,7 @@ struct Settings {
   bool validator = false;
   std::string name;
   std::uint64_t port = 9944;
+  std::uint64_t binary_port = 0;  ///< of the first validator; 0: none
   std::string queue_mode = "manual";
   std::uint64_t port_offset = 0;
   std::uint64_t metrics_port = 9950;  ///< 0: none

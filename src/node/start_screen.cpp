@@ -22,6 +22,14 @@ std::string curl(std::uint16_t port, bool needs_token, std::string_view method, 
                      needs_token ? R"( -H "Authorization: Bearer $TOKEN")" : "", method, params);
 }
 
+/// "binary RPC on localhost, ports: alice 9960, bob 9961"
+std::string binary_ports(const std::vector<ScreenValidator>& validators) {
+  std::string text;
+  for (const auto& validator : validators)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", validator.name, validator.binary_port);
+  return "binary RPC on localhost, ports: " + text;
+}
+
 }  // namespace
 
 std::string recovered_text(const queue::RecoveryReport& report) {
@@ -54,6 +62,7 @@ std::string start_screen(const Screen& screen, Paint paint) {
   const auto line = [&](std::string_view what, std::string_view text) {
     out += fmt::format("  {}{:<{}}{}  {}\n", ink.quiet, what, widest, ink.off, text);
   };
+  if (screen.validators.front().binary_port != 0) line("binary", binary_ports(screen.validators));
   if (screen.web_port != 0) line("page", fmt::format("http://localhost:{}/", screen.web_port));
   if (screen.metrics_port != 0)
     line("metrics", fmt::format("ws://localhost:{}/qssh-queue-metrics", screen.metrics_port));

@@ -15,6 +15,7 @@ namespace qh::node {
 struct ScreenValidator {
   std::string name;
   std::uint16_t port = 0;
+  std::uint16_t binary_port = 0;  ///< 0: none
   queue::RecoveryReport recovery;
 };
 

@@ -9,7 +9,7 @@ TEST(StartScreen, IsAlignedAndHasCommandsThatWork) {
   Screen screen;
   screen.version = "1.2.3";
   screen.data_dir = "/data";
-  screen.validators.push_back({"alice", 9944, {}});
+  screen.validators.push_back({"alice", 9944, 0, {}});
   screen.validators.push_back({"validator-10", 9954, {}});
   screen.validators[0].recovery.created = true;
   screen.validators[1].recovery.messages = 1;

@@ -20,6 +20,7 @@
 #include "base/file_storage.h"
 #include "crypto/random.h"
 #include "node/log.h"
+#include "node/short_slice.h"
 #include "queue/engine.h"
 
 namespace qh::node {
@@ -79,6 +80,15 @@ Error with_remedy(Error error, std::string_view otherwise = {}) {
   error.os_errno = 0;  // said already
   return error;
 }
+
+/// A start changes nothing in a log that is damaged.
+Error with_repair(Error error, const std::filesystem::path& queue) {
+  if (error.code != Errc::kCorrupt) return error;
+  error.context += ". Nothing was changed. `quantumharmony-node wal verify --dir " + queue.string() +
+                   "` says what can be read, `quantumharmony-node wal repair --dir " + queue.string() + "` salvages it";
+  return error;
+}
+
 constexpr Duration kFiguresEvery = std::chrono::seconds(1);
 constexpr std::string_view kAnotherPlace = "Choose another place: --data-dir DIR";
 
@@ -88,7 +98,8 @@ class Validator::Impl final : public rpc::NodeControl {
  public:
   Impl(ValidatorOptions o, const FrontFactory& make_front) : options_(std::move(o)) {
     options_.queue.name = options_.name;
-    front_ = make_front(loop_, {.validator = options_.name, .port = options_.port});
+    front_ =
+        make_front(loop_, {.validator = options_.name, .port = options_.port, .binary_port = options_.binary_port});
   }
 
   ~Impl() override {
@@ -105,6 +116,7 @@ class Validator::Impl final : public rpc::NodeControl {
     hooks_ = std::move(hooks);
     thread_ = std::thread([this] {
       pthread_setname_np(pthread_self(), options_.name.substr(0, 15).c_str());
+      ask_for_short_slices();
       asio::post(loop_, [this] { open(); });
       run();
     });
@@ -162,8 +174,10 @@ class Validator::Impl final : public rpc::NodeControl {
     follow_wakeup();
   }
 
+  std::filesystem::path queue_directory() const { return options_.directory / "queue"; }
+
   Result<void> open_storage() {
-    const auto directory = options_.directory / "queue";
+    const auto directory = queue_directory();
     std::error_code error;
     const bool created = std::filesystem::create_directories(directory, error);
     if (error) {
@@ -190,7 +204,7 @@ class Validator::Impl final : public rpc::NodeControl {
   }
 
   void opened_queue(Result<queue::RecoveryReport> report) {
-    if (!report) return give_up(with_remedy(std::move(report.error())));
+    if (!report) return give_up(with_remedy(with_repair(std::move(report.error()), queue_directory())));
     dispatcher_ = std::make_unique<rpc::Dispatcher>(services());
     if (stopping_) return stop_engine();
     if (auto listening = front_->listen(*dispatcher_); !listening) return give_up(std::move(listening.error()));
@@ -243,6 +257,7 @@ class Validator::Impl final : public rpc::NodeControl {
     asio::post(loop_, [this] {
       pump_posted_ = false;
       engine_->pump();
+      front_->flush();
       follow_wakeup();
     });
   }
@@ -250,6 +265,7 @@ class Validator::Impl final : public rpc::NodeControl {
   void poll() {
     if (!storage_) return;
     storage_->poll();
+    front_->flush();
     follow_wakeup();
   }
 

@@ -28,6 +28,7 @@ namespace qh::node {
 struct ValidatorOptions {
   std::string name;
   std::uint16_t port = 0;
+  std::uint16_t binary_port = 0;    ///< of the binary RPC; 0: none
   std::filesystem::path directory;  ///< its own; the queue lives in queue/ below it
   WriteMethod write_method = WriteMethod::kAuto;
   queue::Options queue;

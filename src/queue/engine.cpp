@@ -74,7 +74,7 @@ void Engine::Impl::tick() {
   }
   const auto wall = clock_.wall();
   while (Entry* entry = store_.due_wall(wall)) wall_due(*entry, wall);
-  while (KeyEntry* key = keys_.due(now)) erase_key(*key);
+  while (const KeyRef key = keys_.due(now)) erase_key(key);
   limit_dead(wall);
   work_retry_job(now);
   admission_.drained(hand_outs_sync_.per_second(now) + hand_outs_async_.per_second(now));
@@ -164,9 +164,8 @@ Task<Result<void>> Engine::Impl::write_out() {
     if (!done) co_return done;
   }
   // A message that was never in the log may be over; its key lasts all the same.
-  keys_.each([this](KeyEntry& key) {
-    const bool only_in_memory = key.message == nullptr && key.ordinal == 0;
-    if (only_in_memory && room(wal::key_record_bytes(key.key.size()), Use::kCompact) != Room::kNone) append_key(key);
+  keys_.each_ended([this](EndedKey& key) {
+    if (key.ordinal == 0 && room(wal::key_record_bytes(key.key_bytes), Use::kCompact) != Room::kNone) append_key(key);
   });
   auto exact = state_;
   exact.next_message_id = next_message_id_;

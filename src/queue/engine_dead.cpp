@@ -16,7 +16,7 @@ constexpr double kRetryRateMin = 0.001;
 // no room, the death is not written: the next start finds the same reason and comes to the same end.
 void Engine::Impl::to_dead(Entry& entry, DeadReason reason, std::string error) {
   const auto now = clock_.wall();
-  const bool can_write = log_ok() && room(entry.body.size() + 2048, Use::kEnd) == Room::kEnough;
+  const bool can_write = log_ok() && room(entry.body_bytes + 2048, Use::kEnd) == Room::kEnough;
   if (is_logged(entry) && can_write) {
     const wal::Dead record{entry.id, reason, now.ms(), error};
     append(wal::RecordType::kDead, [&](Bytes& out) { wal::encode(record, out); });

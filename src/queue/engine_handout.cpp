@@ -173,7 +173,7 @@ void Engine::Impl::give_leases(KindMask mask, std::uint32_t max, Duration durati
   for (std::uint32_t i = 0; i < max && (i == 0 || bytes < options_.max_batch_bytes); ++i) {
     Entry* entry = pick(mask);
     if (entry == nullptr) break;
-    bytes += entry->body.size();
+    bytes += entry->body_bytes;
     const LeaseId lease(next_lease_id_++);
     const auto deliveries = static_cast<std::uint16_t>(entry->deliveries + 1);
     if (is_logged(*entry)) {

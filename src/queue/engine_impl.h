@@ -107,7 +107,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   struct Admitted {
     Kind kind{};
     Durability durability{};
-    KeyEntry* seen = nullptr;  ///< the key was seen: nothing is stored
+    KeyRef seen;  ///< the key was seen: nothing is stored
   };
   struct RetryJob {
     double per_second = 0;
@@ -135,7 +135,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   Result<void> on_record(const wal::RecordView& record, wal::Ordinal ordinal) override;
   void on_gap(std::uint64_t from_seq, std::uint64_t to_seq) override;
   Result<void> replay_put(const wal::Put& put, wal::Ordinal ordinal, std::uint32_t bytes);
-  KeyEntry& replay_key(std::string_view key, MessageId id, Kind kind, WallTime created_at);
+  KeyRef replayed_key(std::string_view key, MessageId id);
   Result<void> replay_change(const wal::RecordView& record);
   void replay_end(Entry& entry);
   void drop_open_group();
@@ -211,10 +211,10 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void when_durable(wal::Ordinal ordinal, CommitFn fn);
   wal::Ordinal append_put(Entry& entry, std::uint16_t group_left, bool carried);
   wal::Ordinal append_id(wal::RecordType type, MessageId id);
-  void append_key(KeyEntry& key);
+  void append_key(EndedKey& key);
   wal::Ordinal append_state(const wal::QueueState& next);
   void end_entry(Entry& entry);
-  void erase_key(KeyEntry& key);
+  void erase_key(KeyRef key);
   void reserve_ids() { reserve_ids({0, 0}); }
   void reserve_ids(IdsNeeded needed);
   void compact();

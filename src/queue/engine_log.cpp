@@ -92,7 +92,7 @@ void Engine::Impl::on_failed(const Error& error) {
 // -- Records -----------------------------------------------------------------------------------------------
 
 std::uint32_t Engine::Impl::put_bytes(const Entry& entry) const {
-  return wal::put_record_bytes(entry.body.size(), store_.submitter(entry).size(), entry.key ? entry.key->key.size() : 0,
+  return wal::put_record_bytes(entry.body_bytes, store_.submitter(entry).size(), entry.key().size(),
                                entry.extra ? entry.extra->last_error.size() : 0, entry.state == EntryState::kDead);
 }
 
@@ -106,16 +106,15 @@ wal::Ordinal Engine::Impl::append_put(Entry& entry, std::uint16_t group_left, bo
   put.group_left = group_left;
   put.carried = carried;
   put.submitted_by = store_.submitter(entry);
-  if (entry.key != nullptr) put.key = entry.key->key;
+  put.key = entry.key();
   if (entry.extra) put.last_error = entry.extra->last_error;
   if (entry.state == EntryState::kDead) put.death = wal::Put::Death{entry.extra->reason, entry.extra->died_at_ms};
-  put.body = entry.body.view();
+  put.body = entry.body();
   const auto ordinal = append(wal::RecordType::kPut, [&](Bytes& out) { wal::encode(put, out); });
   if (is_logged(entry)) segments_.drop_live(entry.ordinal, entry.record_bytes);
   entry.record_bytes = put_bytes(entry);
   store_.logged(entry, ordinal);
   segments_.add_live(ordinal, entry.record_bytes);
-  if (entry.key != nullptr) keys_.logged(*entry.key, ordinal);
   return ordinal;
 }
 
@@ -124,9 +123,9 @@ wal::Ordinal Engine::Impl::append_id(wal::RecordType type, MessageId id) {
 }
 
 /// Of a message that is over.
-void Engine::Impl::append_key(KeyEntry& key) {
-  const auto bytes = wal::key_record_bytes(key.key.size());
-  const wal::Key record{key.id, key.created_at, key.key, key.kind};
+void Engine::Impl::append_key(EndedKey& key) {
+  const auto bytes = wal::key_record_bytes(key.key_bytes);
+  const wal::Key record{key.id, key.created_at, key.key(), key.kind};
   const auto ordinal = append(wal::RecordType::kKey, [&](Bytes& out) { wal::encode(record, out); });
   if (key.ordinal != 0) segments_.drop_live(key.ordinal, bytes);
   segments_.add_live(ordinal, bytes);
@@ -152,18 +151,15 @@ wal::Ordinal Engine::Impl::append_state(const wal::QueueState& next) {
 /// The message is over: its put is garbage, its key lives on by itself.
 void Engine::Impl::end_entry(Entry& entry) {
   if (is_logged(entry)) segments_.drop_live(entry.ordinal, entry.record_bytes);
-  if (entry.key == nullptr) return;
-  entry.key->message = nullptr;
-  if (entry.key->ordinal != 0) segments_.add_live(entry.key->ordinal, wal::key_record_bytes(entry.key->key.size()));
-  entry.key = nullptr;
+  if (entry.key().empty()) return;
+  const EndedKey& key = keys_.end(entry);
+  if (key.ordinal != 0) segments_.add_live(key.ordinal, wal::key_record_bytes(key.key_bytes));
 }
 
-void Engine::Impl::erase_key(KeyEntry& key) {
-  if (key.message != nullptr) {
-    key.message->key = nullptr;
-  } else if (key.ordinal != 0) {
-    segments_.drop_live(key.ordinal, wal::key_record_bytes(key.key.size()));
-  }
+void Engine::Impl::erase_key(KeyRef key) {
+  const EndedKey* ended = key.ended();
+  if (ended != nullptr && ended->ordinal != 0)
+    segments_.drop_live(ended->ordinal, wal::key_record_bytes(ended->key_bytes));
   keys_.erase(key);
 }
 

@@ -35,7 +35,7 @@ void Engine::Impl::on_gap(std::uint64_t from_seq, std::uint64_t to_seq) {
 void Engine::Impl::drop_open_group() {
   for (Entry* entry : open_group_) {
     --state_.counters.submitted_sync;
-    if (entry->key != nullptr) erase_key(*entry->key);
+    if (!entry->key().empty()) erase_key(KeyRef(*entry));
     end_entry(*entry);
     store_.erase(*entry);
   }
@@ -61,24 +61,26 @@ Result<void> Engine::Impl::on_record(const wal::RecordView& record, wal::Ordinal
   if (record.type == wal::RecordType::kKey) {
     const auto key = wal::decode_key(record.payload);
     if (!key) return fail(Errc::kCorrupt, "a key record that this program cannot read");
-    KeyEntry& known = replay_key(key->key, key->id, key->kind, key->created_at);
+    const KeyRef known = replayed_key(key->key, key->id);
+    if (known && known.message() != nullptr) return {};  // what ended it is lost (salvage): it has its key itself
+    EndedKey& ended = known ? *known.ended()
+                            : keys_.add_ended(key->key, key->id, key->kind, key->created_at, clock_.wall(),
+                                              clock_.mono());
     const auto bytes = wal::key_record_bytes(key->key.size());
-    if (known.message == nullptr && known.ordinal != 0) segments_.drop_live(known.ordinal, bytes);
-    if (known.message == nullptr) segments_.add_live(ordinal, bytes);
-    keys_.logged(known, ordinal);
+    if (ended.ordinal != 0) segments_.drop_live(ended.ordinal, bytes);
+    segments_.add_live(ordinal, bytes);
+    keys_.logged(ended, ordinal);
     return {};
   }
   return replay_change(record);
 }
 
-/// A key may come again for another message once its window was over.
-KeyEntry& Engine::Impl::replay_key(std::string_view key, MessageId id, Kind kind, WallTime created_at) {
-  KeyEntry* known = keys_.find(key);
-  if (known != nullptr && known->id != id) {
-    erase_key(*known);
-    known = nullptr;
-  }
-  return known != nullptr ? *known : keys_.add(key, id, kind, created_at, clock_.wall(), clock_.mono());
+/// What the window has of this key for this message. A key may come again for another one once its window was over.
+KeyRef Engine::Impl::replayed_key(std::string_view key, MessageId id) {
+  const KeyRef known = keys_.find(key);
+  if (!known || known.id() == id) return known;
+  erase_key(known);
+  return {};
 }
 
 Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal, std::uint32_t bytes) {
@@ -88,8 +90,12 @@ Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal,
     // Carried forward by compaction: the same message, as it stood then.
     segments_.drop_live(entry->ordinal, entry->record_bytes);
   } else {
-    entry = &store_.add(put.id, Body(put.body), put.created_at, put.submitted_by);
+    entry = &store_.add(put.id, put.body, put.key, put.created_at, put.submitted_by);
     if (!put.carried) ++state_.counters.submitted_sync;
+    if (!put.key.empty()) {
+      if (const KeyRef known = replayed_key(put.key, put.id)) erase_key(known);  // of a record before it
+      keys_.add(*entry, clock_.wall(), clock_.mono());
+    }
   }
   entry->not_before_ms = put.not_before_ms;
   entry->expires_at_ms = put.expires_at_ms;
@@ -99,13 +105,7 @@ Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal,
   segments_.add_live(ordinal, bytes);
   state_.next_message_id = std::max(state_.next_message_id, put.id.value() + 1);
   if (!put.last_error.empty()) entry->more().last_error = put.last_error;
-  if (put.key.empty() && entry->key != nullptr) erase_key(*entry->key);  // its window was over by then
-  if (!put.key.empty()) {
-    KeyEntry& key = replay_key(put.key, put.id, entry->kind(), put.created_at);
-    key.message = entry;
-    entry->key = &key;
-    keys_.logged(key, ordinal);
-  }
+  if (put.key.empty() && !entry->key().empty()) erase_key(KeyRef(*entry));  // its window was over by then
   if (put.death && entry->state != EntryState::kDead)
     store_.make_dead(*entry, put.death->reason, WallTime::from_ms(put.death->at_ms));
   if (put.group_left > 0)

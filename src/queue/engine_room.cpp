@@ -186,11 +186,10 @@ void Engine::Impl::carry_head() {
     append_put(*entry, 0, true);
     carried += entry->record_bytes;
   }
-  for (KeyEntry* key = keys_.oldest_logged(); key != nullptr && key->ordinal <= through && carried < chunk;
+  for (EndedKey* key = keys_.oldest_logged(); key != nullptr && key->ordinal <= through && carried < chunk;
        key = keys_.oldest_logged()) {
-    INVARIANT(key->message == nullptr, "the key of a message in the queue moves with the message");
     append_key(*key);
-    carried += wal::key_record_bytes(key->key.size());
+    carried += wal::key_record_bytes(key->key_bytes);
   }
 }
 

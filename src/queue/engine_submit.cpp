@@ -99,7 +99,7 @@ Result<Engine::Impl::Admitted> Engine::Impl::admit(const Submission& submission,
   if (!kind) return fail(kind.error());
   if (auto good = check_options(submission.options); !good) return fail(std::move(good.error()));
   if (auto size = admission_.check_size(*kind, submission.body.size()); !size) return fail(std::move(size.error()));
-  return Admitted{*kind, submission.options.durability.value_or(info(*kind).durability), nullptr};
+  return Admitted{*kind, submission.options.durability.value_or(info(*kind).durability), KeyRef()};
 }
 
 Entry& Engine::Impl::make_entry(Submission& submission, const Admitted& admitted, WallTime now_wall, MonoTime now) {
@@ -107,7 +107,7 @@ Entry& Engine::Impl::make_entry(Submission& submission, const Admitted& admitted
   const MessageId id = options.id.value_or(MessageId(next_message_id_));
   next_message_id_ = id.value() + 1;
   const auto created_at = options.created_at.value_or(now_wall);
-  Entry& entry = store_.add(id, Body(submission.body), created_at, options.submitted_by);
+  Entry& entry = store_.add(id, submission.body, options.idempotency_key, created_at, options.submitted_by);
   if (options.not_before) entry.not_before_ms = options.not_before->ms();
   if (options.expires_at) entry.expires_at_ms = options.expires_at->ms();
   if (admitted.kind == Kind::kTransaction) {
@@ -115,11 +115,7 @@ Entry& Engine::Impl::make_entry(Submission& submission, const Admitted& admitted
     const auto limit_ms = static_cast<std::int64_t>(message.expires_at.value_or(0)) * 1000;
     if (limit_ms != 0 && (entry.expires_at_ms == 0 || limit_ms < entry.expires_at_ms)) entry.expires_at_ms = limit_ms;
   }
-  if (!options.idempotency_key.empty()) {
-    KeyEntry& key = keys_.add(options.idempotency_key, id, admitted.kind, created_at, now_wall, now);
-    key.message = &entry;
-    entry.key = &key;
-  }
+  if (!options.idempotency_key.empty()) keys_.add(entry, now_wall, now);
   last_message_at_ = now_wall;
   return entry;
 }
@@ -146,18 +142,18 @@ void Engine::Impl::count_submits(Durability durability, std::uint64_t count, Mon
 // A repeat answers with the first one's id once that one is as durable as the repeat asks for: then the
 // answer is as good as the first.
 void Engine::Impl::submit_duplicate(const Admitted& admitted, Durability wanted, Done<Submitted> done) {
-  KeyEntry& key = *admitted.seen;
+  const KeyRef key = admitted.seen;
   ++state_.counters.duplicates;
-  Submitted answer{key.id, key.kind, false, true};
-  if (wanted == Durability::kAsync || key.ordinal == 0) {
+  Submitted answer{key.id(), key.kind(), false, true};
+  if (wanted == Durability::kAsync || key.ordinal() == 0) {
     // In memory only. A sync repeat makes it durable while it is still there.
-    if (wanted == Durability::kSync && key.message != nullptr && !is_logged(*key.message))
-      append_put(*key.message, 0, true);
-    if (key.ordinal == 0) return done(answer);
+    if (wanted == Durability::kSync && key.message() != nullptr && !is_logged(*key.message()))
+      append_put(*key.message(), 0, true);
+    if (key.ordinal() == 0) return done(answer);
   }
   answer.persisted = true;
-  if (wanted == Durability::kAsync || key.ordinal <= durable_ordinal_) return done(answer);
-  when_durable(newest_of(key.ordinal), [answer, done = std::move(done)](const Error* error) mutable {
+  if (wanted == Durability::kAsync || key.ordinal() <= durable_ordinal_) return done(answer);
+  when_durable(newest_of(key.ordinal()), [answer, done = std::move(done)](const Error* error) mutable {
     if (error != nullptr)
       done(fail(*error));
     else
@@ -183,8 +179,8 @@ void Engine::Impl::submit(Submission submission, Done<Submitted> done) {
     };
   };
   if (!key.empty()) admitted->seen = keys_.find(key);
-  if (admitted->seen != nullptr) {
-    if (log_bytes != 0 && admitted->seen->ordinal == 0 && blocked(log_bytes, Use::kSubmit))
+  if (admitted->seen) {
+    if (log_bytes != 0 && admitted->seen.ordinal() == 0 && blocked(log_bytes, Use::kSubmit))
       return wait_for_room(log_bytes, Use::kSubmit, again());
     return submit_duplicate(*admitted, durability, std::move(done));
   }
@@ -229,7 +225,7 @@ Result<void> Engine::Impl::check_load(const std::vector<Submission>& submissions
   auto priority = Priority::kCritical;
   for (std::size_t i = 0; i < submissions.size(); ++i) {
     bytes += counted_bytes(submissions[i]);
-    if (admitted[i].seen != nullptr) continue;  // stores nothing
+    if (admitted[i].seen) continue;  // stores nothing
     ++fresh;
     fresh_bytes += counted_bytes(submissions[i]);
     priority = std::min(priority, info(admitted[i].kind).priority);
@@ -260,9 +256,9 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
     if (!one) return done(fail(refuse(std::move(one.error()).in(fmt::format("messages[{}]", i)))));
     if (one->durability == Durability::kSync) durability = Durability::kSync;
     const auto& key = submissions[i].options.idempotency_key;
-    one->seen = key.empty() ? nullptr : keys_.find(key);
-    fresh += one->seen == nullptr ? 1 : 0;
-    if (one->seen == nullptr || one->seen->ordinal == 0) log_bytes += record_bytes(submissions[i]);
+    one->seen = key.empty() ? KeyRef() : keys_.find(key);
+    fresh += one->seen ? 0 : 1;
+    if (!one->seen || one->seen.ordinal() == 0) log_bytes += record_bytes(submissions[i]);
     admitted.push_back(*one);
   }
   if (auto load = check_load(submissions, admitted); !load) return done(fail(refuse(std::move(load.error()))));
@@ -294,15 +290,14 @@ void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<
   wal::Ordinal wait_for = 0;
   for (std::size_t i = 0; i < submissions.size(); ++i) {
     const auto& key = submissions[i].options.idempotency_key;
-    if (KeyEntry* seen = key.empty() ? nullptr : keys_.find(key); seen != nullptr) {
+    if (const KeyRef seen = key.empty() ? KeyRef() : keys_.find(key)) {
       ++state_.counters.duplicates;
       const bool sync = durability == Durability::kSync;
-      const bool of_this_batch = std::find(fresh.begin(), fresh.end(), seen->message) != fresh.end();
-      if (sync && seen->message != nullptr && !is_logged(*seen->message) && !of_this_batch) {
-        append_put(*seen->message, 0, true);
-      }
-      if (sync && seen->ordinal > durable_ordinal_) wait_for = newest_of(seen->ordinal);
-      answers.push_back({seen->id, seen->kind, sync && (seen->ordinal != 0 || of_this_batch), true});
+      Entry* first = seen.message();
+      const bool of_this_batch = std::find(fresh.begin(), fresh.end(), first) != fresh.end();
+      if (sync && first != nullptr && !is_logged(*first) && !of_this_batch) append_put(*first, 0, true);
+      if (sync && seen.ordinal() > durable_ordinal_) wait_for = newest_of(seen.ordinal());
+      answers.push_back({seen.id(), seen.kind(), sync && (seen.ordinal() != 0 || of_this_batch), true});
       continue;
     }
     Entry& entry = make_entry(submissions[i], admitted[i], now_wall, now);

@@ -6,57 +6,90 @@
 // When there are too many, the oldest leaves early, counted: a bound in memory is worth more than the tail
 // of a window.
 //
+// Memory   while its message is in the queue a key lies in the message's own entry, and its place in the log is the
+//          message's: what is here then is a slot of the set and one of the ring, about 35 bytes. One whose message
+//          has ended has an EndedKey.
 // Private to the room. Threads: the owner's.
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <string>
+#include <deque>
 #include <string_view>
-#include <unordered_map>
 
-#include <boost/intrusive/list.hpp>
+#include <boost/intrusive/set.hpp>
+#include <boost/unordered/unordered_flat_set.hpp>
 
 #include "base/clock.h"
 #include "queue/log_writer.h"
 #include "queue/queued_message.h"
+#include "queue/store.h"
 
 namespace qh::queue {
 
-struct Entry;
-
-struct AgeTag;
-struct KeyLogTag;
-struct KeyEntry : boost::intrusive::list_base_hook<boost::intrusive::tag<AgeTag>>,
-                  boost::intrusive::list_base_hook<boost::intrusive::tag<KeyLogTag>> {
-  std::string_view key;  ///< points into the map's own string
+/// A key that has outlived its message. Its bytes lie behind it.
+struct EndedKey : boost::intrusive::set_base_hook<boost::intrusive::optimize_size<true>> {
   MessageId id;
-  Kind kind{};
   WallTime created_at;
-  MonoTime ends;
   wal::Ordinal ordinal = 0;  ///< batch of the record that carries it; 0: only in memory
-  Entry* message = nullptr;  ///< while it is in the queue
+  std::uint32_t turn = 0;    ///< its place in the ring
+  Kind kind{};
+  std::uint8_t key_bytes = 0;
+
+  std::string_view key() const { return {reinterpret_cast<const char*>(this + 1), key_bytes}; }
+};
+
+/// A key of the window, wherever it lies; or none.
+class KeyRef {
+ public:
+  KeyRef() = default;
+  explicit KeyRef(Entry& message) : bits_(reinterpret_cast<std::uintptr_t>(&message)) {}
+  explicit KeyRef(EndedKey& ended) : bits_(reinterpret_cast<std::uintptr_t>(&ended) | kEnded) {}
+
+  explicit operator bool() const { return bits_ != 0; }
+  Entry* message() const { return (bits_ & kEnded) != 0 ? nullptr : reinterpret_cast<Entry*>(bits_); }
+  EndedKey* ended() const { return (bits_ & kEnded) == 0 ? nullptr : reinterpret_cast<EndedKey*>(bits_ & ~kEnded); }
+
+  std::string_view key() const { return message() != nullptr ? message()->key() : ended()->key(); }
+  MessageId id() const { return message() != nullptr ? message()->id : ended()->id; }
+  Kind kind() const { return message() != nullptr ? message()->kind() : ended()->kind; }
+  /// Of the record that carries it; 0: only in memory.
+  wal::Ordinal ordinal() const { return message() != nullptr ? message()->ordinal : ended()->ordinal; }
+
+ private:
+  static constexpr std::uintptr_t kEnded = 1;
+  static_assert(alignof(Entry) > 1 && alignof(EndedKey) > 1);
+  std::uintptr_t bits_ = 0;
 };
 
 class KeyWindow {
  public:
   KeyWindow(Duration window, std::uint32_t max) : window_(window), max_(max) {}
   ~KeyWindow();
+  KeyWindow(const KeyWindow&) = delete;
+  KeyWindow& operator=(const KeyWindow&) = delete;
 
-  KeyEntry* find(std::string_view key);
-  /// The key must not be there. `created_at` in the past shortens the window (recovery).
-  KeyEntry& add(std::string_view key, MessageId id, Kind kind, WallTime created_at, WallTime now_wall, MonoTime now);
-  void logged(KeyEntry& entry, wal::Ordinal ordinal);
-  void erase(KeyEntry& entry);
+  KeyRef find(std::string_view key) const;
+  /// Takes in the key that the entry carries, which must not be there. A message created in the past has a shorter
+  /// window (recovery).
+  void add(Entry& message, WallTime now_wall, MonoTime now);
+  /// The same for a key whose message is gone already.
+  EndedKey& add_ended(std::string_view key, MessageId id, Kind kind, WallTime created_at, WallTime now_wall,
+                      MonoTime now);
+  /// The message ends, its key stays: the entry has none any more.
+  EndedKey& end(Entry& message);
+  void logged(EndedKey& key, wal::Ordinal ordinal);
+  void erase(KeyRef key);
 
   /// A key that must go: its window is over, or there are too many.
-  KeyEntry* due(MonoTime now);
+  KeyRef due(MonoTime now);
   MonoTime next() const;
-  template <class Visit>  // void(KeyEntry&)
-  void each(Visit visit) {
-    for (KeyEntry& entry : by_age_) visit(entry);
+  template <class Visit>  // void(EndedKey&)
+  void each_ended(Visit visit) {
+    for (const Turn& turn : ring_) {
+      if (turn.key && turn.key.ended() != nullptr) visit(*turn.key.ended());
+    }
   }
-  KeyEntry* oldest_logged() { return logged_.empty() ? nullptr : &logged_.front(); }
+  EndedKey* oldest_logged() { return logged_.empty() ? nullptr : &*logged_.begin(); }
   std::size_t size() const { return keys_.size(); }
   std::size_t bytes() const { return bytes_; }
   std::uint64_t evicted() const { return evicted_; }
@@ -64,17 +97,40 @@ class KeyWindow {
   void sort();
 
  private:
-  using AgeList = boost::intrusive::list<
-      KeyEntry, boost::intrusive::base_hook<boost::intrusive::list_base_hook<boost::intrusive::tag<AgeTag>>>>;
-  using LogList = boost::intrusive::list<
-      KeyEntry, boost::intrusive::base_hook<boost::intrusive::list_base_hook<boost::intrusive::tag<KeyLogTag>>>>;
-  using LogHook = boost::intrusive::list_base_hook<boost::intrusive::tag<KeyLogTag>>;
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view key) const { return std::hash<std::string_view>()(key); }
+    std::size_t operator()(KeyRef key) const { return (*this)(key.key()); }
+  };
+  struct Equal {
+    using is_transparent = void;
+    bool operator()(KeyRef a, KeyRef b) const { return a.key() == b.key(); }
+    bool operator()(KeyRef a, std::string_view b) const { return a.key() == b; }
+    bool operator()(std::string_view a, KeyRef b) const { return a == b.key(); }
+  };
+  struct ByOrdinal {
+    bool operator()(const EndedKey& a, const EndedKey& b) const { return a.ordinal < b.ordinal; }
+  };
+  /// One place of the ring of ages. A key that left early leaves it empty.
+  struct Turn {
+    KeyRef key;
+    MonoTime ends;
+  };
+
+  void enter(KeyRef key, WallTime created_at, WallTime now_wall, MonoTime now);
+  static std::uint32_t turn_of(KeyRef key);
+  static void set_turn(KeyRef key, std::uint32_t turn);
+  Turn& place(std::uint32_t turn) { return ring_[static_cast<std::uint32_t>(turn - first_turn_)]; }
+  void drop_empty_front();
+  static EndedKey* make_ended(std::string_view key);
+  void free_ended(EndedKey* ended);
 
   Duration window_;
   std::uint32_t max_;
-  std::unordered_map<std::string, KeyEntry> keys_;
-  AgeList by_age_;
-  LogList logged_;
+  boost::unordered_flat_set<KeyRef, Hash, Equal> keys_;
+  std::deque<Turn> ring_;  ///< by the end of the window; the front is not empty
+  std::uint32_t first_turn_ = 0;
+  boost::intrusive::multiset<EndedKey, boost::intrusive::compare<ByOrdinal>> logged_;
   std::size_t bytes_ = 0;
   std::uint64_t evicted_ = 0;
 };

@@ -149,6 +149,7 @@ std::optional<Key> decode_key(ByteView payload) {
   key.created_at.ns = in.get<std::int64_t>();
   const auto kind = in.get<std::uint8_t>();
   key.key = as_text(in.rest());
+  if (key.key.size() > UINT8_MAX) return std::nullopt;
   if (!in.ok() || kind >= kKindCount) return std::nullopt;
   key.kind = static_cast<Kind>(kind);
   return key;

@@ -137,7 +137,7 @@ Task<Result<std::uint64_t>> Recovery::first_segment() {
                      "missing, or its header is zeros, and no other segment is left: all its messages are lost");
   }
   if (!identity_) {
-    co_return damage(std::string(kIdentityName), "missing, though there are segments; run wal repair to make it anew");
+    co_return damage(std::string(kIdentityName), "missing, though there are segments; a repair makes it anew");
   }
   const auto present =
       static_cast<std::uint64_t>(std::distance(segments_.lower_bound(head), segments_.upper_bound(newest)));
@@ -350,8 +350,7 @@ Result<void> Recovery::check_durable() const {
   const auto why = end_.fault.empty() ? std::string("the log ends here") : end_.fault;
   return damage(
       segment_name(last_index_),
-      fmt::format("offset {}: {}, though records up to {} were known to be durable: records {} to {} are lost. "
-                  "Nothing was changed; `quantumharmony-node wal repair` salvages what can be read",
+      fmt::format("offset {}: {}, though records up to {} were known to be durable: records {} to {} are lost",
                   end_.offset, why, durable_seq_ - 1, next_seq_, durable_seq_ - 1));
 }
 

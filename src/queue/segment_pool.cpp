@@ -12,6 +12,22 @@ namespace qh::queue::wal {
 namespace {
 constexpr auto kRetryAfter = std::chrono::seconds(1);
 
+/// What an operator can do about it.
+std::string_view remedy_for(int os_errno) {
+  switch (os_errno) {
+    case ENOSPC:
+    case EDQUOT:
+      return "; free some space there: until then new messages are refused, and those that are there can be taken";
+    case EMFILE:
+    case ENFILE:
+      return "; allow the process more open files: until then the log ends with the segments that it has";
+    case EROFS:
+      return "; mount it writable";
+    default:
+      return {};
+  }
+}
+
 Error no_room_for(std::uint64_t index, std::uint64_t bytes, std::uint64_t free) {
   return Error(Errc::kStorageFull,
                fmt::format("make {}: it takes {} bytes, {} are free", segment_name(index), bytes, free), ENOSPC);
@@ -146,7 +162,8 @@ void SegmentPool::failed(Error error) {
   failure_ = std::move(error);
   retry_at_ = clock_.mono() + kRetryAfter;
   if (news && hooks_.warn) {
-    hooks_.warn("cannot make the next log segment, trying again each second: " + failure_->to_string());
+    hooks_.warn(fmt::format("cannot make the next log segment, trying again each second: {}{}", failure_->to_string(),
+                            remedy_for(failure_->os_errno)));
   }
   if (hooks_.changed) hooks_.changed();
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
+#include <new>
 
 #include "base/invariant.h"
 
@@ -38,29 +40,66 @@ Store::~Store() {
   logged_.clear();
   dead_.clear();
   for (auto& queue : ready_) queue.clear();
-  for (Entry* entry : by_id_) delete entry;
+  for (Entry* entry : by_id_) Entry::destroy(entry);
 }
 
-Entry& Store::add(MessageId id, Body body, WallTime created_at, std::string_view submitted_by) {
-  auto* entry = new Entry;
+namespace {
+constexpr std::size_t kKeyHeadBytes = sizeof(std::uint32_t) + 1;
+}  // namespace
+
+Entry* Entry::make(ByteView body, std::string_view key) {
+  const auto key_part = key.empty() ? 0 : kKeyHeadBytes + key.size();
+  auto* entry = new (::operator new(sizeof(Entry) + body.size() + key_part)) Entry;
+  std::memcpy(reinterpret_cast<std::byte*>(entry + 1), body.data(), body.size());
+  entry->body_bytes = static_cast<std::uint32_t>(body.size());
+  if (key.empty()) return entry;
+  entry->has_key = true;
+  auto* head = entry->behind_body();
+  head[sizeof(std::uint32_t)] = static_cast<std::byte>(key.size());
+  std::memcpy(head + kKeyHeadBytes, key.data(), key.size());
+  return entry;
+}
+
+std::string_view Entry::key() const {
+  if (!has_key) return {};
+  const auto* head = behind_body();
+  return {reinterpret_cast<const char*>(head + kKeyHeadBytes), static_cast<std::size_t>(head[sizeof(std::uint32_t)])};
+}
+
+std::uint32_t Entry::key_turn() const {
+  std::uint32_t turn = 0;
+  std::memcpy(&turn, behind_body(), sizeof turn);
+  return turn;
+}
+
+void Entry::set_key_turn(std::uint32_t turn) { std::memcpy(behind_body(), &turn, sizeof turn); }
+
+void Entry::destroy(Entry* entry) {
+  entry->~Entry();
+  ::operator delete(entry);
+}
+
+Entry& Store::add(MessageId id, ByteView body, std::string_view key, WallTime created_at,
+                  std::string_view submitted_by) {
+  auto* entry = Entry::make(body, key);
   entry->id = id;
   entry->created_at = created_at;
-  entry->body = std::move(body);
   entry->submitter = names_.add(submitted_by);
   const bool fresh = by_id_.insert(entry).second;
   INVARIANT(fresh, "an id is given once");
-  bytes_ += entry->body.size();
+  bytes_ += entry->body_bytes;
   ++pending_;
   return *entry;
 }
 
 void Store::erase(Entry& entry) {
+  INVARIANT(entry.key().empty(), "a key is told that its message ends");
   leave(entry);
   if (static_cast<LogHook&>(entry).is_linked()) logged_.erase(logged_.iterator_to(entry));
-  bytes_ -= entry.body.size();
+  bytes_ -= entry.body_bytes;
   names_.release(entry.submitter);
   by_id_.erase(entry.id);
-  delete &entry;
+  Entry::destroy(&entry);
 }
 
 Entry* Store::find(MessageId id) const {
@@ -99,8 +138,8 @@ void Store::leave(Entry& entry) {
       break;
     case EntryState::kDead:
       dead_.erase(dead_.iterator_to(entry));
-      dead_bytes_ -= entry.body.size();
-      bytes_ += entry.body.size();
+      dead_bytes_ -= entry.body_bytes;
+      bytes_ += entry.body_bytes;
       break;
   }
   entry.not_before_ms = 0;
@@ -154,8 +193,8 @@ void Store::make_dead(Entry& entry, DeadReason reason, WallTime at) {
   entry.more().reason = reason;
   entry.extra->died_at_ms = at.ms();
   dead_.insert(entry);
-  dead_bytes_ += entry.body.size();
-  bytes_ -= entry.body.size();
+  dead_bytes_ += entry.body_bytes;
+  bytes_ -= entry.body_bytes;
 }
 
 // A leased message expires only once it is back; a dead one never.
@@ -217,20 +256,13 @@ QueuedMessage Store::provenance(const Entry& entry) const {
 
 QueuedMessage Store::describe(const Entry& entry) const {
   QueuedMessage message = provenance(entry);
-  message.body = Body(entry.body.view());
+  message.body = Body(entry.body());
   return message;
 }
 
 QueuedMessage Store::extract(Entry& entry) {
-  QueuedMessage message = provenance(entry);
-  const auto bytes = entry.body.size();
-  leave(entry);
-  if (static_cast<LogHook&>(entry).is_linked()) logged_.erase(logged_.iterator_to(entry));
-  message.body = std::move(entry.body);
-  bytes_ -= bytes;
-  names_.release(entry.submitter);
-  by_id_.erase(entry.id);
-  delete &entry;
+  QueuedMessage message = describe(entry);
+  erase(entry);
   return message;
 }
 

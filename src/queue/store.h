@@ -1,8 +1,9 @@
 // queue/store.h - the messages in memory: by id, in order, and by what they wait for.
 //
-// Private to the room. Memory: about 160 bytes a message beside its body and key, so that a million of
-// them stay under the 200 that specs allow (bench/queue measures it).
-// Threads  the owner's.
+// Memory   a message is one allocation: its entry, and behind it the body and the key. That and the id set come to
+// about
+//          160 bytes a message beside body and key (bench/queue measures it; specs allow 200).
+// Private to the room. Threads: the owner's.
 #pragma once
 
 #include <array>
@@ -23,8 +24,6 @@
 
 namespace qh::queue {
 
-struct KeyEntry;
-
 enum class EntryState : std::uint8_t { kPending, kReady, kDelayed, kLeased, kDead };
 
 namespace bi = boost::intrusive;
@@ -42,25 +41,41 @@ struct Entry : OrderHook, LogHook {
     std::string last_error;
   };
 
+  /// With a copy of both behind it. A key has at most 255 bytes.
+  static Entry* make(ByteView body, std::string_view key);
+  static void destroy(Entry* entry);
+
   MessageId id;
   WallTime created_at;
-  Body body;
   wal::Ordinal ordinal = 0;        ///< batch of its newest put record; 0: only in memory
   std::int64_t not_before_ms = 0;  ///< kDelayed: until then; 0 otherwise
   std::int64_t expires_at_ms = 0;
-  KeyEntry* key = nullptr;
   std::unique_ptr<Extra> extra;
   std::uint32_t submitter = 0;
   std::uint32_t record_bytes = 0;  ///< of that put record
   std::uint32_t mono_position = 0, wall_position = 0;
+  std::uint32_t body_bytes = 0;
   std::uint16_t deliveries = 0;
   EntryState state = EntryState::kPending;
+  bool has_key = false;
 
-  Kind kind() const { return static_cast<Kind>(body.view()[0]); }
+  ByteView body() const { return {reinterpret_cast<const std::byte*>(this + 1), body_bytes}; }
+  /// Empty: it has none, or its window is over.
+  std::string_view key() const;
+  void forget_key() { has_key = false; }
+  /// The key's place in the KeyWindow.
+  std::uint32_t key_turn() const;
+  void set_key_turn(std::uint32_t turn);
+  Kind kind() const { return static_cast<Kind>(body()[0]); }
   Extra& more() {
     if (!extra) extra = std::make_unique<Extra>();
     return *extra;
   }
+
+ private:
+  /// Behind the body: the key's turn, its length in a byte, its bytes. Not aligned.
+  std::byte* behind_body() { return reinterpret_cast<std::byte*>(this + 1) + body_bytes; }
+  const std::byte* behind_body() const { return reinterpret_cast<const std::byte*>(this + 1) + body_bytes; }
 };
 
 /// Names of submitters, kept once.
@@ -86,7 +101,7 @@ class Store {
   ~Store();
 
   // A message comes in as kPending, is in one state at a time, and goes out by erase().
-  Entry& add(MessageId id, Body body, WallTime created_at, std::string_view submitted_by);
+  Entry& add(MessageId id, ByteView body, std::string_view key, WallTime created_at, std::string_view submitted_by);
   void erase(Entry& entry);
   Entry* find(MessageId id) const;
   Entry* find(LeaseId lease) const;
@@ -146,7 +161,7 @@ class Store {
 
   const std::string& submitter(const Entry& entry) const { return names_.at(entry.submitter); }
   QueuedMessage describe(const Entry& entry) const;  ///< with a copy of the body
-  QueuedMessage extract(Entry& entry);               ///< with the body, and the entry is gone
+  QueuedMessage extract(Entry& entry);               ///< the same, and the entry is gone
 
   const Depth& depth() const { return depth_; }
   std::uint64_t messages() const { return depth_.total() + pending_; }  ///< what max_depth counts

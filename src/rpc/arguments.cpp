@@ -5,7 +5,7 @@
 
 #include "base/nearest.h"
 #include "queue/message_json.h"
-#include "rpc/call.h"
+#include "rpc/arguments.h"
 
 namespace qh::rpc {
 namespace {
@@ -82,7 +82,7 @@ std::vector<std::string_view> names_of(const Method& method) {
 
 std::optional<Failure> add(const Parameter& parameter, const json::value& value, Arguments& into) {
   if (auto failure = check(parameter, value, parameter.name)) return failure;
-  into.add(parameter.name, &value);
+  into.add({.parameter = &parameter, .json = &value});
   return std::nullopt;
 }
 
@@ -124,14 +124,15 @@ bool is_bare_message(const Method& method, const json::object& params) {
 }
 
 std::optional<Failure> bind_message(const Method& method, const json::value& params, Arguments& into) {
+  const auto& message = method.parameters.front();
   if (params.is_object() && is_bare_message(method, params.get_object())) {
-    into.add("message", &params);
+    into.add({.parameter = &message, .json = &params});
     return std::nullopt;
   }
   if (params.is_array() && !params.get_array().empty()) {
     const auto& array = params.get_array();
     if (array.size() > 2) return bad_parameter("params", "expected [message] or [message, {options}]");
-    into.add("message", &array[0]);
+    into.add({.parameter = &message, .json = &array[0]});
     if (array.size() == 1) return std::nullopt;
     if (!array[1].is_object() || array[1].get_object().contains("message")) {
       return bad_parameter("params[1]", "expected an object with options, got " + queue::describe_json(array[1]));
@@ -194,63 +195,7 @@ std::optional<Failure> bind(const Method& method, const json::value* params, Arg
     }
   }
   if (failure) return failure;
-  for (const auto& parameter : method.parameters) {
-    if (parameter.required && !into.has(parameter.name)) {
-      return bad_parameter(parameter.name, "is missing: expected " + expectation(parameter));
-    }
-  }
-  return std::nullopt;
+  return find_missing(method, into);
 }
-
-const json::value* Arguments::find(std::string_view name) const {
-  for (const auto& [known, value] : values_) {
-    if (known == name) return value;
-  }
-  return nullptr;
-}
-
-std::optional<std::uint64_t> Arguments::integer(std::string_view name) const {
-  const auto* value = find(name);
-  return value != nullptr ? queue::integer_from_json(*value) : std::nullopt;
-}
-
-std::optional<double> Arguments::number(std::string_view name) const {
-  const auto* value = find(name);
-  return value != nullptr ? std::optional(value->to_number<double>()) : std::nullopt;
-}
-
-std::string_view Arguments::text(std::string_view name) const {
-  const auto* value = find(name);
-  return value != nullptr ? std::string_view(value->get_string()) : std::string_view();
-}
-
-bool Arguments::flag(std::string_view name) const {
-  const auto* value = find(name);
-  return value != nullptr && value->get_bool();
-}
-
-std::optional<Duration> Arguments::milliseconds(std::string_view name) const {
-  const auto value = integer(name);
-  // The tables bound what is a duration; 2^53 ms would not fit into nanoseconds.
-  return value ? std::optional<Duration>(std::chrono::milliseconds(*value)) : std::nullopt;
-}
-
-queue::KindMask Arguments::kinds(std::string_view name) const {
-  const auto* value = find(name);
-  if (value == nullptr) return queue::KindMask::all();
-  queue::KindMask mask;
-  for (const auto& kind : value->get_array()) mask = mask | queue::KindMask::of(*queue::kind_named(kind.get_string()));
-  return mask;
-}
-
-std::vector<std::uint64_t> Arguments::ids(std::string_view name) const {
-  std::vector<std::uint64_t> ids;
-  const auto* value = find(name);
-  if (value == nullptr) return ids;
-  for (const auto& id : value->get_array()) ids.push_back(*queue::integer_from_json(id));
-  return ids;
-}
-
-json::value integer_json(std::uint64_t value) { return static_cast<std::int64_t>(std::min(value, queue::kIntegerMax)); }
 
 }  // namespace qh::rpc

@@ -12,28 +12,13 @@
 
 #include "queue/json_text.h"
 #include "queue/message_json.h"
-#include "rpc/call.h"
+#include "rpc/calls.h"
 #include "rpc/exchange.h"
-#include "rpc/failure.h"
-#include "rpc/method.h"
 
 namespace qh::rpc {
 namespace {
 
 namespace json = boost::json;
-
-Failure invalid_request(std::string_view field, std::string expected) {
-  return Failure(Code::kInvalidRequest, std::string(field) + (field.empty() ? "" : ": ") + expected)
-      .with("field", json::value(field))
-      .with("expected", json::value(expected));
-}
-
-Failure unreadable(const Error& error) {
-  if (error.code == Errc::kExists) return invalid_request(error.subject, "the member is given twice");
-  Failure failure(Code::kParse, error.context);
-  if (error.code == Errc::kTooLarge) failure.data.emplace("limit", static_cast<std::int64_t>(error.limit));
-  return failure;
-}
 
 /// A request as it stands in the body, before its method is known.
 struct Request {
@@ -88,12 +73,6 @@ Failure unknown_method(std::string_view name) {
   return failure;
 }
 
-Failure missing_role(const Method& method) {
-  const auto role = role_name(method.role);
-  return Failure(Code::kForbidden, std::string(method.name) + " needs the role " + std::string(role))
-      .with("role", json::value(role));
-}
-
 Failure answer_too_large(const Method& method) {
   return Failure(Code::kTooLarge, "the answers to this batch are over " + std::to_string(kAnswerBytesMax >> 20) +
                                       " MiB without this one, so " + std::string(method.name) +
@@ -105,12 +84,12 @@ Failure answer_too_large(const Method& method) {
 
 class Dispatcher::Impl {
  public:
-  explicit Impl(Services s) : services(std::move(s)) {}
+  explicit Impl(Services s) : calls{.services = std::move(s)} {}
   ~Impl() {
     for (auto& [id, exchange] : open) {
       exchange->done = nullptr;
       for (auto& slot : exchange->slots) {
-        if (slot.timer != 0) services.timers.cancel(std::exchange(slot.timer, 0));
+        if (slot.timer != 0) calls.services.timers.cancel(std::exchange(slot.timer, 0));
       }
     }
   }
@@ -126,20 +105,20 @@ class Dispatcher::Impl {
       auto failure = invalid_request("", "expected at most " + std::to_string(kBatchCallsMax) + " calls in a batch");
       return refuse(std::move(failure).with("limit", static_cast<std::int64_t>(kBatchCallsMax)), reply);
     }
-    const std::span<const json::value> calls =
+    const std::span<const json::value> elements =
         batch ? std::span<const json::value>(parsed->get_array().data(), parsed->get_array().size())
               : std::span<const json::value>(&*parsed, 1);
 
     const auto exchange = std::make_shared<Exchange>();
-    exchange->slots.resize(calls.size());
-    exchange->open = calls.size() + 1;  // ours is the last to go, so that no reply comes before all are started
+    exchange->slots.resize(elements.size());
+    exchange->open = elements.size() + 1;  // ours is the last to go, so that no reply comes before all are started
     exchange->batch = batch;
-    exchange->timers = &services.timers;
+    exchange->timers = &calls.services.timers;
     exchange->held = held;
     exchange->done = std::move(reply);
-    for (std::size_t i = 0; i < calls.size(); ++i) start(calls[i], i, raw, caller, exchange);
+    for (std::size_t i = 0; i < elements.size(); ++i) start(elements[i], i, raw, caller, exchange);
     exchange->close_one();
-    if (services.touched) services.touched();
+    calls.touched();
     if (exchange->open == 0) return 0;
     return remember(exchange);
   }
@@ -150,12 +129,11 @@ class Dispatcher::Impl {
     const auto exchange = found->second;
     for (const auto& slot : exchange->slots) {
       // Cancelling answers the slot, which changes it.
-      if (const auto wait = slot.wait) services.engine.cancel(*wait);
+      if (const auto wait = slot.wait) calls.services.engine.cancel(*wait);
     }
   }
 
-  Services services;
-  bool stopping = false;
+  Calls calls;
   std::shared_ptr<std::uint64_t> held = std::make_shared<std::uint64_t>(0);
   std::unordered_map<CallId, std::shared_ptr<Exchange>> open;
 
@@ -172,14 +150,11 @@ class Dispatcher::Impl {
     auto& slot = exchange->slots[element];
     slot.id = std::move(request.id);
     slot.notification = request.notification;
-    Call call(services, caller, Answer(exchange, element));
+    Call call(calls.services, caller, Answer(exchange, element));
     if (invalid) return call.answer.fail(*invalid);
     const auto* method = find_method(request.method);
-    if (method == nullptr || !is_there(*method, services)) return call.answer.fail(unknown_method(request.method));
-    if (!caller.roles.has(method->role)) return call.answer.fail(missing_role(*method));
-    if (stopping && method->role != Role::kRead) {
-      return call.answer.fail(Failure(Code::kShuttingDown, "the node is stopping"));
-    }
+    if (!calls.has(method)) return call.answer.fail(unknown_method(request.method));
+    if (const auto refusal = calls.refusal(*method, caller)) return call.answer.fail(*refusal);
     if (const auto bad = bind(*method, request.params, call.arguments)) return call.answer.fail(*bad);
     // Before it is carried out: what is done is told.
     if (!request.notification && exchange->batch) {
@@ -210,7 +185,8 @@ Dispatcher::CallId Dispatcher::handle(std::string_view body, const Caller& calle
   return impl_->handle(body, caller, std::move(reply));
 }
 void Dispatcher::abandon(CallId call) { impl_->abandon(call); }
-void Dispatcher::begin_stop() { impl_->stopping = true; }
+void Dispatcher::begin_stop() { impl_->calls.stopping = true; }
+Calls& Dispatcher::calls() { return impl_->calls; }
 std::uint64_t Dispatcher::held_bytes() const { return *impl_->held; }
 std::size_t Dispatcher::open_calls() const { return impl_->open.size(); }
 

@@ -43,6 +43,8 @@ class Timers {
   virtual void cancel(Id id) = 0;
 };
 
+struct Calls;  // private to rpc/
+
 struct Services {
   queue::Engine& engine;
   Clock& clock;
@@ -70,6 +72,8 @@ class Dispatcher {
   void abandon(CallId call);
   /// From now on only methods that look (role read) are served; the others answer ShuttingDown.
   void begin_stop();
+  /// For other codecs: rpc/binary_link.h.
+  Calls& calls();
   /// Bytes of answers that wait for others of their body.
   std::uint64_t held_bytes() const;
   /// Bodies that have not been answered.

@@ -6,14 +6,12 @@
 
 namespace qh::rpc {
 
-void Exchange::expect(std::size_t slot, std::uint64_t expected) {
+void Exchange::expect(Slot slot, std::uint64_t expected) {
   slots[slot].expected_bytes = expected;
   bytes += expected;
 }
 
-void Exchange::settle(std::size_t slot, std::string text) {
-  auto& s = slots[slot];
-  if (s.answered) return;
+void Exchange::settle(Pending& s, std::string text) {
   s.answered = true;
   s.wait.reset();
   s.text = std::move(text);
@@ -50,29 +48,26 @@ std::string Exchange::joined() {
   return all;
 }
 
-void Answer::ok(const boost::json::value& result) {
-  const auto& slot = exchange_->slots[slot_];
-  if (slot.answered) return;
-  exchange_->settle(slot_, slot.notification ? std::string() : write_result(result, slot.id));
+void Exchange::ok(Slot slot, Outcome outcome) {
+  auto& s = slots[slot];
+  if (!s.answered) settle(s, s.notification ? std::string() : write_result(to_json(std::move(outcome)), s.id));
 }
 
-void Answer::fail(const Failure& failure) {
-  const auto& slot = exchange_->slots[slot_];
-  if (slot.answered) return;
-  exchange_->settle(slot_, slot.notification ? std::string() : write_failure(failure, slot.id));
+void Exchange::fail(Slot slot, const Failure& failure) {
+  auto& s = slots[slot];
+  if (!s.answered) settle(s, s.notification ? std::string() : write_failure(failure, s.id));
 }
 
-void Answer::waits(queue::Engine::WaitId wait) const {
-  auto& slot = exchange_->slots[slot_];
-  if (!slot.answered) slot.wait = wait;
+void Exchange::waits(Slot slot, queue::Engine::WaitId wait) {
+  if (!slots[slot].answered) slots[slot].wait = wait;
 }
 
-void Answer::at_the_latest(Duration delay, Failure failure) const {
-  auto& slot = exchange_->slots[slot_];
-  if (slot.answered) return;
-  slot.timer = exchange_->timers->start(delay, [answer = another(), failure = std::move(failure)]() mutable {
-    answer.exchange_->slots[answer.slot_].timer = 0;
-    answer.fail(failure);
+void Exchange::at_the_latest(Slot slot, Duration delay, Failure failure) {
+  auto& s = slots[slot];
+  if (s.answered) return;
+  s.timer = timers->start(delay, [self = shared_from_this(), slot, failure = std::move(failure)] {
+    self->slots[slot].timer = 0;
+    self->fail(slot, failure);
   });
 }
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "rpc/dispatcher.h"
-#include "rpc/failure.h"
+#include "rpc/replies.h"
 
 namespace qh::rpc {
 
@@ -19,8 +19,8 @@ namespace qh::rpc {
 inline constexpr std::uint64_t kAnswerBytesMax = std::uint64_t{64} << 20;
 
 /// The calls of one body. Kept alive by the answers that are still to come.
-struct Exchange {
-  struct Slot {
+struct Exchange final : Replies, std::enable_shared_from_this<Exchange> {
+  struct Pending {
     std::string id;  ///< JSON text
     bool notification = false;
     bool answered = false;
@@ -30,7 +30,7 @@ struct Exchange {
     std::uint64_t expected_bytes = 0;  ///< what it may come to, while it is not answered
   };
 
-  std::vector<Slot> slots;
+  std::vector<Pending> slots;
   std::size_t open = 0;     ///< answers to come
   std::uint64_t bytes = 0;  ///< of the answers that are in and of those that are expected
   bool batch = false;
@@ -44,37 +44,20 @@ struct Exchange {
   Exchange() = default;
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
-  ~Exchange() { give_back(); }
+  ~Exchange() override { give_back(); }
 
-  void expect(std::size_t slot, std::uint64_t bytes);
-  void settle(std::size_t slot, std::string text);
+  void ok(Slot slot, Outcome outcome) override;
+  void fail(Slot slot, const Failure& failure) override;
+  void waits(Slot slot, queue::Engine::WaitId wait) override;
+  void at_the_latest(Slot slot, Duration delay, Failure failure) override;
+
+  void expect(Slot slot, std::uint64_t bytes);
   void close_one();
 
  private:
+  void settle(Pending& slot, std::string text);
   std::string joined();
   void give_back();
-};
-
-/// The right to answer one call, once. What comes later (a completion behind its timeout) is dropped.
-class Answer {
- public:
-  Answer() = default;
-  Answer(std::shared_ptr<Exchange> exchange, std::size_t slot) : exchange_(std::move(exchange)), slot_(slot) {}
-
-  void ok(const boost::json::value& result);
-  void fail(const Failure& failure);
-  void fail(const Error& error) { fail(failure_of(error)); }
-
-  /// While this wait lasts, abandoning the call cancels it. For a call that may be answered already.
-  void waits(queue::Engine::WaitId wait) const;
-  /// Answers `failure` unless something else has by then.
-  void at_the_latest(Duration delay, Failure failure) const;
-  /// A second one for the same call; the first that is used counts.
-  Answer another() const { return {exchange_, slot_}; }
-
- private:
-  std::shared_ptr<Exchange> exchange_;
-  std::size_t slot_ = 0;
 };
 
 }  // namespace qh::rpc

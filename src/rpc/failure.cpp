@@ -51,6 +51,18 @@ Code code_of(Errc code) {
 
 json::value number(std::uint64_t value) { return static_cast<std::int64_t>(std::min(value, queue::kIntegerMax)); }
 
+void add_data(const Failure& failure, std::string& out) {
+  out += R"({"reason":)";
+  queue::write_json_string(info(failure.code).reason, out);
+  for (const auto& member : failure.data) {
+    out += ',';
+    queue::write_json_string(member.key(), out);
+    out += ':';
+    queue::write_json(member.value(), out);
+  }
+  out += '}';
+}
+
 }  // namespace
 
 Failure failure_of(const Error& error) {
@@ -91,20 +103,20 @@ Failure bad_parameter(std::string_view field, std::string expected) {
   return failure;
 }
 
+std::string write_failure_data(const Failure& failure) {
+  std::string out;
+  add_data(failure, out);
+  return out;
+}
+
 std::string write_failure(const Failure& failure, std::string_view id) {
   std::string out = R"({"jsonrpc":"2.0","error":{"code":)";
   out += std::to_string(static_cast<int>(failure.code));
   out += R"(,"message":)";
   queue::write_json_string(failure.message, out);
-  out += R"(,"data":{"reason":)";
-  queue::write_json_string(info(failure.code).reason, out);
-  for (const auto& member : failure.data) {
-    out += ',';
-    queue::write_json_string(member.key(), out);
-    out += ':';
-    queue::write_json(member.value(), out);
-  }
-  out += R"(}},"id":)";
+  out += R"(,"data":)";
+  add_data(failure, out);
+  out += R"(},"id":)";
   out += id;
   out += '}';
   return out;

@@ -29,6 +29,8 @@ Failure failure_of(const Error& error);
 /// -32602.
 Failure bad_parameter(std::string_view field, std::string expected);
 
+/// The object `data` as JSON text: `reason`, then the members.
+std::string write_failure_data(const Failure& failure);
 /// {"jsonrpc":"2.0","error":{..},"id":..}; `id` is JSON text.
 std::string write_failure(const Failure& failure, std::string_view id);
 /// {"jsonrpc":"2.0","result":..,"id":..}

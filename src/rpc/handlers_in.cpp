@@ -1,23 +1,12 @@
 // Submitting.
 #include <utility>
 
-#include <boost/json/array.hpp>
-#include <boost/json/object.hpp>
-
-#include "queue/message_json.h"
 #include "rpc/handlers.h"
 
 namespace qh::rpc {
 namespace {
 
-namespace json = boost::json;
 using queue::Submission;
-
-Result<Bytes> body_of(const json::value& message) {
-  const auto parsed = queue::message_from_json(message);
-  if (!parsed) return fail(parsed.error());
-  return queue::encode(*parsed);
-}
 
 std::optional<queue::Durability> durability_of(std::string_view text) {
   if (text.empty()) return std::nullopt;
@@ -31,7 +20,7 @@ std::optional<WallTime> wall_time(const Arguments& arguments, std::string_view n
 
 /// `arguments` are those of qssh_submitMessage.
 Result<Submission> submission_of(const Arguments& arguments, const Caller& caller) {
-  auto body = body_of(*arguments.find("message"));
+  auto body = arguments.message("message");
   if (!body) return fail(std::move(body.error()));
   Submission submission;
   submission.body = std::move(*body);
@@ -43,24 +32,11 @@ Result<Submission> submission_of(const Arguments& arguments, const Caller& calle
   return submission;
 }
 
-json::value submitted_json(const queue::Submitted& s) {
-  json::object out;
-  out.reserve(4);
-  out.emplace("message_id", integer_json(s.id.value()));
-  out.emplace("priority", queue::priority_name(queue::info(s.kind).priority));
-  out.emplace("persisted", s.persisted);
-  out.emplace("duplicate", s.duplicate);
-  return out;
-}
-
-Failure in_element(Failure failure, std::size_t index) {
-  const auto path = "messages[" + std::to_string(index) + "]";
-  if (auto* field = failure.data.if_contains("field")) {
-    const auto inner = std::string(std::string_view(field->get_string()));
-    *field = json::value(path + (inner.empty() ? "" : ".") + inner);
-  }
-  failure.message = path + ": " + failure.message;
-  return failure;
+std::vector<queue::MessageId> ids_of(const std::vector<queue::Submitted>& all) {
+  std::vector<queue::MessageId> ids;
+  ids.reserve(all.size());
+  for (const auto& one : all) ids.push_back(one.id);
+  return ids;
 }
 
 }  // namespace
@@ -71,7 +47,7 @@ void submit_message(Call& call) {
   const auto keyed = !submission->options.idempotency_key.empty();
   const auto timeout = call.arguments.milliseconds("timeout_ms");
   const auto late = call.answer.another();
-  call.engine().submit(std::move(*submission), answer_by<queue::Submitted>(call, submitted_json));
+  call.engine().submit(std::move(*submission), answer_by<queue::Submitted>(call));
   if (!timeout) return;
   auto failure = Failure(Code::kTimeout, "not durable in the time given; it may still become so")
                      .with("outcome", "unknown")
@@ -81,31 +57,18 @@ void submit_message(Call& call) {
 }
 
 void submit_batch(Call& call) {
-  const auto& submit = *find_method("qssh_submitMessage");
   std::vector<Submission> submissions;
-  const auto& messages = call.arguments.find("messages")->get_array();
   const auto durability = durability_of(call.arguments.text("durability"));
-  submissions.reserve(messages.size());
-  for (const auto& element : messages) {
-    const auto index = submissions.size();
-    Arguments arguments;
-    auto failure = element.is_object() ? bind(submit, &element, arguments)
-                                       : bad_parameter("", "expected an object, got " + queue::describe_json(element));
-    if (!failure && arguments.has("timeout_ms"))
-      failure = bad_parameter("timeout_ms", "is not for one message of a batch");
-    if (failure) return call.answer.fail(in_element(std::move(*failure), index));
-    auto submission = submission_of(arguments, call.caller);
-    if (!submission) return call.answer.fail(in_element(failure_of(submission.error()), index));
+  const auto failure = call.arguments.each_submission("messages", [&](const Arguments& one) -> std::optional<Failure> {
+    if (one.has("timeout_ms")) return bad_parameter("timeout_ms", "is not for one message of a batch");
+    auto submission = submission_of(one, call.caller);
+    if (!submission) return failure_of(submission.error());
     if (!submission->options.durability) submission->options.durability = durability;
     submissions.push_back(std::move(*submission));
-  }
-  call.engine().submit_batch(std::move(submissions),
-                             answer_by<std::vector<queue::Submitted>>(call, [](std::vector<queue::Submitted> all) {
-                               json::array ids;
-                               ids.reserve(all.size());
-                               for (const auto& one : all) ids.push_back(integer_json(one.id.value()));
-                               return json::value(json::object{{"message_ids", std::move(ids)}});
-                             }));
+    return std::nullopt;
+  });
+  if (failure) return call.answer.fail(*failure);
+  call.engine().submit_batch(std::move(submissions), answer_by<std::vector<queue::Submitted>>(call, ids_of));
 }
 
 }  // namespace qh::rpc

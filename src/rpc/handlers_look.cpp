@@ -28,7 +28,7 @@ std::optional<Priority> priority_named(std::string_view name) {
 
 /// Where a peek goes on. An id alone has a place only while its message is there.
 tl::expected<std::optional<Position>, Failure> position_of(const Call& call) {
-  const auto* after = call.arguments.find("after");
+  const auto* after = call.arguments.json("after");
   if (after == nullptr) return std::nullopt;
   if (after->is_object()) {
     const auto& object = after->get_object();
@@ -131,7 +131,7 @@ void get_validator_name(Call& call) { call.answer.ok(json::value(call.services.v
 
 void list_dead_letters(Call& call) {
   std::optional<queue::DeadPosition> after;
-  if (const auto* cursor = call.arguments.find("after")) {
+  if (const auto* cursor = call.arguments.json("after")) {
     const auto& object = cursor->get_object();
     after = {static_cast<std::int64_t>(*queue::integer_from_json(object.at("died_at_ms"))),
              MessageId{*queue::integer_from_json(object.at("message_id"))}};

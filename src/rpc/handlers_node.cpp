@@ -15,6 +15,7 @@ using What = NodeRequest::What;
 json::value status_json(const ValidatorStatus& status) {
   return json::object{{"name", status.name},
                       {"port", status.port},
+                      {"binary_port", status.binary_port == 0 ? json::value(nullptr) : json::value(status.binary_port)},
                       {"state", status.state},
                       {"restarts", integer_json(status.restarts)},
                       {"error", status.error.empty() ? json::value(nullptr) : json::value(status.error)}};

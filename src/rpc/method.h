@@ -58,6 +58,7 @@ enum class Needs : std::uint8_t { kNothing, kNode, kFaults };
 
 struct Method {
   std::string_view name;
+  std::uint16_t number = 0;  ///< in the binary codec; never used for another one
   std::string_view summary;
   Shape shape = Shape::kPlain;
   std::span<const Parameter> parameters = {};
@@ -70,10 +71,13 @@ struct Method {
   /// For what is answered later and may be large: bytes that the answer may have. Asked before it is run.
   std::uint64_t (*answer_bytes)(const Call& call) = nullptr;
   Needs needs = Needs::kNothing;
+  /// The binary codec has its parameters and its result without JSON too (rpc/binary_body.h).
+  bool typed = false;
 };
 
 std::span<const Method> methods();
 const Method* find_method(std::string_view name);
+const Method* find_method(std::uint16_t number);
 /// The one that somebody may have meant.
 std::optional<std::string_view> nearest_method(std::string_view name);
 
@@ -83,6 +87,8 @@ bool is_there(const Method& method, const Services& services);
 std::string expectation(const Parameter& parameter);
 /// The words of a kWord.
 std::vector<std::string_view> words_of(const Parameter& parameter);
+/// One of them; empty when there are not so many.
+std::string_view word_at(const Parameter& parameter, std::size_t place);
 
 /// docs/json-rpc.md but for the answers: a test compares the file, and tests/docs/json_rpc.py writes and tries what the
 /// node answers.

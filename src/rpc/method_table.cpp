@@ -96,12 +96,13 @@ constexpr std::array kInject{
     Parameter{"duration_ms", Type::kInteger, false, "of a stall; 1000 without it", 1, kWaitMsMax},
 };
 
-constexpr std::string_view kStatus = "`{name, port, state, restarts, error}`";
+constexpr std::string_view kStatus = "`{name, port, binary_port, state, restarts, error}`";
 
 constexpr std::string_view kOutcome = "`{done, lost}`: how many leases were held, and which were not";
 
 constexpr std::array kMethods{
     Method{.name = "qssh_submitMessage",
+           .number = 1,
            .summary = "Puts a message into the queue.",
            .shape = Shape::kMessage,
            .parameters = kSubmit,
@@ -113,8 +114,10 @@ constexpr std::array kMethods{
                "`params` is the message itself, or an object with the parameters by name, or `[message]`, or "
                "`[message, {the others by name}]`. A timeout or a cut connection means that the outcome is unknown: "
                "repeat with the same `idempotency_key`.",
-           .run = submit_message},
+           .run = submit_message,
+           .typed = true},
     Method{.name = "qssh_submitBatch",
+           .number = 2,
            .summary = "Puts several messages into the queue: all or none, also across a crash.",
            .parameters = kSubmitBatch,
            .result = "`{message_ids}`, in the order of `messages`",
@@ -125,8 +128,10 @@ constexpr std::array kMethods{
                R"({"Gossip":{"topic":"c","data":"0x03"}},{"Telemetry":{"source":"fan","data":{"base64":"BA=="}}},)"
                R"({"message":{"Gossip":{"topic":"too late","data":[]}},"expires_at_ms":1}],"durability":"sync"})",
            .note = "Every one is stored with the durability of the strongest.",
-           .run = submit_batch},
+           .run = submit_batch,
+           .typed = true},
     Method{.name = "qssh_popMessage",
+           .number = 3,
            .summary = "Takes the message of the highest priority, for good.",
            .parameters = kPop,
            .result = "the queued message, or `null` when there is none",
@@ -138,9 +143,11 @@ constexpr std::array kMethods{
                "connection is cut while `wait_ms` runs, nothing is taken; if it is cut after the hand-out, the message "
                "is gone. Who cannot live with that uses qssh_lease.",
            .run = pop_message,
-           .answer_bytes = pop_message_bytes},
+           .answer_bytes = pop_message_bytes,
+           .typed = true},
     Method{
         .name = "qssh_lease",
+        .number = 4,
         .summary = "Takes messages for a while: at least once.",
         .parameters = kLease,
         .result = "an array of `{lease, deadline_ms, …}` with the fields of a queued message; empty when there is none",
@@ -150,32 +157,40 @@ constexpr std::array kMethods{
         .note = "What is not acked by its deadline goes back with `deliveries` + 1, also when the connection was cut "
                 "before the answer came; over `max-deliveries` it becomes a dead letter.",
         .run = lease,
-        .answer_bytes = lease_bytes},
+        .answer_bytes = lease_bytes,
+        .typed = true},
     Method{.name = "qssh_ack",
+           .number = 5,
            .summary = "Ends leased messages for good; on disk before it answers.",
            .parameters = kAck,
            .result = kOutcome,
            .returns = R"("LeaseOutcome")",
            .role = Role::kConsume,
            .example_params = R"({"leases":[1,99]})",
-           .run = ack},
+           .run = ack,
+           .typed = true},
     Method{.name = "qssh_nack",
+           .number = 6,
            .summary = "Gives leased messages back.",
            .parameters = kNack,
            .result = kOutcome,
            .returns = R"("LeaseOutcome")",
            .role = Role::kConsume,
            .example_params = R"({"leases":[2],"delay_ms":60000,"error":"the database is away"})",
-           .run = nack},
+           .run = nack,
+           .typed = true},
     Method{.name = "qssh_extend",
+           .number = 7,
            .summary = "Gives leases a new deadline.",
            .parameters = kExtend,
            .result = kOutcome,
            .returns = R"("LeaseOutcome")",
            .role = Role::kConsume,
            .example_params = R"({"leases":[3],"duration_ms":120000})",
-           .run = extend},
+           .run = extend,
+           .typed = true},
     Method{.name = "qssh_peek",
+           .number = 8,
            .summary = "Shows messages in the order in which they would be handed out.",
            .parameters = kPeek,
            .result = "an array of queued messages",
@@ -189,6 +204,7 @@ constexpr std::array kMethods{
                "setting), but has one message at least: only an empty one says that there are no more.",
            .run = peek},
     Method{.name = "qssh_find",
+           .number = 9,
            .summary = "Tells what became of a message.",
            .parameters = kFind,
            .result = "`{state, …}` with the fields of the queued message while there is one; `state` is ready, delayed "
@@ -198,6 +214,7 @@ constexpr std::array kMethods{
            .example_params = R"({"message_id":3})",
            .run = find},
     Method{.name = "qssh_removeMessage",
+           .number = 10,
            .summary = "Removes a message that nobody has leased.",
            .parameters = kRemove,
            .result = "`{removed}`: false when there is none; an error (Busy) while it is leased",
@@ -206,6 +223,7 @@ constexpr std::array kMethods{
            .example_params = R"({"message_id":3})",
            .run = remove_message},
     Method{.name = "qssh_purge",
+           .number = 11,
            .summary = "Removes ready and delayed messages.",
            .parameters = kPurge,
            .result = "`{purged}`",
@@ -216,6 +234,7 @@ constexpr std::array kMethods{
            .run = purge},
     Method{
         .name = "qssh_getQueueDepth",
+        .number = 12,
         .summary = "How many messages there are: ready, delayed and leased together.",
         .parameters = kDepth,
         .result = "a number; with `by_kind` `{total, by_kind: {Gossip: {ready, delayed, leased, total}, …}}`",
@@ -224,6 +243,7 @@ constexpr std::array kMethods{
         .example_params = R"({"by_kind":true})",
         .run = get_queue_depth},
     Method{.name = "qssh_getMetrics",
+           .number = 13,
            .summary = "The figures of the queue.",
            .parameters = {},
            .result =
@@ -235,6 +255,7 @@ constexpr std::array kMethods{
            .example_params = "[]",
            .run = get_metrics},
     Method{.name = "qssh_getValidatorName",
+           .number = 14,
            .summary = "The name of the validator behind this port.",
            .parameters = {},
            .result = "a string",
@@ -244,6 +265,7 @@ constexpr std::array kMethods{
            .run = get_validator_name},
     Method{
         .name = "qssh_listDeadLetters",
+        .number = 15,
         .summary = "Messages that were delivered too often or expired, the oldest death first.",
         .parameters = kListDead,
         .result =
@@ -256,6 +278,7 @@ constexpr std::array kMethods{
         .example_params = R"({"limit":10})",
         .run = list_dead_letters},
     Method{.name = "qssh_retryDeadLetter",
+           .number = 16,
            .summary = "Puts dead letters back with no deliveries counted.",
            .parameters = kRetryDead,
            .result = "`{retried}`",
@@ -264,6 +287,7 @@ constexpr std::array kMethods{
            .example_params = R"({"all":true,"rate":10})",
            .run = retry_dead_letter},
     Method{.name = "qssh_purgeDeadLetters",
+           .number = 17,
            .summary = "Removes dead letters.",
            .parameters = kPurgeDead,
            .result = "`{purged}`",
@@ -272,6 +296,7 @@ constexpr std::array kMethods{
            .example_params = R"({"older_than_ms":86400000})",
            .run = purge_dead_letters},
     Method{.name = "qssh_pause",
+           .number = 18,
            .summary = "Stops the hand-out of kinds, also after a restart; submits go on.",
            .parameters = kPause,
            .result = "`{paused}`: the names of all kinds that are paused now",
@@ -280,6 +305,7 @@ constexpr std::array kMethods{
            .example_params = R"({"kinds":["Telemetry"]})",
            .run = pause},
     Method{.name = "qssh_resume",
+           .number = 19,
            .summary = "Ends a pause.",
            .parameters = kPause,
            .result = "`{paused}`: the names of all kinds that are still paused",
@@ -288,8 +314,10 @@ constexpr std::array kMethods{
            .example_params = "[]",
            .run = resume},
     Method{.name = "node_listValidators",
+           .number = 20,
            .summary = "The validators of this node.",
-           .result = "an array of `{name, port, state, restarts, error}`; a state is starting, running, restarting, "
+           .result = "an array of `{name, port, binary_port, state, restarts, error}`; a state is starting, running, "
+                     "restarting, "
                      "failed, stopping or stopped",
            .returns = R"(["ValidatorStatus"])",
            .role = Role::kAdmin,
@@ -297,6 +325,7 @@ constexpr std::array kMethods{
            .run = list_validators,
            .needs = Needs::kNode},
     Method{.name = "node_addValidator",
+           .number = 21,
            .summary = "Adds a validator to this node and starts it.",
            .parameters = kAddValidator,
            .result = kStatus,
@@ -308,6 +337,7 @@ constexpr std::array kMethods{
            .run = add_validator,
            .needs = Needs::kNode},
     Method{.name = "node_stopValidator",
+           .number = 22,
            .summary = "Stops a validator as a signal would stop the node: nothing in its queue is lost.",
            .parameters = kOneValidator,
            .result = kStatus,
@@ -318,6 +348,7 @@ constexpr std::array kMethods{
            .run = stop_validator,
            .needs = Needs::kNode},
     Method{.name = "node_startValidator",
+           .number = 23,
            .summary = "Starts a validator that was stopped, or has failed.",
            .parameters = kOneValidator,
            .result = kStatus,
@@ -327,6 +358,7 @@ constexpr std::array kMethods{
            .run = start_validator,
            .needs = Needs::kNode},
     Method{.name = "node_injectFault",
+           .number = 24,
            .summary = "Breaks the validator that is asked, for tests. Only with `--allow-faults`.",
            .parameters = kInject,
            .result = "`{injected}`; what follows comes behind the answer",
@@ -337,6 +369,7 @@ constexpr std::array kMethods{
            .needs = Needs::kFaults},
     Method{
         .name = "rpc.discover",
+        .number = 25,
         .summary = "This table, as an OpenRPC document.",
         .result = "an OpenRPC 1.3 document; `x-role` and `x-example` stand beside each method",
         .returns =
@@ -357,19 +390,29 @@ const Method* find_method(std::string_view name) {
   return found == kMethods.end() ? nullptr : &*found;
 }
 
+const Method* find_method(std::uint16_t number) {
+  // The numbers count up in the order of the table; a test holds that.
+  return number >= 1 && number <= kMethods.size() ? &kMethods[number - 1U] : nullptr;
+}
+
 std::optional<std::string_view> nearest_method(std::string_view name) {
   std::array<std::string_view, kMethods.size()> names;
   std::transform(kMethods.begin(), kMethods.end(), names.begin(), [](const Method& m) { return m.name; });
   return nearest(name, names);
 }
 
-std::vector<std::string_view> words_of(const Parameter& parameter) {
-  std::vector<std::string_view> words;
-  for (auto rest = parameter.bounds; !rest.empty();) {
+std::string_view word_at(const Parameter& parameter, std::size_t place) {
+  auto rest = parameter.bounds;
+  for (;; --place) {
     const auto end = std::min(rest.find('|'), rest.size());
-    words.push_back(rest.substr(0, end));
+    if (place == 0) return rest.substr(0, end);
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
+}
+
+std::vector<std::string_view> words_of(const Parameter& parameter) {
+  std::vector<std::string_view> words;
+  for (auto word = word_at(parameter, 0); !word.empty(); word = word_at(parameter, words.size())) words.push_back(word);
   return words;
 }
 

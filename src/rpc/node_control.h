@@ -16,9 +16,10 @@ namespace qh::rpc {
 struct ValidatorStatus {
   std::string name;
   std::uint16_t port = 0;
-  std::string state;           ///< starting, running, stopping, stopped, failed or restarting
-  std::uint64_t restarts = 0;  ///< after an error, since the start of the process
-  std::string error;           ///< why it failed or was restarted last; empty: never
+  std::uint16_t binary_port = 0;  ///< 0: none
+  std::string state;              ///< starting, running, stopping, stopped, failed or restarting
+  std::uint64_t restarts = 0;     ///< after an error, since the start of the process
+  std::string error;              ///< why it failed or was restarted last; empty: never
 };
 
 struct NodeRequest {

@@ -67,6 +67,7 @@ constexpr std::array kNamed{
           "compactions":"Count","torn_bytes":"Count","appended_seq":"Count","durable_seq":"Count"},
         "storage_full":"boolean","failure":"string|null","health_parts":["HealthPart"]})"},
     Named{"ValidatorStatus", R"({"name":"string","port":{"=":{"type":"integer","minimum":0,"maximum":65535}},
+        "binary_port":{"=":{"type":["integer","null"],"minimum":1,"maximum":65535}},
         "state":{"=":{"type":"string",
           "enum":["starting","running","restarting","failed","stopping","stopped"]}},
         "restarts":"Count","error":"string|null"})"},

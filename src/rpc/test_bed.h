@@ -111,7 +111,7 @@ class TestBed {
   struct Node final : NodeControl {
     void ask(NodeRequest request, UniqueFunction<void(NodeAnswer)> done) override {
       done(std::vector<ValidatorStatus>{
-          {request.name.empty() ? "alice" : request.name, request.port, "running", 0, ""}});
+          {request.name.empty() ? "alice" : request.name, request.port, 0, "running", 0, ""}});
     }
   };
 

@@ -1,19 +1,16 @@
 #include "serve/http_server.h"
 
-#include <cerrno>
 #include <iterator>
-#include <list>
 #include <utility>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include "node/port_holder.h"
 #include "serve/http_session.h"
+#include "serve/listeners.h"
 
 namespace qh::serve {
 namespace {
@@ -23,7 +20,6 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr Duration kSweepEvery = std::chrono::milliseconds(250);
-constexpr Duration kAcceptRetryDelay = std::chrono::milliseconds(100);
 constexpr Duration kFinishWithin = std::chrono::seconds(1);
 
 bool is_loopback(const asio::ip::address& address) {
@@ -38,41 +34,31 @@ bool is_loopback(const asio::ip::address& address) {
 class HttpServer::Impl {
  public:
   Impl(asio::io_context& loop, HttpServerSettings settings)
-      : loop_(loop), settings_(std::move(settings)), host_{.settings = settings_}, sweep_(loop), finish_(loop) {}
+      : loop_(loop),
+        settings_(std::move(settings)),
+        host_{.settings = settings_},
+        listeners_(loop, {.name = settings_.name,
+                          .port = settings_.port,
+                          .addresses = settings_.listen,
+                          .port_flag_hint = settings_.port_flag_hint}),
+        sweep_(loop),
+        finish_(loop) {}
   ~Impl() {
     for (const auto& session : host_.sessions) session->forget_host();
   }
 
-  Result<void> bind() {
-    if (settings_.listen.empty()) {
-      if (auto v4 = bind_one("127.0.0.1"); !v4) return v4;
-      auto v6 = bind_one("::1");
-      // A machine without IPv6 has no ::1; everything else about it is an error as for any address.
-      if (!v6 && (v6.error().os_errno == EADDRNOTAVAIL || v6.error().os_errno == EAFNOSUPPORT)) return {};
-      return v6;
-    }
-    for (const auto& address : settings_.listen) {
-      if (auto bound = bind_one(address); !bound) return bound;
-    }
-    return {};
-  }
+  Result<void> bind() { return listeners_.bind(); }
 
   Result<void> listen(HttpService& service) {
     host_.service = &service;
-    for (auto& acceptor : acceptors_) {
-      error_code error;
-      acceptor.acceptor.listen(asio::socket_base::max_listen_connections, error);
-      if (error) return fail(port_error(acceptor.name, error.value()));
-      accept(acceptor);
-    }
-    sweep();
-    return {};
+    auto listening = listeners_.listen([this](tcp::socket socket) { welcome(std::move(socket)); });
+    if (listening) sweep();
+    return listening;
   }
 
   void begin_stop() {
     host_.stopping = true;
-    error_code ignored;
-    for (auto& acceptor : acceptors_) acceptor.acceptor.close(ignored);
+    listeners_.close();
   }
 
   void finish(UniqueFunction<void()> done) {
@@ -88,59 +74,6 @@ class HttpServer::Impl {
   }
 
  private:
-  struct Listener {
-    tcp::acceptor acceptor;
-    asio::steady_timer retry;
-    std::string name;
-  };
-
-  Error port_error(const std::string& address, int os_errno) const {
-    const bool v6 = address.find(':') != address.npos;
-    const auto where = (v6 ? "[" + address + "]" : address) + ":" + std::to_string(settings_.port);
-    Error error(Errc::kIo, settings_.name + ": cannot listen on " + where, os_errno);
-    if (os_errno == EADDRINUSE) {
-      const auto holder = node::port_holder(settings_.port);
-      error = Error(Errc::kBusy, settings_.name + ": cannot listen on " + where + ": the port is in use" +
-                                     (holder.empty() ? "" : " by " + holder) + ". " + settings_.port_flag_hint);
-      error.subject = holder;
-    } else if (os_errno == EACCES) {
-      error.context += " (ports below 1024 need a privilege; " + settings_.port_flag_hint + ")";
-    }
-    return error;
-  }
-
-  Result<void> bind_one(const std::string& text) {
-    error_code error;
-    const auto address = asio::ip::make_address(text, error);
-    if (error) return fail(Errc::kInvalid, "--listen " + text + ": no IP address");
-    Listener listener{tcp::acceptor(loop_), asio::steady_timer(loop_), text};
-    const tcp::endpoint endpoint(address, settings_.port);
-    listener.acceptor.open(endpoint.protocol(), error);
-    if (!error) listener.acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-    // Each address has a socket of its own; :: must not take the IPv4 ones as well.
-    if (!error && address.is_v6()) listener.acceptor.set_option(asio::ip::v6_only(true), error);
-    if (!error) listener.acceptor.bind(endpoint, error);
-    if (error) return fail(port_error(text, error.value()));
-    acceptors_.push_back(std::move(listener));
-    return {};
-  }
-
-  void accept(Listener& listener) {
-    listener.acceptor.async_accept([this, &listener](const error_code& error, tcp::socket socket) {
-      if (error == asio::error::operation_aborted || host_.stopping) return;
-      if (error && error != asio::error::connection_aborted) return accept_later(listener);  // EMFILE and the like
-      if (!error) welcome(std::move(socket));
-      accept(listener);
-    });
-  }
-
-  void accept_later(Listener& listener) {
-    listener.retry.expires_after(kAcceptRetryDelay);
-    listener.retry.async_wait([this, &listener](const error_code& error) {
-      if (!error && !host_.stopping) accept(listener);
-    });
-  }
-
   void welcome(tcp::socket socket) {
     error_code error;
     const auto peer = socket.remote_endpoint(error);
@@ -178,7 +111,7 @@ class HttpServer::Impl {
   asio::io_context& loop_;
   HttpServerSettings settings_;
   SessionHost host_;
-  std::list<Listener> acceptors_;
+  Listeners listeners_;
   asio::steady_timer sweep_, finish_;
   UniqueFunction<void()> finished_;
 };

@@ -1,5 +1,6 @@
 #include "serve/http_session.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <boost/asio/write.hpp>
@@ -219,9 +220,25 @@ void HttpSession::answer_preflight(const RequestHead& head) {
 
 // -- Answering ---------------------------------------------------------------------------------------
 
+/// Where there is none, whoever has left its answer unread the longest gives way.
+bool HttpSession::answers_have_room() {
+  const auto& bounds = host_->settings.bounds;
+  while (host_->unread_bytes + host_->service->held_bytes() > bounds.buffered_bytes) {
+    const auto& sessions = host_->sessions;
+    const auto oldest = std::ranges::min_element(sessions, {}, [](const auto& session) {
+      return session->phase_ == Phase::kWriting ? session->deadline_ : Clock::time_point::max();
+    });
+    const auto stalled = *oldest;  // its place in the list goes with it
+    const auto since = stalled->deadline_ - bounds.write_within;
+    if (stalled->phase_ != Phase::kWriting || Clock::now() - since < bounds.unread_within) return false;
+    stalled->close();
+  }
+  return true;
+}
+
 void HttpSession::handle() {
   if (host_->service->upgrades(reader_.head())) return hand_over();
-  if (host_->unread_bytes + host_->service->held_bytes() > host_->settings.bounds.buffered_bytes)
+  if (!answers_have_room())
     return refuse_line(503, "too many large answers at once that nobody reads", "Retry-After: 1\r\n");
   enter(Phase::kHandling);
   inside_handle_ = true;
@@ -287,7 +304,8 @@ void HttpSession::refuse_line(int status, const std::string& why, std::string fi
 void HttpSession::refuse_crowd() {
   error_code ignored;
   socket_.non_blocking(true, ignored);
-  write_reply(503, "too many connections\n",
+  const auto bound = std::to_string(host_->settings.bounds.connections);
+  write_reply(503, "too many connections: " + bound + " are open, and this port takes no more\n",
               {.keep_alive = false, .extra = "Retry-After: 1\r\n", .type = "text/plain; charset=utf-8"}, out_);
   (void)socket_.write_some(asio::buffer(out_), ignored);
   char scrap[4096];

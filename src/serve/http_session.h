@@ -68,6 +68,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   bool judge_origin(const RequestHead& head);
   bool judge_request(const RequestHead& head);
   void answer_preflight(const RequestHead& head);
+  bool answers_have_room();
   void handle();
   void on_answer(HttpAnswer answer);
   void write(const HttpAnswer& answer);

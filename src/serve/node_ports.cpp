@@ -13,7 +13,7 @@ HttpServerSettings server_settings(const NodePortsSettings& settings, std::strin
           .listen = settings.listen,
           .port_flag_hint = "Stop it, or choose another: " + std::move(hint) + "; --port-offset N moves every port",
           .access = settings.access,
-          .bounds = {.request = {.body_bytes = 64U << 10}, .connections = 1024}};
+          .bounds = {.request = {.body_bytes = 64U << 10}, .connections = settings.connections}};
 }
 
 WsService::Settings metrics_settings(std::uint16_t port) {

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "serve/binary_server.h"
 #include "serve/http_reply.h"
 #include "serve/http_service.h"
 
@@ -56,19 +57,40 @@ class RpcFront final : public node::Front {
                        .listen = options.listen,
                        .port_flag_hint = options.port_flag_hint,
                        .access = options.access,
-                       .bounds = options.bounds}) {}
-
-  Result<void> bind() override { return server_.bind(); }
-  Result<void> listen(rpc::Dispatcher& dispatcher) override {
-    return server_.listen(service_.emplace(dispatcher, port_));
+                       .bounds = options.bounds}) {
+    if (settings.binary_port == 0) return;
+    binary_.emplace(loop, BinaryServerSettings{.name = settings.validator,
+                                               .port = settings.binary_port,
+                                               .listen = options.listen,
+                                               .port_flag_hint = options.binary_port_flag_hint,
+                                               .bounds = {.connections = options.bounds.connections}});
   }
-  void begin_stop() override { server_.begin_stop(); }
-  void finish(UniqueFunction<void()> done) override { server_.finish(std::move(done)); }
+
+  Result<void> bind() override {
+    if (auto bound = server_.bind(); !bound || !binary_) return bound;
+    return binary_->bind();
+  }
+  Result<void> listen(rpc::Dispatcher& dispatcher) override {
+    if (auto listening = server_.listen(service_.emplace(dispatcher, port_)); !listening || !binary_) return listening;
+    return binary_->listen(dispatcher);
+  }
+  void flush() override {
+    if (binary_) binary_->flush();
+  }
+  void begin_stop() override {
+    server_.begin_stop();
+    if (binary_) binary_->begin_stop();
+  }
+  void finish(UniqueFunction<void()> done) override {
+    if (!binary_) return server_.finish(std::move(done));
+    binary_->finish([this, done = std::move(done)]() mutable { server_.finish(std::move(done)); });
+  }
 
  private:
   std::uint16_t port_;
   std::optional<RpcService> service_;
-  HttpServer server_;  // last: its sessions use the service
+  HttpServer server_;  // behind it: its sessions use the service
+  std::optional<BinaryServer> binary_;
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// serve/rpc_front.h - JSON-RPC over HTTP on a validator's port. docs/json-rpc.md is what it speaks.
+// serve/rpc_front.h - the ports of a validator: JSON-RPC over HTTP (docs/json-rpc.md) and, where it has one, the binary RPC
+// (docs/formats/rpc-binary.md).
 //
 // Threads  the validator's; bind() before that one runs.
 #pragma once
@@ -17,6 +18,7 @@ struct RpcFrontOptions {
   /// Addresses to listen on. Empty: 127.0.0.1, and ::1 where there is one.
   std::vector<std::string> listen;
   std::string port_flag_hint;  ///< what an error about the port tells to do
+  std::string binary_port_flag_hint;
   AccessRules access;
   HttpBounds bounds;
 };

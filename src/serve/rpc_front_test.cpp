@@ -1,13 +1,12 @@
 #include "serve/rpc_front.h"
 
-#include <arpa/inet.h>
-#include <poll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
+#include <fstream>
 #include <optional>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <boost/asio/executor_work_guard.hpp>
@@ -15,11 +14,10 @@
 #include <boost/asio/post.hpp>
 
 #include "rpc/test_bed.h"
+#include "serve/test_peer.h"
 
 namespace qh::serve {
 namespace {
-
-constexpr int kPatienceMs = 20'000;
 
 /// A front with small bounds on a loop of its own; the queue answers what needs no disk.
 class Served {
@@ -57,52 +55,6 @@ class Served {
   std::thread thread_;
 };
 
-class Peer {
- public:
-  explicit Peer(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(port);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
-  }
-  ~Peer() { ::close(fd_); }
-  Peer(const Peer&) = delete;
-  Peer& operator=(const Peer&) = delete;
-
-  void send(std::string_view text) const {
-    EXPECT_EQ(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
-  }
-  /// Everything until the other side ends; "(still open)" behind it when it does not.
-  std::string until_end() const {
-    std::string all;
-    for (;;) {
-      pollfd wait{fd_, POLLIN, 0};
-      if (::poll(&wait, 1, kPatienceMs) <= 0) return all + "(still open)";
-      std::array<char, 4096> bytes;
-      const auto got = ::recv(fd_, bytes.data(), bytes.size(), 0);
-      if (got <= 0) return all;
-      all.append(bytes.data(), static_cast<std::size_t>(got));
-    }
-  }
-  /// Until `text` has come.
-  bool reads(std::string_view text) const {
-    std::string all;
-    while (all.find(text) == all.npos) {
-      pollfd wait{fd_, POLLIN, 0};
-      if (::poll(&wait, 1, kPatienceMs) <= 0) return false;
-      std::array<char, 4096> bytes;
-      const auto got = ::recv(fd_, bytes.data(), bytes.size(), 0);
-      if (got <= 0) return false;
-      all.append(bytes.data(), static_cast<std::size_t>(got));
-    }
-    return true;
-  }
-
- private:
-  int fd_;
-};
-
 const std::string kName = R"({"jsonrpc":"2.0","method":"qssh_getValidatorName","id":1})";
 const std::string kCall =
     "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(kName.size()) + "\r\n\r\n" + kName;
@@ -119,6 +71,31 @@ TEST(RpcFrontThreads, WhatTakesTooLongEnds) {
   EXPECT_TRUE(after_a_call.until_end().ends_with("\"result\":\"alice\",\"id\":1}\n"));
   EXPECT_TRUE(in_the_header.until_end().starts_with("HTTP/1.1 408 "));
   EXPECT_TRUE(in_the_body.until_end().starts_with("HTTP/1.1 408 "));
+}
+
+/// A byte now and then buys no time, and others are answered meanwhile.
+TEST(RpcFrontThreads, ATrickleBuysNoTime) {
+  HttpBounds bounds;
+  bounds.header_within = bounds.body_within = std::chrono::milliseconds(500);
+  bounds.linger = std::chrono::minutes(1);  // our bytes behind its refusal must not turn into a reset
+  const Served served(bounds);
+  const Peer header(served.port()), body(served.port()), chunks(served.port());
+  header.send("POST / HTTP/1.1\r\nX: ");
+  body.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n");
+  chunks.send("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+  const Peer other(served.port());
+  const std::vector<std::pair<const Peer*, std::string_view>> slow{
+      {&header, "x"}, {&body, "x"}, {&chunks, "1\r\nx\r\n"}};
+  for (const auto& [peer, piece] : slow) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
+    while (!peer->hears_within(20) && std::chrono::steady_clock::now() < deadline) {
+      for (const auto& [each, bytes] : slow) each->try_to_send(bytes);
+      other.send(kCall);
+      EXPECT_TRUE(other.reads("alice"));
+    }
+    EXPECT_TRUE(peer->hears_within(0));
+  }
+  for (const auto& [peer, piece] : slow) EXPECT_TRUE(peer->until_end().starts_with("HTTP/1.1 408 "));
 }
 
 TEST(RpcFrontThreads, ConnectionsAreBounded) {
@@ -147,6 +124,102 @@ TEST(RpcFrontThreads, RequestBytesOfAllTogetherAreBounded) {
   EXPECT_TRUE(large.until_end().starts_with("HTTP/1.1 503 "));
   small.send(kCall);
   EXPECT_TRUE(small.reads("alice"));
+}
+
+// -- Answers that nobody reads ------------------------------------------------------------------------------
+
+std::string post(std::string_view method, std::string_view params) {
+  const auto body =
+      R"({"jsonrpc":"2.0","id":1,"method":")" + std::string(method) + R"(","params":)" + std::string(params) + "}";
+  return "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+constexpr std::size_t kAnswerBytes = 2'000'000;  ///< and a little: four messages as hex
+
+void fill_queue(std::uint16_t port) {
+  const Peer peer(port);
+  for (int i = 0; i < 4; ++i) {
+    peer.send(
+        post("qssh_submitMessage", R"({"Gossip":{"topic":"t","data":"0x)" + std::string(500'000, '0') + R"("}})"));
+    EXPECT_TRUE(peer.reads("message_id"));
+  }
+}
+
+/// Asks for far more than the system holds for a reader that does not come: 800 MB.
+void ask_and_never_read(const Peer& peer) {
+  for (int i = 0; i < 400; ++i) peer.send(post("qssh_peek", R"({"count":4})"));
+}
+
+std::string short_call(std::uint16_t port) {
+  const Peer peer(port);
+  peer.send("POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: " +
+            std::to_string(kName.size()) + "\r\n\r\n" + kName);
+  return peer.until_end();
+}
+
+/// Until an answer to a short call starts so.
+::testing::AssertionResult comes_to_answer(std::uint16_t port, std::string_view start) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
+  std::string last;
+  while (std::chrono::steady_clock::now() < deadline) {
+    last = short_call(port);
+    if (last.starts_with(start)) return ::testing::AssertionSuccess();
+  }
+  return ::testing::AssertionFailure() << last;
+}
+
+std::size_t resident_bytes() {
+  std::size_t pages = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> pages >> resident;
+  return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+/// One holds one answer in memory, however many it has asked for, and is closed in time.
+TEST(RpcFrontThreads, WhoNeverReadsHoldsOneAnswerAndIsClosed) {
+  HttpBounds bounds;
+  bounds.write_within = std::chrono::seconds(1);
+  const Served served(bounds);
+  fill_queue(served.port());
+  const auto before = resident_bytes();
+  const Peer silent(served.port());
+  ask_and_never_read(silent);
+  EXPECT_TRUE(short_call(served.port()).starts_with("HTTP/1.1 200 ")) << "the others go on";
+  EXPECT_LT(resident_bytes(), before + 25 * kAnswerBytes);
+  EXPECT_TRUE(silent.is_reset());
+}
+
+TEST(RpcFrontThreads, UnreadAnswersOfAllTogetherAreBounded) {
+  HttpBounds bounds;
+  bounds.buffered_bytes = 3 * kAnswerBytes / 2;
+  bounds.unread_within = bounds.write_within = std::chrono::minutes(10);
+  const Served served(bounds);
+  fill_queue(served.port());
+  {
+    const Peer one(served.port()), two(served.port());
+    ask_and_never_read(one);
+    ask_and_never_read(two);
+    EXPECT_TRUE(comes_to_answer(served.port(), "HTTP/1.1 503 "));
+    const auto refusal = short_call(served.port());
+    EXPECT_NE(refusal.find("Retry-After: 1\r\n"), refusal.npos) << refusal;
+    EXPECT_NE(refusal.find("too many large answers at once that nobody reads"), refusal.npos) << refusal;
+  }
+  EXPECT_TRUE(comes_to_answer(served.port(), "HTTP/1.1 200 ")) << "they have gone, and their answers with them";
+}
+
+TEST(RpcFrontThreads, WhoLeavesAnswersUnreadGivesWayToTheOthers) {
+  HttpBounds bounds;
+  bounds.buffered_bytes = 3 * kAnswerBytes / 2;
+  bounds.unread_within = Duration(0);
+  bounds.write_within = std::chrono::minutes(10);
+  const Served served(bounds);
+  fill_queue(served.port());
+  const Peer one(served.port()), two(served.port()), three(served.port());
+  for (const auto* peer : {&one, &two, &three}) {
+    ask_and_never_read(*peer);
+    EXPECT_TRUE(short_call(served.port()).starts_with("HTTP/1.1 200 ")) << "nobody is refused";
+  }
+  EXPECT_TRUE(one.is_reset());
+  EXPECT_TRUE(two.is_reset());
 }
 
 TEST(RpcFrontThreads, AStopEndsIdleConnections) {

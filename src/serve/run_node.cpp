@@ -1,6 +1,5 @@
 #include "serve/run_node.h"
 
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +20,7 @@
 #include "node/service_notify.h"
 #include "node/start_screen.h"
 #include "qh/version.h"
+#include "serve/descriptors.h"
 #include "serve/node_ports.h"
 #include "serve/rpc_front.h"
 
@@ -33,14 +33,6 @@ using node::ValidatorReport;
 using node::ValidatorState;
 
 constexpr int kExitFailed = 1, kExitUsage = 2, kExitTimedOut = 5;
-
-/// 4,096 connections a validator do not fit into the 1,024 descriptors that a shell gives.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  (void)::setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 void complain(const Error& error) { std::fprintf(stderr, "quantumharmony-node: %s\n", error.to_string().c_str()); }
 
@@ -62,6 +54,10 @@ Result<AccessRules> access_rules(const node::Settings& settings) {
   return rules;
 }
 
+std::string binary_text(std::uint16_t port) {
+  return port == 0 ? std::string() : ", binary on port " + std::to_string(port);
+}
+
 std::string_view signal_name(int signal) {
   if (signal == SIGINT) return "SIGINT";
   return signal == SIGHUP ? "SIGHUP" : "SIGTERM";
@@ -78,7 +74,7 @@ class Run {
       complain(options.error());
       return kExitUsage;
     }
-    raise_descriptor_limit();
+    bound_connections();
     make_node();
     make_ports();
     auto unbound = node_->bind();
@@ -101,10 +97,25 @@ class Run {
   Result<void> front_options() {
     front_.listen = config_.settings.listen;
     front_.port_flag_hint = port_hint(config_);
+    front_.binary_port_flag_hint = "Stop it, or take another port: --binary-port PORT";
     auto access = access_rules(config_.settings);
     if (!access) return fail(std::move(access.error()));
     front_.access = std::move(*access);
     return {};
+  }
+
+  void bound_connections() {
+    const ConnectionBounds wanted{front_.bounds.connections, other_connections_};
+    const auto descriptors = raise_descriptor_limit();
+    const std::size_t ports = config_.settings.binary_port != 0 ? 2 : 1;  // of a validator, each with these bounds
+    const auto fit = connections_that_fit(descriptors, ports * config_.validators.size(), wanted);
+    front_.bounds.connections = fit.validator;
+    other_connections_ = fit.other;
+    if (fit.validator == wanted.validator) return;
+    node::log_warn("", "only " + std::to_string(descriptors) +
+                           " files may be open at once, so each validator's port takes " +
+                           std::to_string(fit.validator) + " connections, not " + std::to_string(wanted.validator) +
+                           "; " + kMoreDescriptors);
   }
 
   void make_node() {
@@ -112,7 +123,10 @@ class Run {
     options.validators = config_.validators;
     options.make = [this](const std::string& name, std::uint16_t port) {
       std::vector<std::uint16_t> taken;
-      for (const auto& report : node_->report()) taken.push_back(report.port);
+      for (const auto& report : node_->report()) {
+        taken.push_back(report.port);
+        if (report.binary_port != 0) taken.push_back(report.binary_port);
+      }
       return node::added_validator(config_, taken, name, port);
     };
     node_.emplace(
@@ -127,6 +141,7 @@ class Run {
                                      .metrics_port = config_.metrics_port,
                                      .listen = front_.listen,
                                      .access = front_.access,
+                                     .connections = other_connections_,
                                      .version = std::string(kVersion)},
                    [this] { return node_->report(); });
   }
@@ -198,10 +213,10 @@ class Run {
                         .write_method = reports.front().started->write_method,
                         .needs_token = config_.settings.require_token};
     for (const auto& report : reports) {
-      screen.validators.push_back({report.name, report.port, report.started->recovery});
+      screen.validators.push_back({report.name, report.port, report.binary_port, report.started->recovery});
       if (terminal_) continue;
-      node::log_info(report.name, "ready on port " + std::to_string(report.port) + ": " +
-                                      node::recovered_text(report.started->recovery) + ", data in " +
+      node::log_info(report.name, "ready on port " + std::to_string(report.port) + binary_text(report.binary_port) +
+                                      ": " + node::recovered_text(report.started->recovery) + ", data in " +
                                       report.directory.string() + ", durable writes by " +
                                       report.started->write_method);
     }
@@ -237,6 +252,7 @@ class Run {
   [[noreturn]] void give_up() const {
     if (!failed_to_start_)
       node::log_error("", "the stop took longer than its bound; what was acknowledged as durable is safe");
+    node::stop_log();
     std::fflush(stdout);
     ::_exit(failed_to_start_ ? kExitFailed : kExitTimedOut);
   }
@@ -273,7 +289,8 @@ class Run {
   int exit_code_ = 0;
   bool failed_to_start_ = false;
   RpcFrontOptions front_;
-  std::optional<node::Node> node_;  // its threads use what stands above
+  std::size_t other_connections_ = 1024;  ///< of the web port and of the metrics port
+  std::optional<node::Node> node_;        // its threads use what stands above
   std::optional<NodePorts> ports_;
 };
 
@@ -287,8 +304,12 @@ Result<void> check_files(const node::Config& config) {
 
 int run_node(const node::Config& config) {
   node::start_log(config.settings.log_level, config.settings.log_format);
-  Run run(config);
-  return run.run();
+  const auto code = [&] {
+    Run run(config);
+    return run.run();
+  }();
+  node::stop_log();
+  return code;
 }
 
 }  // namespace qh::serve

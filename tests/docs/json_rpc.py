@@ -36,8 +36,8 @@ def without_offset(answer, offset):
     if isinstance(answer, list):
         return [without_offset(part, offset) for part in answer]
     if isinstance(answer, dict):
-        return {key: part - offset if key == "port" and isinstance(part, int) else without_offset(part, offset)
-                for key, part in answer.items()}
+        return {key: part - offset if key in ("port", "binary_port") and isinstance(part, int)
+                else without_offset(part, offset) for key, part in answer.items()}
     return answer
 
 

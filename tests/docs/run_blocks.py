@@ -8,8 +8,10 @@ is a failure. Other fences are not run. Every figure, method and flag that the d
 """
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 from markdown import blocks
@@ -39,9 +41,22 @@ class Shell:
         with open(f"{directory}/.curlrc", "w", encoding="utf-8") as file:
             file.write("silent\nshow-error\n")  # no progress meter, as on a terminal
         self._bash = subprocess.Popen(["bash", "-eu", "-o", "pipefail"], cwd=directory, env=environment, text=True,
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                      start_new_session=True)
 
     def run(self, block, where):
+        """Its output; a block that does not end is ended, which is a failure."""
+        watchdog = threading.Timer(PATIENCE_S, self._end)
+        watchdog.start()
+        try:
+            return self._run(block, where)
+        finally:
+            watchdog.cancel()
+
+    def _end(self):
+        os.killpg(self._bash.pid, signal.SIGKILL)  # the shell and what it has started
+
+    def _run(self, block, where):
         self._bash.stdin.write(f"{{\n{block}\n}}\necho; echo {self.END}\n")
         self._bash.stdin.flush()
         lines = []

@@ -49,6 +49,12 @@ HttpClient::~HttpClient() {
 HttpClient::HttpClient(HttpClient&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)), received_(std::move(other.received_)) {}
 
+HttpClient& HttpClient::operator=(HttpClient&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  std::swap(received_, other.received_);
+  return *this;
+}
+
 bool HttpClient::send(std::string_view bytes) const {
   while (!bytes.empty()) {
     const auto sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);

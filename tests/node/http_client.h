@@ -23,7 +23,7 @@ class HttpClient {
   explicit HttpClient(std::uint16_t port, const char* address = "127.0.0.1");
   ~HttpClient();
   HttpClient(HttpClient&& other) noexcept;
-  HttpClient& operator=(HttpClient&&) = delete;
+  HttpClient& operator=(HttpClient&& other) noexcept;
 
   bool connected() const { return fd_ >= 0; }
   bool send(std::string_view bytes) const;

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -133,6 +134,9 @@ NodeProcess::NodeProcess(std::vector<std::string> arguments, const Options& opti
   ::close(pipes.child_err);
   out_fd_ = pipes.parent_out;
   err_fd_ = pipes.parent_err;
+  if (options.stderr_bytes > 0) {
+    EXPECT_GE(::fcntl(err_fd_, F_SETPIPE_SZ, options.stderr_bytes), options.stderr_bytes);
+  }
 }
 
 NodeProcess::~NodeProcess() {
@@ -173,6 +177,13 @@ bool NodeProcess::says(std::string_view text) {
   return true;
 }
 
+void NodeProcess::ignore_until(std::chrono::steady_clock::time_point deadline) {
+  while (read_some(deadline)) {
+    out_.clear();
+    err_.clear();
+  }
+}
+
 int NodeProcess::wait() {
   const auto deadline = Clock::now() + kPatience;
   while (!ended_ && read_some(deadline)) {
@@ -187,6 +198,14 @@ int NodeProcess::wait() {
     ended_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
   return *ended_;
+}
+
+bool NodeProcess::ends_unread() const {
+  const int process = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
+  pollfd wait{process, POLLIN, 0};
+  const bool ended = ::poll(&wait, 1, left_ms(Clock::now() + kPatience)) == 1;
+  ::close(process);
+  return ended;
 }
 
 void NodeProcess::send_signal(int signal) const { ::kill(pid_, signal); }

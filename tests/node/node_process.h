@@ -37,6 +37,7 @@ class NodeProcess {
   struct Options {
     std::map<std::string, std::string> environment;
     bool terminal = false;             ///< stdout is one
+    int stderr_bytes = 0;              ///< what its stderr holds when nobody reads it; 0: as the kernel gives it
     std::vector<std::string> wrapper;  ///< a program and its arguments that start the node, as strace -D does
   };
 
@@ -50,8 +51,12 @@ class NodeProcess {
 
   /// Until it has said `text` on stdout or stderr; false when it ended or time was up.
   bool says(std::string_view text);
+  /// Hears what it says until then, and forgets it, so that a long run does not fill the pipe.
+  void ignore_until(std::chrono::steady_clock::time_point deadline);
   /// The exit code, or 128 + the signal that ended it. Fails the test when it does not end.
   int wait();
+  /// Whether it ends by itself while nobody reads what it says.
+  bool ends_unread() const;
   void send_signal(int signal) const;
   int stop();  ///< SIGTERM, then wait()
 

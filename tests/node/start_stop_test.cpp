@@ -127,6 +127,30 @@ TEST(Start, OnATerminalThereIsAScreen) {
   EXPECT_EQ(node.stop(), 0);
 }
 
+TEST(Stop, WhoDoesNotReadTheLogHoldsNobodyUp) {
+  TempDir data;
+  const auto offset = free_port_offset();
+  const auto text = std::to_string(offset);
+  NodeProcess node({"--data-dir", data.path().string(), "--port-offset", text},
+                   {.environment = {}, .stderr_bytes = 4096});
+  ASSERT_TRUE(node.says("ready on port"));
+  HttpClient client(static_cast<std::uint16_t>(9944 + offset));
+  // Two lines of some 80 bytes each time, into a pipe that has 4 KiB.
+  for (int i = 0; i < 40; ++i) {
+    client.call(rpc("node_stopValidator", R"({"name":"charlie"})"));
+    const auto until = std::chrono::steady_clock::now() + kPatience;
+    while (!client.call(rpc("node_startValidator", R"({"name":"charlie"})")).as_object().contains("result")) {
+      ASSERT_LT(std::chrono::steady_clock::now(), until) << "it still stops";
+    }
+  }
+  ASSERT_TRUE(client.call(rpc("qssh_submitMessage", R"({"Telemetry":{"source":"s","data":[]}})"))
+                  .as_object()
+                  .contains("result"));
+  node.send_signal(SIGTERM);
+  EXPECT_TRUE(node.ends_unread());
+  EXPECT_EQ(node.wait(), 0);
+}
+
 TEST(Stop, InterruptAndHangupAreGraceful) {
   for (const int signal : {SIGINT, SIGHUP}) {
     DevNode node;

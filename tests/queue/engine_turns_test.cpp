@@ -1,6 +1,8 @@
 // Whose turn it is, how long a call waits, and what it may say when: corners that a second review found.
 #include <malloc.h>
 
+#include <fmt/format.h>
+
 #include <gtest/gtest.h>
 
 #include "queue/log_format.h"
@@ -159,23 +161,42 @@ TEST(WhatMustHold3, AtRestTheMarkFileSaysWhatTheLogSays) {
 // Sanitizers put an allocator of their own in the place of the one that is asked here.
 #if !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
 /// "What must hold" 7, the memory of it; bench/queue measures the time.
-TEST(WhatMustHold7, AMessageTakesItsBodyAndAtMost200Bytes) {
-  constexpr std::size_t kMessages = 100'000, kBody = 256;
+// The id set and the key set double when they are full, so a message takes most just after that: at 107,521 of them.
+double bytes_a_message(std::size_t messages, std::size_t key_bytes) {
+  constexpr std::size_t kBody = 256;
   auto options = small_options();
-  options.max_depth = 2 * kMessages;
+  options.max_depth = 2 * messages;
+  options.idempotency_keys_max = static_cast<std::uint32_t>(2 * messages);
   QueueMachine m(7, options);
-  ASSERT_TRUE(m.start());
+  EXPECT_TRUE(m.start());
   const auto body = encode(Message(gossip("memory", std::string(kBody, 'm')))).value();
-  const auto before = ::mallinfo2().uordblks;
-  for (std::size_t i = 0; i < kMessages; ++i) {
+  const auto allocated = [] {
+    const auto info = ::mallinfo2();
+    return info.uordblks + info.hblkhd;
+  };
+  const auto before = allocated();
+  for (std::size_t i = 0; i < messages; ++i) {
+    auto how = async_by("a");
+    if (key_bytes > 0) how.idempotency_key = fmt::format("{:0{}}", i, key_bytes);
     const auto done = m.answer<Submitted>([&](auto answer) {
-      m.engine->submit({body, async_by("a")}, std::move(answer));
+      m.engine->submit({body, std::move(how)}, std::move(answer));
     });
-    ASSERT_TRUE(done);
+    EXPECT_TRUE(done && !done->duplicate);
   }
-  const auto per_message = static_cast<double>(::mallinfo2().uordblks - before) / kMessages;
-  EXPECT_LE(per_message, static_cast<double>(body.size()) + 200);
-  EXPECT_GE(per_message, static_cast<double>(body.size())) << "the measurement is no good";
+  EXPECT_EQ(m.engine->metrics().idempotency_keys, key_bytes > 0 ? messages : 0);
+  return static_cast<double>(allocated() - before) / static_cast<double>(messages) -
+         static_cast<double>(body.size() + key_bytes);
+}
+
+TEST(WhatMustHold7, AMessageTakesItsBodyAndKeyAndAtMost200Bytes) {
+  for (const std::size_t messages : {100'000U, 107'521U}) {
+    for (const std::size_t key_bytes : {0U, 16U, 24U, 36U, 128U}) {
+      const auto beside = bytes_a_message(messages, key_bytes);
+      RecordProperty(fmt::format("beside_{}_{}", messages, key_bytes), fmt::format("{:.0f}", beside));
+      EXPECT_LE(beside, 200) << messages << " messages, keys of " << key_bytes;
+      EXPECT_GE(beside, 100) << "the measurement is no good";
+    }
+  }
 }
 #endif
 

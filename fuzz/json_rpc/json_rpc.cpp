@@ -1,0 +1,189 @@
+// fuzz/json_rpc - any bytes, as the body of a JSON-RPC request to a queue that has something in it.
+//
+// Laws (JSON-RPC 2.0, sections 4 to 6): every body is answered, in the end, by a JSON value, or by nothing when it
+// holds notifications alone; each answer has a result or an error, never both, and an error a code, a message and what
+// we promise besides; the ids of the answers are those of the calls, in their order; and nothing stays open.
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <stdlib.h>
+#include <boost/json/value.hpp>
+
+#include "base/file_storage.h"
+#include "base/invariant.h"
+#include "queue/engine.h"
+#include "queue/json_text.h"
+#include "rpc/dispatcher.h"
+
+namespace {
+
+using namespace qh;
+
+struct FrozenClock final : Clock {
+  MonoTime mono() override { return now; }
+  WallTime wall() override { return WallTime{1'700'000'000'000'000'000 + now.ns}; }
+  MonoTime now{1'000'000'000};
+};
+
+struct ManualTimers final : rpc::Timers {
+  Id start(Duration, UniqueFunction<void()> fire) override {
+    armed.emplace(++last, std::move(fire));
+    return last;
+  }
+  void cancel(Id id) override { armed.erase(id); }
+  /// As if all their time had passed.
+  void fire_all() {
+    for (auto due = std::exchange(armed, {}); auto& [id, fire] : due) fire();
+  }
+  Id last = 0;
+  std::map<Id, UniqueFunction<void()>> armed;
+};
+
+/// A validator's queue on a disk in memory, made anew when it has grown.
+class Bed {
+ public:
+  Bed() {
+    std::string path = "/dev/shm/qh-fuzz-XXXXXX";
+    INVARIANT(::mkdtemp(path.data()) != nullptr, "a directory to work in");
+    directory_ = path;
+    storage_ = std::move(*FileStorage::open(
+        directory_, {.write_method = WriteMethod::kFdatasync, .placement = FileStorage::Placement::kInline}));
+    queue::Options options;
+    options.name = "alice";
+    options.max_depth = 500;
+    options.segment_bytes_min = options.segment_bytes_max = 4U << 20;
+    engine_ = std::make_unique<queue::Engine>(*storage_, clock_, rng_, options,
+                                              queue::Engine::Hooks{.want_pump = [this] { pump_ = true; }, .warn = {}});
+    engine_->open([](Result<queue::RecoveryReport> report) { INVARIANT(report, "an empty directory opens"); });
+    settle();
+    rpc::Services services{.engine = *engine_, .clock = clock_, .timers = timers_, .validator = "alice", .touched = {}};
+    dispatcher_ = std::make_unique<rpc::Dispatcher>(std::move(services));
+    ask(R"({"jsonrpc":"2.0","method":"qssh_submitMessage","params":{"Gossip":{"topic":"t","data":"0x01"}},"id":1})");
+  }
+  ~Bed() {
+    dispatcher_.reset();
+    engine_.reset();
+    storage_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  std::string ask(std::string_view body) {
+    std::optional<std::string> reply;
+    dispatcher_->handle(body, {.name = "alice", .roles = rpc::RoleSet::all()},
+                        [&](std::string json) { reply = std::move(json); });
+    for (int round = 0; round < 4 && !reply; ++round) {
+      settle();
+      timers_.fire_all();
+      clock_.now = clock_.now + std::chrono::minutes(1);
+      engine_->tick();
+      settle();
+    }
+    INVARIANT(reply, "every body is answered");
+    INVARIANT(dispatcher_->open_calls() == 0, "nothing stays open");
+    ++asked_;
+    return *reply;
+  }
+  bool worn() const { return asked_ > 20'000; }
+
+ private:
+  void settle() {
+    while (pump_ || storage_->in_flight() != 0) {
+      if (std::exchange(pump_, false)) engine_->pump();
+      storage_->poll();
+    }
+  }
+
+  std::filesystem::path directory_;
+  FrozenClock clock_;
+  ManualTimers timers_;
+  SeededRng rng_{7};
+  std::unique_ptr<FileStorage> storage_;
+  std::unique_ptr<queue::Engine> engine_;
+  bool pump_ = false;
+  std::uint64_t asked_ = 0;
+  std::unique_ptr<rpc::Dispatcher> dispatcher_;
+};
+
+using boost::json::object;
+using boost::json::value;
+
+/// The ids that must come back: of one call, null where it is none at all.
+std::optional<value> id_due(const value& call) {
+  const auto* members = call.if_object();
+  if (members == nullptr) return value(nullptr);
+  const auto* id = members->if_contains("id");
+  const auto* version = members->if_contains("jsonrpc");
+  const auto* method = members->if_contains("method");
+  const auto* params = members->if_contains("params");
+  const bool is_call = version != nullptr && *version == value("2.0") && method != nullptr && method->is_string() &&
+                       (params == nullptr || params->is_structured());
+  if (id == nullptr) return is_call ? std::nullopt : std::optional(value(nullptr));
+  return *id;
+}
+
+void check_answer(const value& answer) {
+  const auto& members = answer.as_object();
+  INVARIANT(members.at("jsonrpc") == value("2.0"), "the version");
+  INVARIANT(members.contains("id"), "an id, if only null");
+  INVARIANT(members.contains("result") != members.contains("error"), "a result or an error");
+  if (const auto* error = members.if_contains("error")) {
+    INVARIANT(error->as_object().at("code").is_int64(), "a code");
+    INVARIANT(!error->as_object().at("message").as_string().empty(), "a message");
+    INVARIANT(error->as_object().at("data").as_object().contains("reason"), "the reason, for programs");
+  }
+}
+
+void check_id(const value& answer, const value& due) {
+  const auto& id = answer.as_object().at("id");
+  // What is no legal id is answered with null.
+  INVARIANT(id == due || (id.is_null() && !(due.is_string() || due.is_number())) ||
+                (id.is_null() && answer.as_object().contains("error")),
+            "the id comes back");
+}
+
+void check_reply(std::string_view body, const std::string& reply) {
+  const auto asked = queue::parse_json(body);
+  std::vector<value> due;
+  if (!asked) {
+    due.emplace_back(nullptr);
+  } else if (const auto* batch = asked->if_array(); batch != nullptr && !batch->empty() && batch->size() <= 1'000) {
+    for (const auto& call : *batch) {
+      if (auto id = id_due(call)) due.push_back(std::move(*id));
+    }
+  } else if (asked->is_array()) {
+    due.emplace_back(nullptr);
+  } else if (auto id = id_due(*asked)) {
+    due.push_back(std::move(*id));
+  }
+  if (due.empty()) return INVARIANT(reply.empty(), "notifications are not answered");
+  const auto answered = queue::parse_json(reply);
+  INVARIANT(answered, "an answer is JSON");
+  const bool in_array = answered->is_array();
+  INVARIANT(in_array == (asked && asked->is_array() && !asked->as_array().empty() && asked->as_array().size() <= 1'000),
+            "a batch is answered by an array");
+  INVARIANT((in_array ? answered->as_array().size() : 1) == due.size(), "an answer for each call");
+  for (std::size_t i = 0; i < due.size(); ++i) {
+    const auto& answer = in_array ? answered->as_array()[i] : *answered;
+    check_answer(answer);
+    check_id(answer, due[i]);
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  static auto bed = std::make_unique<Bed>();
+  if (size > 16'384) return 0;
+  if (bed->worn()) bed = std::make_unique<Bed>();
+  const std::string_view body(reinterpret_cast<const char*>(data), size);
+  check_reply(body, bed->ask(body));
+  return 0;
+}

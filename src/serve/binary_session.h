@@ -1,0 +1,89 @@
+// serve/binary_session.h - one connection of the binary RPC. Private to serve/.
+//
+// One read takes as many requests as have come; the answers gather in the link until the server flushes, and go out by
+// one write. While a write does not end nothing is read.
+//
+// Threads   the server's loop.
+// Lifetime  kept by what it waits for; `host` is nullptr once the server is gone.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include <boost/asio/ip/tcp.hpp>
+
+#include "rpc/binary_link.h"
+#include "serve/binary_server.h"
+
+namespace qh::serve {
+
+class BinarySession;
+
+/// What a session needs of its server.
+struct BinaryHost {
+  using Sessions = std::list<std::shared_ptr<BinarySession>>;
+
+  const BinaryServerSettings& settings;
+  rpc::Dispatcher* dispatcher = nullptr;
+  bool stopping = false;
+  std::uint64_t sweeps = 0;        ///< of the timer that judges time, for deadlines that cost no clock
+  std::size_t buffered_bytes = 0;  ///< in requests
+  std::size_t unread_bytes = 0;    ///< in answers that did not go out at once
+  Sessions sessions = {};
+  std::vector<std::shared_ptr<BinarySession>> answered = {};  ///< have something to send
+  UniqueFunction<void()> flush_later = {};
+  UniqueFunction<void()> session_ended = {};
+};
+inline constexpr Duration kSweepEvery = std::chrono::milliseconds(250);
+
+class BinarySession : public std::enable_shared_from_this<BinarySession> {
+ public:
+  BinarySession(boost::asio::ip::tcp::socket socket, BinaryHost& host);
+  ~BinarySession();
+
+  void start(BinaryHost::Sessions::iterator self);
+  /// Sends what was answered.
+  void flush();
+  /// Ends what has gone on for too long, and goes on with what waited for room.
+  void judge();
+  /// Ends when nothing is under way any more.
+  void stop();
+  /// Ends now.
+  void close();
+  void forget_host();
+
+ private:
+  enum class Phase : std::uint8_t { kGreeting, kIdle, kPartial, kBusy, kWriting, kLinger, kClosed };
+
+  void answered();
+  void enter(Phase phase);
+  void read();
+  void on_read(std::size_t bytes);
+  void on_end();
+  void drive();
+  bool make_room();
+  void resize_buffer(std::size_t bytes);
+  void settle();
+  void write_rest();
+  void linger();
+  bool open() const { return phase_ != Phase::kClosed && host_ != nullptr; }
+  bool over_load() const;
+
+  boost::asio::ip::tcp::socket socket_;
+  BinaryHost* host_;
+  BinaryHost::Sessions::iterator self_;
+  std::optional<rpc::BinaryLink> link_;
+  Bytes in_;                             ///< its size is the room
+  std::size_t filled_ = 0;               ///< bytes of requests in it
+  Bytes sending_;                        ///< what a write that waits takes from
+  std::uint64_t deadline_ = UINT64_MAX;  ///< in sweeps
+  Phase phase_ = Phase::kGreeting;
+  bool reading_ = false;
+  bool crowded_ = false;     ///< more has come at once than a small buffer holds
+  bool peer_ended_ = false;  ///< it sends no more
+};
+
+}  // namespace qh::serve

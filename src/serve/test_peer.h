@@ -1,0 +1,84 @@
+// serve/test_peer.h - a client that does as badly as a test wants. For the tests of this room.
+#pragma once
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include <gtest/gtest.h>
+
+namespace qh::serve {
+
+inline constexpr int kPatienceMs = 20'000;
+
+class Peer {
+ public:
+  explicit Peer(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+  }
+  ~Peer() { ::close(fd_); }
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+
+  void send(std::string_view text) const {
+    EXPECT_EQ(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+  }
+  /// For a peer that may be closed by now.
+  void try_to_send(std::string_view text) const { (void)::send(fd_, text.data(), text.size(), MSG_NOSIGNAL); }
+  bool hears_within(int milliseconds) const {
+    pollfd wait{fd_, POLLIN, 0};
+    return ::poll(&wait, 1, milliseconds) == 1;
+  }
+  /// Everything until the other side ends; "(still open)" behind it when it does not.
+  std::string until_end() const {
+    std::string all;
+    for (;;) {
+      pollfd wait{fd_, POLLIN, 0};
+      if (::poll(&wait, 1, kPatienceMs) <= 0) return all + "(still open)";
+      std::array<char, 4096> bytes;
+      const auto got = ::recv(fd_, bytes.data(), bytes.size(), 0);
+      if (got <= 0) return all;
+      all.append(bytes.data(), static_cast<std::size_t>(got));
+    }
+  }
+  /// Until `text` has come.
+  bool reads(std::string_view text) const {
+    std::string all;
+    while (all.find(text) == all.npos) {
+      pollfd wait{fd_, POLLIN, 0};
+      if (::poll(&wait, 1, kPatienceMs) <= 0) return false;
+      std::array<char, 4096> bytes;
+      const auto got = ::recv(fd_, bytes.data(), bytes.size(), 0);
+      if (got <= 0) return false;
+      all.append(bytes.data(), static_cast<std::size_t>(got));
+    }
+    return true;
+  }
+  /// The other side has closed, seen without reading what it sent before: it answers our next bytes with a reset.
+  bool is_reset() const {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
+    while (std::chrono::steady_clock::now() < deadline) {
+      if (::send(fd_, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN) return true;
+      pollfd wait{fd_, 0, 0};
+      if (::poll(&wait, 1, 50) == 1) return true;
+    }
+    return false;
+  }
+
+ private:
+  int fd_;
+};
+
+}  // namespace qh::serve

@@ -1,0 +1,328 @@
+// An hour of everything at once (`./dev soak node`; some seconds in `./dev test`): what was acknowledged is accounted
+// for, and memory, descriptors and disk are afterwards what they were.
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+
+#include "http_client.h"
+#include "node_process.h"
+
+namespace qh::test {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Instant = std::chrono::steady_clock::time_point;
+Instant now() { return std::chrono::steady_clock::now(); }
+
+constexpr unsigned kValidators = 3, kRounds = 4;
+
+seconds load_time() {
+  const char* given = std::getenv("QH_SECONDS");
+  return seconds(given == nullptr ? 6 : std::max(4L, std::atol(given)));
+}
+
+std::string submit_params(std::mt19937_64& random, std::string_view durability) {
+  const auto bytes = random() % 16 == 0 ? random() % 60'000 : random() % 600;
+  std::string params = R"({"message":{"Gossip":{"topic":"soak","data":"0x)" + std::string(2 * bytes, 'a') +
+                       R"("}},"durability":")" + std::string(durability) + '"';
+  if (random() % 4 == 0) params += R"(,"idempotency_key":"k)" + std::to_string(random()) + '"';
+  if (random() % 8 == 0) params += R"(,"expires_at_ms":99999999999999)";
+  return params + "}";
+}
+
+std::uint64_t count_of(const boost::json::value& answer) {
+  return static_cast<std::uint64_t>(answer.at("result").to_number<double>());
+}
+
+/// What one validator's consumers and producers have been told.
+struct Account {
+  std::atomic<std::uint64_t> stored = 0, ended = 0, refused = 0;
+};
+
+/// One client that does a bit of everything that stores or ends a message, and keeps the account.
+class Worker {
+ public:
+  Worker(std::uint16_t port, Account& account, std::uint64_t seed) : port_(port), account_(account), random_(seed) {}
+
+  void run_until(Instant end) {
+    while (now() < end) {
+      if (!client_ || random_() % 200 == 0) client_.emplace(port_);
+      step();
+    }
+    client_.reset();
+  }
+
+ private:
+  void step() {
+    switch (random_() % 8) {
+      case 0:
+      case 1:
+        return submit("sync");
+      case 2:
+        return submit("async");
+      case 3:
+        return batch();
+      case 4:
+      case 5:
+        return pop();
+      case 6:
+        return lease();
+      default:
+        return look();
+    }
+  }
+
+  const boost::json::value* result_of(const boost::json::value& answer) {
+    const auto* result = answer.as_object().if_contains("result");
+    if (result == nullptr) ++account_.refused;
+    return result;
+  }
+  boost::json::value ask(std::string_view method, std::string_view params) {
+    return client_->call(rpc(method, params));
+  }
+
+  void submit(std::string_view durability) {
+    const auto answer = ask("qssh_submitMessage", submit_params(random_, durability));
+    if (result_of(answer) != nullptr) ++account_.stored;
+  }
+  void batch() {
+    std::string messages;
+    const auto count = 1 + random_() % 20;
+    for (std::uint64_t i = 0; i < count; ++i)
+      messages += std::string(i == 0 ? "" : ",") + R"({"Telemetry":{"source":"s","data":"0x00"}})";
+    const auto answer = ask("qssh_submitBatch", R"({"durability":"sync","messages":[)" + messages + "]}");
+    if (result_of(answer) != nullptr) account_.stored += count;
+  }
+  void pop() {
+    const auto answer = ask("qssh_popMessage", R"({"wait_ms":20})");
+    if (const auto* result = result_of(answer); result != nullptr && !result->is_null()) ++account_.ended;
+  }
+  void lease() {
+    const auto answer = ask("qssh_lease", R"({"max":8,"duration_ms":60000})");
+    const auto* result = result_of(answer);
+    if (result == nullptr || result->as_array().empty()) return;
+    std::string leases;
+    for (const auto& lease : result->as_array())
+      leases += (leases.empty() ? "" : ",") + std::to_string(lease.at("lease").to_number<std::uint64_t>());
+    if (random_() % 4 == 0) {
+      ask("qssh_extend", R"({"leases":[)" + leases + R"(],"duration_ms":30000})");
+      ask("qssh_nack", R"({"leases":[)" + leases + R"(],"delay_ms":1,"error":"soak"})");
+      return;
+    }
+    const auto done = ask("qssh_ack", R"({"leases":[)" + leases + "]}");
+    if (const auto* acked = result_of(done)) account_.ended += acked->at("done").to_number<std::uint64_t>();
+  }
+  void look() {
+    switch (random_() % 6) {
+      case 0:
+        ask("qssh_peek", R"({"count":5})");
+        return;
+      case 1:
+        ask("qssh_getMetrics", "[]");
+        return;
+      case 2:
+        ask("qssh_find", "[1]");
+        return;
+      case 3:
+        ask("qssh_getQueueDepth", R"({"by_kind":true})");
+        return;
+      case 4:
+        client_->call(
+            R"([{"jsonrpc":"2.0","method":"nope","id":1},{"jsonrpc":"2.0","method":"qssh_getValidatorName","id":2}])");
+        return;
+      default:
+        client_->call("{\"jsonrpc\":");
+        return;
+    }
+  }
+
+  std::uint16_t port_;
+  Account& account_;
+  std::mt19937_64 random_;
+  std::optional<HttpClient> client_;
+};
+
+/// Who looks at everything, and who behaves badly; none of them stores or ends a message.
+class Crowd {
+ public:
+  Crowd(const DevNode& node, std::uint64_t seed) : node_(node), random_(seed) {}
+
+  void run_until(Instant end) {
+    while (now() < end) {
+      switch (random_() % 7) {
+        case 0:
+          get("/metrics");
+          break;
+        case 1:
+          get(random_() % 2 == 0 ? "/metrics.json" : "/api/v1/status");
+          break;
+        case 2:
+          get("/readyz?verbose");
+          break;
+        case 3:
+          socket();
+          break;
+        case 4:
+          restart();
+          break;
+        default:
+          nonsense();
+          break;
+      }
+    }
+  }
+
+ private:
+  void get(const std::string& target) {
+    HttpClient client(node_.web_port());
+    client.send("GET " + target + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    EXPECT_TRUE(client.reply()) << target;
+  }
+  void socket() {
+    HttpClient client(node_.metrics_port());
+    client.send(
+        "GET /qssh-queue-metrics HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    EXPECT_TRUE(client.reply(true));
+    if (random_() % 2 == 0) {
+      EXPECT_TRUE(client.text_frame());
+    }
+  }
+  void nonsense() {
+    HttpClient client(node_.port(static_cast<unsigned>(random_() % kValidators)));
+    std::string bytes(random_() % 3000, '\0');
+    for (char& byte : bytes) byte = static_cast<char>(random_());
+    if (random_() % 2 == 0)
+      bytes = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n" + bytes.substr(0, 500);
+    client.send(bytes);
+    if (random_() % 2 == 0) client.end_sending();
+  }
+  /// A fourth validator comes and goes, and now and then ends by an error.
+  void restart() {
+    if (random_() % 8 != 0) return;
+    HttpClient client(node_.port());
+    client.call(rpc("node_addValidator", R"({"name":"dave"})"));
+    if (random_() % 2 == 0)
+      client.call(rpc("node_stopValidator", R"({"name":"dave"})"));
+    else
+      client.call(rpc("node_startValidator", R"({"name":"dave"})"));
+  }
+
+  const DevNode& node_;
+  std::mt19937_64 random_;
+};
+
+struct Footprint {
+  std::uint64_t resident_bytes = 0, descriptors = 0, disk_bytes = 0, threads = 0;
+};
+
+std::uint64_t entries_of(const std::filesystem::path& directory) {
+  return static_cast<std::uint64_t>(
+      std::distance(std::filesystem::directory_iterator(directory), std::filesystem::directory_iterator()));
+}
+
+Footprint footprint(pid_t pid, const std::filesystem::path& data) {
+  Footprint found;
+  const std::filesystem::path proc = "/proc/" + std::to_string(pid);
+  std::uint64_t pages = 0;
+  std::ifstream(proc / "statm") >> pages >> pages;
+  found.resident_bytes = pages * 4096;
+  found.descriptors = entries_of(proc / "fd");
+  found.threads = entries_of(proc / "task");
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(data)) {
+    std::error_code gone;
+    if (entry.is_regular_file(gone)) found.disk_bytes += entry.file_size(gone);
+  }
+  return found;
+}
+
+class MixedLoad : public ::testing::Test {
+ protected:
+  /// Empties every queue, and checks that what was stored has been ended, each message once.
+  void settle() {
+    for (unsigned v = 0; v < kValidators; ++v) {
+      HttpClient client(node_.port(v));
+      auto& account = accounts_[v];
+      for (bool empty = false; !empty;) {
+        const auto answer = client.call(rpc("qssh_popMessage", R"({"wait_ms":200})"));
+        empty = answer.at("result").is_null();
+        if (!empty) ++account.ended;
+      }
+      const auto purged = client.call(rpc("qssh_purgeDeadLetters", R"({"all":true})"));
+      account.ended += purged.at("result").at("purged").to_number<std::uint64_t>();
+      EXPECT_EQ(count_of(client.call(rpc("qssh_getQueueDepth"))), 0U);
+      EXPECT_EQ(account.stored, account.ended) << "validator " << v;
+    }
+  }
+
+  /// Until nothing of the load is left: keys are over, segments recycled, sockets closed. Then the smallest of some
+  /// looks, since a scrape or a compaction may be under way in any of them.
+  Footprint at_rest() {
+    const auto until = now() + seconds(30);
+    Footprint last = footprint(node_.process().pid(), data_.path());
+    for (int same = 0; same < 10 && now() < until;) {
+      HttpClient(node_.port()).call(rpc("qssh_getValidatorName"));
+      HttpClient pause(node_.port());  // 100 ms that the node keeps, without a sleep of ours
+      pause.call(rpc("qssh_popMessage", R"({"wait_ms":100,"kinds":["Vote"]})"));
+      const auto next = footprint(node_.process().pid(), data_.path());
+      same = next.descriptors == last.descriptors && next.disk_bytes == last.disk_bytes ? same + 1 : 0;
+      last = next;
+    }
+    return last;
+  }
+
+  void load(Instant end) {
+    std::vector<std::thread> threads;
+    std::uint64_t seed = ++rounds_ * 1000;
+    for (unsigned i = 0; i < 3 * kValidators; ++i) {
+      threads.emplace_back([this, i, end, s = ++seed] {
+        Worker(node_.port(i % kValidators), accounts_[i % kValidators], s).run_until(end);
+      });
+    }
+    for (int i = 0; i < 2; ++i) threads.emplace_back([this, end, s = ++seed] { Crowd(node_, s).run_until(end); });
+    node_.process().ignore_until(end);
+    for (auto& thread : threads) thread.join();
+  }
+
+  TempDir data_;
+  DevNode node_{{"--queue-idempotency-window", "1s"}, data_.path()};
+  std::array<Account, kValidators> accounts_;
+  std::uint64_t rounds_ = 0;
+};
+
+TEST_F(MixedLoad, LeavesMemoryDescriptorsAndDiskWhereTheyWere) {
+  std::vector<Footprint> rests;
+  for (unsigned round = 0; round < kRounds; ++round) {
+    load(now() + load_time() / kRounds);
+    settle();
+    if (HasFailure()) return;
+    rests.push_back(at_rest());
+    const auto& rest = rests.back();
+    std::printf("round %u: %lu stored, %lu refused; %lu MiB resident, %lu descriptors, %lu threads, %lu MiB on disk\n",
+                round + 1, accounts_[0].stored + accounts_[1].stored + accounts_[2].stored,
+                accounts_[0].refused + accounts_[1].refused + accounts_[2].refused, rest.resident_bytes >> 20,
+                rest.descriptors, rest.threads, rest.disk_bytes >> 20);
+  }
+  // The first two rounds are the warm-up: pools and caches grow to the load, and a fourth validator joins.
+  const auto& last = rests.back();
+  const auto warm = [&](std::uint64_t Footprint::*what) { return std::max(rests[0].*what, rests[1].*what); };
+  EXPECT_LE(last.descriptors, warm(&Footprint::descriptors) + 4);  // a spare segment, more or less, of each validator
+  EXPECT_LE(last.threads, warm(&Footprint::threads) + 1);
+  EXPECT_LE(last.resident_bytes, warm(&Footprint::resident_bytes) * 11 / 10 + (16U << 20));
+  EXPECT_LE(last.disk_bytes, warm(&Footprint::disk_bytes) * 11 / 10 + (64U << 20));
+  EXPECT_EQ(node_.process().stop(), 0);
+}
+
+}  // namespace
+}  // namespace qh::test

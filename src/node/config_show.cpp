@@ -76,8 +76,8 @@ std::string table_row(const Setting& setting) {
 
 constexpr std::string_view kIntroduction = R"(# Configuration
 
-Made from the table of settings (`src/node/setting.cpp`); a test compares. `QH_WRITE_DOCS=1 ctest -R node.Config.TheDocument`
-in the build directory writes it anew.
+Made from the table of settings (`src/node/setting.cpp`): `./dev docs` writes it anew. Tests compare it with the table and
+run its commands.
 
 A setting is a flag, an environment variable and a key of a TOML file (`--config FILE` or `QUANTUMHARMONY_CONFIG`). Flags win
 over the environment, the environment over the file, the file over the defaults; a list is replaced as a whole. An
@@ -88,6 +88,7 @@ Sizes are bytes, or `256KiB`, `64MiB`, `1GiB`. Times have their unit: `500ms`, `
 flag is `true` or `false` and a list has commas.
 
 ```toml
+# node.toml
 data-dir = "/var/lib/quantumharmony"
 log-format = "json"
 
@@ -101,6 +102,34 @@ qssh-queue-port = 9944
 
 [[validator]]
 name = "bob"            # without a port: the next one
+```
+
+```sh
+quantumharmony-node --config node.toml config check
+QUANTUMHARMONY_LOG_LEVEL=debug quantumharmony-node --config node.toml --queue-max-depth 7 config show |
+  grep -E '^(data-dir|web-port|log-level|max-depth|lease-default) '
+```
+
+```text
+ok: alice 9944 bob 9945, data in /var/lib/quantumharmony
+web-port = 8080                                 # default
+data-dir = "/var/lib/quantumharmony"            # node.toml:2
+log-level = "debug"                             # QUANTUMHARMONY_LOG_LEVEL
+max-depth = 7                                   # --queue-max-depth
+lease-default = "1min"                          # node.toml:7
+```
+
+What is wrong is told with its place:
+
+```sh
+sed 's/max-depth/max-dept/' node.toml > wrong.toml
+quantumharmony-node --config wrong.toml config check || echo "exit $?"
+```
+
+```text
+quantumharmony-node: wrong.toml:6: unknown key max-dept in [queue] (did you mean max-depth?)
+Try quantumharmony-node --help.
+exit 2
 ```
 
 Without `[[validator]]` tables and without `--validator` the dev network runs: alice 9944, bob 9945, charlie 9946, …, past

@@ -17,7 +17,7 @@ HealthPart part(std::string name, double value, double good, double bad, std::ui
 
 }  // namespace
 
-// The rule is in the API's contract (docs/rpc.md, "Health of a queue").
+// The rule is in the API's contract (docs/json-rpc.md, "Health of a queue").
 std::vector<HealthPart> Engine::Impl::health(const Metrics& m, MonoTime now) const {
   std::vector<HealthPart> parts;
   const double depth_share = 100.0 * static_cast<double>(m.depth) / static_cast<double>(options_.max_depth);

@@ -1,4 +1,4 @@
-// rpc/codes.h - the error codes of JSON-RPC answers, as in docs/rpc.md.
+// rpc/codes.h - the error codes of JSON-RPC answers, as in docs/json-rpc.md.
 #pragma once
 
 #include <span>
@@ -30,6 +30,11 @@ struct CodeInfo {
   std::string_view reason;   ///< `data.reason`
   std::string_view meaning;  ///< for documents
   std::string_view data;     ///< what more `data` holds
+  /// A body that gets it, from a node that was started with `flags`; empty where only a fault of the machine or a
+  /// moment does.
+  std::string_view example = {};
+  std::string_view flags = {};
+  std::string_view headers = {};  ///< of curl, as -H 'Name: value'
 };
 
 std::span<const CodeInfo> codes();

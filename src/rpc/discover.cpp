@@ -1,4 +1,5 @@
 // rpc.discover: the method table as an OpenRPC document (OpenRPC specification 1.3.2).
+#include <chrono>
 #include <utility>
 
 #include <boost/json/array.hpp>
@@ -6,25 +7,43 @@
 
 #include "queue/json_text.h"
 #include "rpc/handlers.h"
+#include "rpc/schemas.h"
 
 namespace qh::rpc {
 namespace {
 
 namespace json = boost::json;
 
+json::object schema_of(const Parameter& p);
+
+/// What stands in a batch with more than the message: the named parameters of qssh_submitMessage.
+json::object submission_schema() {
+  json::object properties;
+  for (const auto& p : find_method("qssh_submitMessage")->parameters) {
+    if (p.name != "timeout_ms") properties.emplace(p.name, schema_of(p));
+  }
+  return {{"type", "object"},
+          {"properties", std::move(properties)},
+          {"required", json::array{"message"}},
+          {"additionalProperties", false}};
+}
+
 json::object schema_of(const Parameter& p) {
   switch (p.type) {
-    case Type::kMessage: {
-      json::object kinds;
-      for (const auto& kind : queue::kinds()) kinds.emplace(kind.name, json::object{{"type", "object"}});
-      return {{"type", "object"}, {"minProperties", 1}, {"maxProperties", 1}, {"properties", std::move(kinds)}};
-    }
+    case Type::kMessage:
+      return {{"$ref", "#/components/schemas/Message"}};
     case Type::kSubmissions:
-      return {{"type", "array"}, {"minItems", 1}, {"maxItems", integer_json(p.max)}};
+      return {{"type", "array"},
+              {"minItems", 1},
+              {"maxItems", integer_json(p.max)},
+              {"items", json::object{{"anyOf", json::array{json::object{{"$ref", "#/components/schemas/Message"}},
+                                                           submission_schema()}}}}};
     case Type::kInteger:
       return {{"type", "integer"}, {"minimum", integer_json(p.min)}, {"maximum", integer_json(p.max)}};
     case Type::kNumber:
-      return {{"type", "number"}, {"minimum", 0}, {"maximum", integer_json(p.max)}};
+      return {{"anyOf", json::array{json::object{{"const", 0}}, json::object{{"type", "number"},
+                                                                             {"minimum", kNumberMin},
+                                                                             {"maximum", integer_json(p.max)}}}}};
     case Type::kText:
       return {{"type", "string"}, {"minLength", integer_json(p.min)}, {"maxLength", integer_json(p.max)}};
     case Type::kFlag:
@@ -34,25 +53,71 @@ json::object schema_of(const Parameter& p) {
       for (const auto word : words_of(p)) words.emplace_back(word);
       return {{"type", "string"}, {"enum", std::move(words)}};
     }
-    case Type::kKinds: {
-      json::array names;
-      for (const auto& kind : queue::kinds()) names.emplace_back(kind.name);
-      return {
-          {"type", "array"}, {"minItems", 1}, {"items", json::object{{"type", "string"}, {"enum", std::move(names)}}}};
-    }
+    case Type::kKinds:
+      return {{"type", "array"},
+              {"minItems", 1},
+              {"maxItems", queue::kKindCount},
+              {"items", json::object{{"$ref", "#/components/schemas/Kind"}}}};
     case Type::kIds:
-      return {{"type", "array"}, {"maxItems", integer_json(p.max)}, {"items", json::object{{"type", "integer"}}}};
+      return {{"type", "array"},
+              {"maxItems", integer_json(p.max)},
+              {"items", json::object{{"$ref", "#/components/schemas/Id"}}}};
     case Type::kCursor:
-      return {{"type", json::array{"integer", "object"}}};
+      return {{"anyOf", json::array{schema_of_note(R"("Count")"),
+                                    schema_of_note(R"({"priority":"Priority","message_id":"Count"})")}}};
     case Type::kDeadCursor:
-      return {{"type", "object"}, {"required", json::array{"died_at_ms", "message_id"}}};
+      return {{"$ref", "#/components/schemas/DeadPosition"}};
   }
   return {};
 }
 
-json::object method_json(const Method& method) {
+/// Errors that the method may have besides those of every call: of its role, since a role is what it does to the queue.
+bool may_answer(const Method& method, Code code) {
+  switch (code) {
+    case Code::kParse:
+    case Code::kInvalidRequest:
+    case Code::kMethodNotFound:
+      return false;  // said before there is a method
+    case Code::kRateLimited:
+    case Code::kTimeout:
+      return method.role == Role::kSubmit;
+    case Code::kQueueFull:  // waiting calls have a bound too
+    case Code::kStorageFull:
+    case Code::kStorageFailed:
+      return method.role != Role::kRead;
+    case Code::kNotFound:
+      return method.role == Role::kRead || method.role == Role::kAdmin;
+    case Code::kBusy:
+      return method.role == Role::kAdmin;
+    default:
+      return true;
+  }
+}
+
+json::array errors_of(const Method& method) {
+  json::array list;
+  for (const auto& code : codes()) {
+    if (may_answer(method, code.code))
+      list.push_back(json::object{{"$ref", "#/components/errors/" + std::string(code.reason)}});
+  }
+  return list;
+}
+
+/// The bounds that the queue's settings give to a parameter that names them.
+Parameter with_bounds(Parameter p, const queue::Options& options) {
+  if (p.type != Type::kInteger || p.bounds.empty()) return p;
+  const auto ms = [](Duration d) {
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(d).count());
+  };
+  p.min = ms(options.lease_min);
+  p.max = ms(options.lease_max);
+  return p;
+}
+
+json::object method_json(const Method& method, const queue::Options& options) {
   json::array parameters;
-  for (const auto& p : method.parameters) {
+  for (const auto& each : method.parameters) {
+    const auto p = with_bounds(each, options);
     parameters.push_back(json::object{{"name", p.name},
                                       {"description", std::string(p.meaning) + "; " + expectation(p)},
                                       {"required", p.required},
@@ -60,9 +125,13 @@ json::object method_json(const Method& method) {
   }
   json::object out{{"name", method.name}, {"summary", method.summary}};
   if (!method.note.empty()) out.emplace("description", method.note);
-  out.emplace("paramStructure", "either");
+  // A message's parameters stand in an array in a way of their own.
+  out.emplace("paramStructure", method.shape == Shape::kMessage ? "by-name" : "either");
   out.emplace("params", std::move(parameters));
-  out.emplace("result", json::object{{"name", "result"}, {"description", method.result}, {"schema", json::object{}}});
+  out.emplace(
+      "result",
+      json::object{{"name", "result"}, {"description", method.result}, {"schema", schema_of_note(method.returns)}});
+  out.emplace("errors", errors_of(method));
   out.emplace("x-role", role_name(method.role));
   out.emplace("x-example", queue::parse_json(method.example_params).value());
   return out;
@@ -84,20 +153,21 @@ bool is_there(const Method& method, const Services& services) {
 void discover(Call& call) {
   json::array list;
   for (const auto& method : methods()) {
-    if (is_there(method, call.services)) list.push_back(method_json(method));
+    if (is_there(method, call.services)) list.push_back(method_json(method, call.engine().options()));
   }
-  json::array errors;
+  json::object errors;
   for (const auto& code : codes()) {
-    errors.push_back(json::object{{"code", static_cast<int>(code.code)},
-                                  {"message", code.reason},
-                                  {"data", json::object{{"reason", code.reason}}}});
+    errors.emplace(code.reason, json::object{{"code", static_cast<int>(code.code)},
+                                             {"message", code.meaning},
+                                             {"data", json::object{{"reason", code.reason}}}});
   }
-  call.answer.ok(json::object{{"openrpc", "1.3.2"},
-                              {"info", json::object{{"title", "QuantumHarmony validator " + call.services.validator},
-                                                    {"version", "1"},
-                                                    {"description", "docs/rpc.md says it in words."}}},
-                              {"methods", std::move(list)},
-                              {"components", json::object{{"errors", std::move(errors)}}}});
+  call.answer.ok(
+      json::object{{"openrpc", "1.3.2"},
+                   {"info", json::object{{"title", "QuantumHarmony validator " + call.services.validator},
+                                         {"version", "1"},
+                                         {"description", "docs/json-rpc.md says it in words."}}},
+                   {"methods", std::move(list)},
+                   {"components", json::object{{"schemas", named_schemas()}, {"errors", std::move(errors)}}}});
 }
 
 }  // namespace qh::rpc

@@ -1,6 +1,6 @@
 // rpc/method.h - the one table of methods: names, parameters, roles, documents.
 //
-// Binding of parameters, refusals of unknown ones, docs/rpc.md and rpc.discover are made from it, so a
+// Binding of parameters, refusals of unknown ones, docs/json-rpc.md and rpc.discover are made from it, so a
 // method that is not here does not exist, and what is here is documented.
 //
 // Threads  constants.
@@ -62,9 +62,10 @@ struct Method {
   std::string_view summary;
   Shape shape = Shape::kPlain;
   std::span<const Parameter> parameters = {};
-  std::string_view result = {};
+  std::string_view result = {};   ///< in words
+  std::string_view returns = {};  ///< as a note of rpc/schemas.h
   Role role = Role::kRead;
-  std::string_view example_params = {};  ///< JSON that works on any queue
+  std::string_view example_params = {};  ///< JSON; run in the order of the table on a new node, each shows something
   std::string_view note = {};            ///< what else one should know; may be empty
   void (*run)(Call& call) = nullptr;
   /// For what is answered later and may be large: bytes that the answer may have. Asked before it is run.
@@ -89,7 +90,8 @@ std::vector<std::string_view> words_of(const Parameter& parameter);
 /// One of them; empty when there are not so many.
 std::string_view word_at(const Parameter& parameter, std::size_t place);
 
-/// docs/rpc.md, all of it; a test compares the file.
+/// docs/json-rpc.md but for the answers: a test compares the file, and tests/docs/json_rpc.py writes and tries what the
+/// node answers.
 std::string reference_markdown();
 
 }  // namespace qh::rpc

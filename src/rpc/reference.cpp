@@ -1,4 +1,4 @@
-// docs/rpc.md, made from the tables.
+// docs/json-rpc.md, made from the tables.
 #include "rpc/codes.h"
 #include "rpc/dispatcher.h"
 #include "rpc/method.h"
@@ -8,14 +8,13 @@ namespace {
 
 constexpr std::string_view kIntroduction = R"(# JSON-RPC of a validator
 
-Made from the method table (`src/rpc/method_table.cpp`); a test compares. `QH_WRITE_DOCS=1 ctest -R rpc.Methods.TheReference`
-in the build directory writes it anew.
+Made from the method table (`src/rpc/method_table.cpp`) and from the answers of a node: `./dev docs` writes it anew. Tests
+compare it with the table, send every call below to a new node in the order of this page, and compare the answers.
 
 JSON-RPC 2.0 over HTTP: `POST /` on the validator's port (alice 9944, bob 9945, charlie 9946). No Content-Type is asked for.
 
 ```bash
 curl http://localhost:9944 -X POST -d '{"jsonrpc":"2.0","method":"qssh_getValidatorName","params":[],"id":1}'
-# {"jsonrpc":"2.0","result":"alice","id":1}
 ```
 
 - Parameters go by name (an object) or in the order of the tables below (an array; `null` leaves one out). An unknown
@@ -42,7 +41,17 @@ where `submitted_by` is the validator's name for a caller on loopback without a 
 
 A client that disconnects while it waits (`wait_ms`) has its wait cancelled: nothing is taken. What was handed out before
 the connection was cut stays handed out: a popped message is gone, a lease runs until its deadline.
+
+`rpc.discover` gives all of this as an OpenRPC document, with a JSON Schema of every parameter and every result.
 )";
+
+constexpr std::string_view kErrorExamples = R"md(
+The calls below go to a new node each. `tokens` has the line that this writes, for a caller who may read:
+
+```sh
+printf 'reader %s read\n' "$(printf example | sha256sum | cut -d ' ' -f 1)" > tokens && chmod 600 tokens
+```
+)md";
 
 void add_message_kinds(std::string& out) {
   out += "\n## Messages\n\n| kind | priority | durability unless said otherwise |\n|---|---|---|\n";
@@ -50,6 +59,10 @@ void add_message_kinds(std::string& out) {
     out += "| `" + std::string(kind.name) + "` | " + std::string(queue::priority_name(kind.priority)) + " | " +
            (kind.durability == queue::Durability::kSync ? "sync" : "async") + " |\n";
   }
+}
+
+void add_example(std::string_view headers, std::string_view body, std::string& out) {
+  out += "\n```bash\ncurl http://localhost:9944 " + std::string(headers) + "-d '" + std::string(body) + "'\n```\n";
 }
 
 void add_method(const Method& method, std::string& out) {
@@ -65,8 +78,26 @@ void add_method(const Method& method, std::string& out) {
   }
   out += "Result: " + std::string(method.result) + ".\n";
   if (!method.note.empty()) out += "\n" + std::string(method.note) + "\n";
-  out += "\n```bash\ncurl http://localhost:9944 -d '{\"jsonrpc\":\"2.0\",\"method\":\"" + std::string(method.name) +
-         "\",\"params\":" + std::string(method.example_params) + ",\"id\":1}'\n```\n";
+  add_example("",
+              R"({"jsonrpc":"2.0","method":")" + std::string(method.name) + R"(","params":)" +
+                  std::string(method.example_params) + R"(,"id":1})",
+              out);
+}
+
+void add_errors(std::string& out) {
+  out += "\n## Errors\n\n| code | `data.reason` | when | more in `data` |\n|---|---|---|---|\n";
+  for (const auto& code : codes()) {
+    out += "| " + std::to_string(static_cast<int>(code.code)) + " | `" + std::string(code.reason) + "` | " +
+           std::string(code.meaning) + " | " + std::string(code.data) + " |\n";
+  }
+  out += kErrorExamples;
+  for (const auto& code : codes()) {
+    if (code.example.empty()) continue;
+    out += "\n`" + std::string(code.reason) + "`";
+    if (!code.flags.empty()) out += ", with `" + std::string(code.flags) + "`";
+    out += ":\n";
+    add_example(code.headers, code.example, out);
+  }
 }
 
 }  // namespace
@@ -76,11 +107,7 @@ std::string reference_markdown() {
   add_message_kinds(out);
   out += "\n## Methods\n";
   for (const auto& method : methods()) add_method(method, out);
-  out += "\n## Errors\n\n| code | `data.reason` | when | more in `data` |\n|---|---|---|---|\n";
-  for (const auto& code : codes()) {
-    out += "| " + std::to_string(static_cast<int>(code.code)) + " | `" + std::string(code.reason) + "` | " +
-           std::string(code.meaning) + " | " + std::string(code.data) + " |\n";
-  }
+  add_errors(out);
   return out;
 }
 

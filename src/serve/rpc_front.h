@@ -1,4 +1,4 @@
-// serve/rpc_front.h - the ports of a validator: JSON-RPC over HTTP (docs/rpc.md) and, where it has one, the binary RPC
+// serve/rpc_front.h - the ports of a validator: JSON-RPC over HTTP (docs/json-rpc.md) and, where it has one, the binary RPC
 // (docs/formats/rpc-binary.md).
 //
 // Threads  the validator's; bind() before that one runs.

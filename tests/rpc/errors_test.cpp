@@ -1,5 +1,5 @@
 // The errors of JSON-RPC that a client cannot make by what it sends: each from its own cause, with the code and
-// the data that docs/rpc.md promises, and with the way back that its meaning promises.
+// the data that docs/json-rpc.md promises, and with the way back that its meaning promises.
 #include <map>
 #include <memory>
 #include <optional>

@@ -31,8 +31,13 @@ function healthCell(row, health) {
   const td = cell(row, "health", "");
   const meter = document.createElement("meter");
   Object.assign(meter, { min: 0, max: 100, low: 50, high: 80, optimum: 100, value: health });
-  td.append(meter, String(health));
+  const digits = document.createElement("span");
+  digits.textContent = String(health);
+  td.append(meter, digits);
 }
+
+// A validator that does not run sends no figures, and a 0 would be one.
+const WITH_FIGURES = new Set(["running", "stalled"]);
 
 function showValidator(name, v) {
   const row = document.createElement("tr");
@@ -41,11 +46,14 @@ function showValidator(name, v) {
   const state = cell(row, "state", v.state);
   state.dataset.state = v.state;
   if (v.error) state.title = v.error;
-  cell(row, "queued", number.format(v.queue_depth));
-  cell(row, "messages/s", number.format(v.msg_rate));
-  cell(row, "sync submit", milliseconds(v.latency));
-  cell(row, "dead letters", number.format(v.dead_letters));
-  healthCell(row, v.health);
+  const known = WITH_FIGURES.has(v.state);
+  const figure = (label, text) => cell(row, label, known ? text : "–");
+  figure("queued", number.format(v.queue_depth));
+  figure("messages/s", number.format(v.msg_rate));
+  figure("sync submit", milliseconds(v.latency));
+  figure("dead letters", number.format(v.dead_letters));
+  if (known) healthCell(row, v.health);
+  else figure("health");
   return row;
 }
 

@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""packages.py BUILD_DIR - what ./dev package makes: the program as a service, and the library beside it."""
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+EXPECTED = {
+    "quantumharmony": ("./usr/bin/quantumharmony-node", "./usr/lib/systemd/system/quantumharmony.service",
+                       "./etc/quantumharmony/node.toml", "./usr/share/man/man1/quantumharmony-node.1",
+                       "./usr/share/doc/quantumharmony/LICENSE"),
+    "libquantumharmony-dev": ("./usr/lib/libquantumharmony.a", "./usr/include/quantumharmony/queue/validator_queue.h",
+                              "./usr/lib/cmake/QuantumHarmony/QuantumHarmonyConfig.cmake",
+                              "./usr/share/doc/libquantumharmony-dev/LICENSE"),
+}
+
+
+def said_by(*command):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True).stdout
+
+
+def main():
+    with tempfile.TemporaryDirectory() as directory:
+        said_by("cpack", "--config", f"{sys.argv[1]}/CPackConfig.cmake", "-B", directory)
+        packages = {said_by("dpkg-deb", "-f", file, "Package").strip(): file for file in Path(directory).glob("*.deb")}
+        assert packages.keys() == EXPECTED.keys(), packages
+        owners = {}
+        for name, file in packages.items():
+            files = {line.split()[5] for line in said_by("dpkg-deb", "-c", file).splitlines() if line[0] == "-"}
+            missing = set(EXPECTED[name]) - files
+            assert not missing, f"{name} has no {missing}"
+            for path in files:
+                assert owners.setdefault(path, name) == name, f"{path} is in two packages"
+        assert "/etc/quantumharmony/node.toml" in said_by("dpkg-deb", "-I", packages["quantumharmony"], "conffiles")
+        for name, needed in (("quantumharmony", "libc6"), ("libquantumharmony-dev", "libexpected-dev")):
+            assert needed in said_by("dpkg-deb", "-f", packages[name], "Depends"), name
+    print("two packages with what they should have")
+
+
+if __name__ == "__main__":
+    main()

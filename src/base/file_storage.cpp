@@ -74,7 +74,6 @@ class Pace {
   Pace(const FileStorage::Options& options, bool quick)
       : placement_(options.placement),
         slow_(options.slow_write),
-        to_leave_(options.slow_writes_to_leave),
         to_return_(options.quick_writes_to_return),
         quick_(quick) {}
 
@@ -82,18 +81,18 @@ class Pace {
     return placement_ == FileStorage::Placement::kInline || (placement_ == FileStorage::Placement::kAdaptive && quick_);
   }
   void took(Duration latency) {
-    const bool slow = latency >= slow_;
-    slow_run_ = slow ? slow_run_ + 1 : 0;
-    quick_run_ = slow ? 0 : quick_run_ + 1;
-    if (slow_run_ >= to_leave_ || latency >= 10 * slow_) quick_ = false;
-    if (quick_run_ >= to_return_) quick_ = true;
+    quick_run_ = latency < slow_ ? quick_run_ + 1 : 0;
+    if (latency >= slow_)
+      quick_ = false;
+    else if (quick_run_ >= to_return_)
+      quick_ = true;
   }
 
  private:
   FileStorage::Placement placement_;
   Duration slow_;
-  std::uint64_t to_leave_, to_return_;
-  std::uint64_t slow_run_ = 0, quick_run_ = 0;
+  std::uint64_t to_return_;
+  std::uint64_t quick_run_ = 0;
   bool quick_;
 };
 

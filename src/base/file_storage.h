@@ -43,13 +43,10 @@ class FileStorage final : public Storage {
     Placement placement = Placement::kAdaptive;
     unsigned executor_threads = 1;  ///< durable writes that may run at the same time off the owner's thread
     std::size_t in_flight_max = 4096;
-    /// kAdaptive: durable writes that take this long, so many in a row, send the next ones to the executor; so does one
-    /// that takes ten times as long. One alone is a hiccup, of the disk or of the machine, and two handoffs for each
-    /// write behind it would cost more ...
+    /// kAdaptive: a durable write that takes this long sends the next ones to the executor ...
     Duration slow_write = std::chrono::milliseconds(2);
-    unsigned slow_writes_to_leave = 4;
     /// ... until this many in a row were quicker.
-    unsigned quick_writes_to_return = 16;
+    unsigned quick_writes_to_return = 64;
     /// Called on an executor's thread when the first completion waits for poll().
     UniqueFunction<void()> wake = nullptr;
     /// Measures the writes, from several threads; nullptr: the system's. For tests.

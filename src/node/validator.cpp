@@ -20,7 +20,6 @@
 #include "base/file_storage.h"
 #include "crypto/random.h"
 #include "node/log.h"
-#include "node/short_slice.h"
 #include "queue/engine.h"
 
 namespace qh::node {
@@ -116,7 +115,6 @@ class Validator::Impl final : public rpc::NodeControl {
     hooks_ = std::move(hooks);
     thread_ = std::thread([this] {
       pthread_setname_np(pthread_self(), options_.name.substr(0, 15).c_str());
-      ask_for_short_slices();
       asio::post(loop_, [this] { open(); });
       run();
     });

@@ -49,6 +49,15 @@ struct SubmitOptions {
 struct Submission {
   Bytes body;  ///< canonical; checked again on the way in
   SubmitOptions options;
+  /// Instead of `body`: bytes of the caller's, which have to last for the call only. Spares an allocation.
+  ByteView borrowed = {};
+
+  ByteView bytes() const { return borrowed.empty() ? ByteView(body) : borrowed; }
+  /// For whoever keeps it for longer.
+  void own() {
+    if (!borrowed.empty()) body.assign(borrowed.begin(), borrowed.end());
+    borrowed = {};
+  }
 };
 
 struct Submitted {

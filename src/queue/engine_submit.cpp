@@ -19,10 +19,10 @@ tl::unexpected<Error> bad_option(std::string_view name, std::string why) {
 }
 
 /// The bytes that max_bytes counts.
-std::uint64_t counted_bytes(const Submission& s) { return s.body.size() + s.options.idempotency_key.size(); }
+std::uint64_t counted_bytes(const Submission& s) { return s.bytes().size() + s.options.idempotency_key.size(); }
 
 std::uint64_t record_bytes(const Submission& s) {
-  return wal::put_record_bytes(s.body.size(), s.options.submitted_by.size(), s.options.idempotency_key.size(), 0,
+  return wal::put_record_bytes(s.bytes().size(), s.options.submitted_by.size(), s.options.idempotency_key.size(), 0,
                                false);
 }
 
@@ -95,10 +95,10 @@ Result<void> Engine::Impl::check_options(const SubmitOptions& options) const {
 
 // All that concerns one message by itself. Nothing is changed.
 Result<Engine::Impl::Admitted> Engine::Impl::admit(const Submission& submission, MonoTime) const {
-  const auto kind = check(submission.body);
+  const auto kind = check(submission.bytes());
   if (!kind) return fail(kind.error());
   if (auto good = check_options(submission.options); !good) return fail(std::move(good.error()));
-  if (auto size = admission_.check_size(*kind, submission.body.size()); !size) return fail(std::move(size.error()));
+  if (auto size = admission_.check_size(*kind, submission.bytes().size()); !size) return fail(std::move(size.error()));
   return Admitted{*kind, submission.options.durability.value_or(info(*kind).durability), KeyRef()};
 }
 
@@ -107,11 +107,11 @@ Entry& Engine::Impl::make_entry(Submission& submission, const Admitted& admitted
   const MessageId id = options.id.value_or(MessageId(next_message_id_));
   next_message_id_ = id.value() + 1;
   const auto created_at = options.created_at.value_or(now_wall);
-  Entry& entry = store_.add(id, submission.body, options.idempotency_key, created_at, options.submitted_by);
+  Entry& entry = store_.add(id, submission.bytes(), options.idempotency_key, created_at, options.submitted_by);
   if (options.not_before) entry.not_before_ms = options.not_before->ms();
   if (options.expires_at) entry.expires_at_ms = options.expires_at->ms();
   if (admitted.kind == Kind::kTransaction) {
-    const auto message = std::get<Transaction>(*decode(submission.body));
+    const auto message = std::get<Transaction>(*decode(submission.bytes()));
     const auto limit_ms = static_cast<std::int64_t>(message.expires_at.value_or(0)) * 1000;
     if (limit_ms != 0 && (entry.expires_at_ms == 0 || limit_ms < entry.expires_at_ms)) entry.expires_at_ms = limit_ms;
   }
@@ -170,6 +170,7 @@ void Engine::Impl::submit(Submission submission, Done<Submitted> done) {
   const auto& key = submission.options.idempotency_key;
   const std::uint64_t log_bytes = durability == Durability::kSync ? record_bytes(submission) : 0;
   auto again = [&] {
+    submission.own();
     return [this, s = std::make_unique<Submission>(std::move(submission)),
             d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
@@ -248,6 +249,7 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
   if (submissions.empty()) return done(std::vector<Submitted>());
   const auto now = clock_.mono();
   std::vector<Admitted> admitted;
+  admitted.reserve(submissions.size());
   auto durability = Durability::kAsync;
   std::uint64_t log_bytes = 0, fresh = 0;
   for (std::size_t i = 0; i < submissions.size(); ++i) {
@@ -263,6 +265,7 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
   }
   if (auto load = check_load(submissions, admitted); !load) return done(fail(refuse(std::move(load.error()))));
   auto again = [&] {
+    for (auto& one : submissions) one.own();
     return [this, s = std::move(submissions), d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
         d(fail(refuse(*error)));
@@ -287,6 +290,8 @@ void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<
   const auto now_wall = clock_.wall();
   std::vector<Submitted> answers;
   std::vector<Entry*> fresh;
+  answers.reserve(submissions.size());
+  fresh.reserve(submissions.size());
   wal::Ordinal wait_for = 0;
   for (std::size_t i = 0; i < submissions.size(); ++i) {
     const auto& key = submissions[i].options.idempotency_key;
@@ -317,19 +322,20 @@ void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<
   }
   reserve_ids();
   if (wait_for == 0) return done(std::move(answers));
-  when_durable(wait_for,
-               [this, fresh, now, answers = std::move(answers), done = std::move(done)](const Error* error) mutable {
-                 if (error != nullptr) return done(fail(*error));
-                 const auto ended = clock_.mono();
-                 submit_latency_.record(static_cast<std::uint64_t>((ended - now).count()), ended);
-                 for (Entry* entry : fresh) settle_new(*entry);
-                 done(std::move(answers));
-                 serve_waiters();
-               });
+  when_durable(wait_for, [this, fresh = std::move(fresh), now, answers = std::move(answers),
+                          done = std::move(done)](const Error* error) mutable {
+    if (error != nullptr) return done(fail(*error));
+    const auto ended = clock_.mono();
+    submit_latency_.record(static_cast<std::uint64_t>((ended - now).count()), ended);
+    for (Entry* entry : fresh) settle_new(*entry);
+    done(std::move(answers));
+    serve_waiters();
+  });
 }
 
 // The type states' submit: what is persisted this way belongs to the caller until it is consumed.
 void Engine::Impl::submit_held(Submission submission, Done<Leased> done) {
+  submission.own();
   if (!ids_ready({.leases = 1}) && log_ok()) {
     return wait_for_ids({.leases = 1}, [this, s = std::make_unique<Submission>(std::move(submission)),
                                         d = std::move(done)](const Error* error) mutable {

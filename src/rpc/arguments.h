@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/unique_function.h"
-#include "queue/message.h"
+#include "queue/engine.h"
 #include "rpc/failure.h"
 #include "rpc/method.h"
 
@@ -46,8 +46,10 @@ class Arguments {
   std::optional<Duration> milliseconds(std::string_view name) const;
   queue::KindMask kinds(std::string_view name = "kinds") const;  ///< all when it is not there
   std::vector<std::uint64_t> ids(std::string_view name) const;
-  /// The canonical body of a message that is there. A binary one is checked by the engine.
-  Result<Bytes> message(std::string_view name) const;
+  /// The canonical body of a message that is there. A typed one is borrowed, and checked by the engine.
+  Result<void> message(std::string_view name, queue::Submission& into) const;
+  /// How many there are of an array of submissions that is there.
+  std::size_t submissions(std::string_view name) const;
   /// Calls `each` with the arguments of every submission, until it says that one is wrong.
   std::optional<Failure> each_submission(std::string_view name,
                                          UniqueFunction<std::optional<Failure>(const Arguments&)> each) const;

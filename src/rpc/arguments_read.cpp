@@ -104,12 +104,23 @@ std::vector<std::uint64_t> Arguments::ids(std::string_view name) const {
   return ids;
 }
 
-Result<Bytes> Arguments::message(std::string_view name) const {
+Result<void> Arguments::message(std::string_view name, queue::Submission& into) const {
   const auto& argument = *find(name);
-  if (argument.json == nullptr) return Bytes(argument.bytes.begin(), argument.bytes.end());
+  if (argument.json == nullptr) {
+    into.borrowed = argument.bytes;
+    return {};
+  }
   const auto parsed = queue::message_from_json(*argument.json);
   if (!parsed) return qh::fail(parsed.error());
-  return queue::encode(*parsed);
+  auto body = queue::encode(*parsed);
+  if (!body) return qh::fail(std::move(body.error()));
+  into.body = std::move(*body);
+  return {};
+}
+
+std::size_t Arguments::submissions(std::string_view name) const {
+  const auto& argument = *find(name);
+  return argument.json != nullptr ? argument.json->get_array().size() : static_cast<std::size_t>(argument.number);
 }
 
 std::optional<Failure> Arguments::each_submission(std::string_view name,

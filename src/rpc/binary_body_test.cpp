@@ -78,7 +78,9 @@ struct Submission {
 };
 
 void expect_same(const Submit& sent, const Arguments& read) {
-  RC_ASSERT(read.message("message").value() == Bytes(sent.message.begin(), sent.message.end()));
+  queue::Submission submission;
+  RC_ASSERT(read.message("message", submission).has_value());
+  RC_ASSERT(std::ranges::equal(submission.bytes(), sent.message));
   RC_ASSERT(durability_of(read) == sent.durability);
   RC_ASSERT(read.has("idempotency_key") == sent.idempotency_key.has_value());
   RC_ASSERT(read.text("idempotency_key") == sent.idempotency_key.value_or(""));

@@ -1,6 +1,7 @@
 // rpc/binary_parameters.h - what both sides of typed parameters agree on. Private to rpc/.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace qh::rpc::binary {

@@ -20,10 +20,8 @@ std::optional<WallTime> wall_time(const Arguments& arguments, std::string_view n
 
 /// `arguments` are those of qssh_submitMessage.
 Result<Submission> submission_of(const Arguments& arguments, const Caller& caller) {
-  auto body = arguments.message("message");
-  if (!body) return fail(std::move(body.error()));
   Submission submission;
-  submission.body = std::move(*body);
+  if (auto message = arguments.message("message", submission); !message) return fail(std::move(message.error()));
   submission.options.durability = durability_of(arguments.text("durability"));
   submission.options.submitted_by = caller.name;
   submission.options.idempotency_key = arguments.text("idempotency_key");
@@ -59,6 +57,7 @@ void submit_message(Call& call) {
 void submit_batch(Call& call) {
   std::vector<Submission> submissions;
   const auto durability = durability_of(call.arguments.text("durability"));
+  submissions.reserve(call.arguments.submissions("messages"));
   const auto failure = call.arguments.each_submission("messages", [&](const Arguments& one) -> std::optional<Failure> {
     if (one.has("timeout_ms")) return bad_parameter("timeout_ms", "is not for one message of a batch");
     auto submission = submission_of(one, call.caller);

@@ -146,7 +146,6 @@ void BinarySession::resize_buffer(std::size_t bytes) {
 void BinarySession::flush() {
   if (!open() || phase_ == Phase::kWriting || phase_ == Phase::kLinger) return;
   auto& out = link_->out();
-  const bool was_full = link_->full();
   error_code error;
   const auto sent = socket_.write_some(asio::buffer(out.data(), out.size()), error);
   if (error && error != asio::error::would_block) return close();
@@ -158,7 +157,7 @@ void BinarySession::flush() {
   if (out.capacity() > kKeptAnswerBytes) out = {};
   out.clear();
   if (link_->ended()) return linger();
-  if (was_full) return drive();
+  if (!reading_) return drive();  // it was over a bound
   settle();
 }
 

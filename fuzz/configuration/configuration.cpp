@@ -13,7 +13,7 @@
 
 namespace {
 
-using namespace qh::node;
+using qh::node::Config, qh::node::make_config, qh::node::read_config_text, qh::node::show_config;
 
 /// Without the origins, which are lines of the file.
 std::string values_of(const Config& config) {

@@ -20,11 +20,9 @@
 
 namespace {
 
-using namespace qh;
-
-using boost::json::object;
 using boost::json::value;
-using fuzz::Bed;
+using qh::fuzz::Bed;
+namespace queue = qh::queue;
 
 /// The ids that must come back: of one call, null where it is none at all.
 std::optional<value> id_due(const value& call) {

@@ -6,7 +6,7 @@
 namespace qh {
 
 template <class... Fs>
-struct overloaded : Fs... {
+struct overloaded : Fs... {  // NOLINT(readability-identifier-naming): the name that everybody knows it by
   using Fs::operator()...;
 };
 // Clang 16 cannot deduce the arguments of an aggregate by itself.

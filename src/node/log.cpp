@@ -68,6 +68,7 @@ Log& the_log() {
 }
 
 void write(Log& to, LogLevel level, std::string_view validator, std::string_view text) {
+  if (!to.logger->should_log(level_of(level))) return;
   std::string line;
   if (to.format == LogFormat::kJson) {
     if (!validator.empty()) {
@@ -85,16 +86,14 @@ void write(Log& to, LogLevel level, std::string_view validator, std::string_view
   to.logger->log(level_of(level), spdlog::string_view_t(line.data(), line.size()));
 }
 
-void tell_dropped(Log& log) {
-  if (!log.writer) return;
+/// At the level of a line that is written anyway, and only once there is room again: it would push out another one.
+void tell_dropped(Log& log, LogLevel level) {
+  if (!log.writer || !log.logger->should_log(level_of(level))) return;
   const std::uint64_t dropped = log.writer->overrun_counter();
-  const auto told = log.dropped_told.exchange(dropped);
-  // Only once there is room again: it would push out another one.
-  if (dropped > told && log.writer->queue_size() < kLogLinesMax / 2)
-    write(log, LogLevel::kWarn, {},
-          std::to_string(dropped - told) + " lines of the log were dropped: stderr took none");
-  else if (dropped > told)
-    log.dropped_told = told;
+  auto told = log.dropped_told.load();
+  if (dropped <= told || log.writer->queue_size() >= kLogLinesMax / 2) return;
+  if (log.dropped_told.compare_exchange_strong(told, dropped))
+    write(log, level, {}, std::to_string(dropped - told) + " lines of the log were dropped: stderr took none");
 }
 
 }  // namespace
@@ -115,7 +114,7 @@ void start_log(LogLevel level, LogFormat format) {
 void stop_log() {
   auto& log = the_log();
   if (!log.writer) return;
-  tell_dropped(log);
+  tell_dropped(log, LogLevel::kError);
   const auto due = log.asked - log.writer->overrun_counter();
   // A thread that hangs in its write cannot be joined, so its pool is left to the end of the process.
   if (!log.sink->wait_for(due, std::chrono::seconds(1))) new std::shared_ptr(log.writer);
@@ -123,8 +122,7 @@ void stop_log() {
 
 void log(LogLevel level, std::string_view validator, std::string_view text) {
   auto& to = the_log();
-  if (!to.logger->should_log(level_of(level))) return;
-  tell_dropped(to);
+  tell_dropped(to, level);
   write(to, level, validator, text);
 }
 

@@ -2,8 +2,8 @@
 //
 //   log_info("alice", "recovered 12 messages in 3 ms");
 //
-// Bounds   nobody waits for stderr: a thread of the log's own writes, and when it cannot (a paused terminal, a journal that
-//          hangs) the oldest of kLogLinesMax lines are dropped. How many is said as soon as it can be.
+// Bounds   nobody waits for stderr: a thread of the log's own writes, and when it cannot (a paused terminal, a journal
+//          that hangs) the oldest of kLogLinesMax lines are dropped. How many is said as soon as it can be.
 // Threads  any. start_log() first, once; stop_log() last, when nobody logs any more.
 #pragma once
 

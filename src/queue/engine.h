@@ -151,7 +151,8 @@ class Engine {
   /// All or none, also across a crash; every one with the durability of the strongest.
   void submit_batch(std::vector<Submission> submissions, Done<std::vector<Submitted>> done);
   /// A durable submit whose message is leased to the caller without a clock from the start: nobody
-  /// else is handed it. For the type states (queue/type_state.h).
+  /// else is handed it. For the type states (queue/type_state.h): durability, idempotency_key and not_before are
+  /// not asked.
   void submit_held(Submission submission, Done<Leased> done);
 
   // -- Out -----------------------------------------------------------------------------------------

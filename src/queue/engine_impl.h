@@ -158,6 +158,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void settle_new(Entry& entry);
   void store_batch(std::vector<Submission> submissions, std::vector<Admitted> admitted, Durability durability,
                    Done<std::vector<Submitted>> done);
+  bool is_durable(KeyRef key) const;
   void submit_duplicate(const Admitted& admitted, Durability wanted, Done<Submitted> done);
   void count_submits(Durability durability, std::uint64_t count, MonoTime now);
   bool ids_ready(IdsNeeded needed) const;

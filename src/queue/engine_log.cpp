@@ -111,6 +111,7 @@ wal::Ordinal Engine::Impl::append_put(Entry& entry, std::uint16_t group_left, bo
   if (entry.state == EntryState::kDead) put.death = wal::Put::Death{entry.extra->reason, entry.extra->died_at_ms};
   put.body = entry.body();
   const auto ordinal = append(wal::RecordType::kPut, [&](Bytes& out) { wal::encode(put, out); });
+  if (entry.extra) entry.extra->death_unwritten = false;  // it stands in this record
   if (is_logged(entry)) segments_.drop_live(entry.ordinal, entry.record_bytes);
   entry.record_bytes = put_bytes(entry);
   store_.logged(entry, ordinal);

@@ -48,7 +48,8 @@ Result<void> Engine::Impl::on_record(const wal::RecordView& record, wal::Ordinal
   if (record.type == wal::RecordType::kPut) {
     const auto put = wal::decode_put(record.payload);
     if (!put) return fail(Errc::kCorrupt, "a put record that this program cannot read");
-    if (!open_group_.empty() && put->group_left != open_group_left_ - 1) drop_open_group();
+    // A carried put is never one of a batch, though it may follow one that was cut.
+    if (!open_group_.empty() && (put->carried || put->group_left != open_group_left_ - 1)) drop_open_group();
     return replay_put(*put, ordinal, record.bytes);
   }
   drop_open_group();
@@ -64,8 +65,8 @@ Result<void> Engine::Impl::on_record(const wal::RecordView& record, wal::Ordinal
     const KeyRef known = replayed_key(key->key, key->id);
     if (known && known.message() != nullptr) return {};  // what ended it is lost (salvage): it has its key itself
     EndedKey& ended = known ? *known.ended()
-                            : keys_.add_ended(key->key, key->id, key->kind, key->created_at, clock_.wall(),
-                                              clock_.mono());
+                            : keys_.add_ended(key->key, key->id, key->kind, key->created_at,
+                                              clock_.wall() - key->created_at, clock_.mono());
     const auto bytes = wal::key_record_bytes(key->key.size());
     if (ended.ordinal != 0) segments_.drop_live(ended.ordinal, bytes);
     segments_.add_live(ordinal, bytes);
@@ -94,7 +95,7 @@ Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal,
     if (!put.carried) ++state_.counters.submitted_sync;
     if (!put.key.empty()) {
       if (const KeyRef known = replayed_key(put.key, put.id)) erase_key(known);  // of a record before it
-      keys_.add(*entry, clock_.wall(), clock_.mono());
+      keys_.add(*entry, clock_.wall() - put.created_at, clock_.mono());
     }
   }
   entry->not_before_ms = put.not_before_ms;
@@ -204,7 +205,6 @@ Result<void> Engine::Impl::replay_change(const wal::RecordView& record) {
 
 // Leases are void. Who was handed out too often, by starts that a crash cut short, is dead now.
 void Engine::Impl::settle_after_replay() {
-  drop_open_group();
   keys_.sort();
   // All of them are in the log, and its order is that of their ids but for what was carried on.
   std::vector<std::pair<MessageId, Entry*>> entries;
@@ -292,6 +292,7 @@ Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> d
       storage_, clock_, rng_, *pool_,
       wal::LogWriter::Limits{options_.segment_bytes_min, options_.segment_bytes_max, options_.batches_in_flight},
       *this);
+  drop_open_group();  // before the compactor can run: it would carry what was never acknowledged
   engine_state_ = EngineState::kRunning;
   start_log(*recovered);
   settle_after_replay();

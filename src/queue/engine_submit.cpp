@@ -115,7 +115,7 @@ Entry& Engine::Impl::make_entry(Submission& submission, const Admitted& admitted
     const auto limit_ms = static_cast<std::int64_t>(message.expires_at.value_or(0)) * 1000;
     if (limit_ms != 0 && (entry.expires_at_ms == 0 || limit_ms < entry.expires_at_ms)) entry.expires_at_ms = limit_ms;
   }
-  if (!options.idempotency_key.empty()) keys_.add(entry, now_wall, now);
+  if (!options.idempotency_key.empty()) keys_.add(entry, Duration(0), now);
   last_message_at_ = now_wall;
   return entry;
 }
@@ -139,20 +139,24 @@ void Engine::Impl::count_submits(Durability durability, std::uint64_t count, Mon
   }
 }
 
+/// What the key stands for survives a crash. A member of a batch does not before the whole batch does, also when its
+/// own record is on disk: a start drops a batch that was cut.
+bool Engine::Impl::is_durable(KeyRef key) const {
+  if (key.message() != nullptr && key.message()->state == EntryState::kPending) return false;
+  return key.ordinal() != 0 && key.ordinal() <= durable_ordinal_;
+}
+
 // A repeat answers with the first one's id once that one is as durable as the repeat asks for: then the
 // answer is as good as the first.
 void Engine::Impl::submit_duplicate(const Admitted& admitted, Durability wanted, Done<Submitted> done) {
   const KeyRef key = admitted.seen;
   ++state_.counters.duplicates;
-  Submitted answer{key.id(), key.kind(), false, true};
-  if (wanted == Durability::kAsync || key.ordinal() == 0) {
-    // In memory only. A sync repeat makes it durable while it is still there.
-    if (wanted == Durability::kSync && key.message() != nullptr && !is_logged(*key.message()))
-      append_put(*key.message(), 0, true);
-    if (key.ordinal() == 0) return done(answer);
-  }
+  // A message that is in memory only is made durable by a sync repeat, while it is still there.
+  if (wanted == Durability::kSync && key.message() != nullptr && !is_logged(*key.message()))
+    append_put(*key.message(), 0, true);
+  Submitted answer{key.id(), key.kind(), is_durable(key), true};
+  if (wanted == Durability::kAsync || answer.persisted || key.ordinal() == 0) return done(answer);
   answer.persisted = true;
-  if (wanted == Durability::kAsync || key.ordinal() <= durable_ordinal_) return done(answer);
   when_durable(newest_of(key.ordinal()), [answer, done = std::move(done)](const Error* error) mutable {
     if (error != nullptr)
       done(fail(*error));
@@ -301,8 +305,9 @@ void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<
       Entry* first = seen.message();
       const bool of_this_batch = std::find(fresh.begin(), fresh.end(), first) != fresh.end();
       if (sync && first != nullptr && !is_logged(*first) && !of_this_batch) append_put(*first, 0, true);
-      if (sync && seen.ordinal() > durable_ordinal_) wait_for = newest_of(seen.ordinal());
-      answers.push_back({seen.id(), seen.kind(), sync && (seen.ordinal() != 0 || of_this_batch), true});
+      const bool durable = is_durable(seen);
+      if (sync && !durable && seen.ordinal() != 0) wait_for = std::max(wait_for, newest_of(seen.ordinal()));
+      answers.push_back({seen.id(), seen.kind(), durable || (sync && (seen.ordinal() != 0 || of_this_batch)), true});
       continue;
     }
     Entry& entry = make_entry(submissions[i], admitted[i], now_wall, now);

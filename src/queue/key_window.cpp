@@ -44,26 +44,23 @@ KeyRef KeyWindow::find(std::string_view key) const {
   return it == keys_.end() ? KeyRef() : *it;
 }
 
-void KeyWindow::enter(KeyRef key, WallTime created_at, WallTime now_wall, MonoTime now) {
+void KeyWindow::enter(KeyRef key, Duration age, MonoTime now) {
   const bool fresh = keys_.insert(key).second;
   INVARIANT(fresh, "a key is looked up before it is added");
-  const auto age = std::clamp(now_wall - created_at, Duration(0), window_);
   set_turn(key, static_cast<std::uint32_t>(first_turn_ + ring_.size()));
-  ring_.push_back({key, now + (window_ - age)});
+  ring_.push_back({key, now + (window_ - std::clamp(age, Duration(0), window_))});
   bytes_ += key.key().size();
 }
 
-void KeyWindow::add(Entry& message, WallTime now_wall, MonoTime now) {
-  enter(KeyRef(message), message.created_at, now_wall, now);
-}
+void KeyWindow::add(Entry& message, Duration age, MonoTime now) { enter(KeyRef(message), age, now); }
 
-EndedKey& KeyWindow::add_ended(std::string_view key, MessageId id, Kind kind, WallTime created_at, WallTime now_wall,
+EndedKey& KeyWindow::add_ended(std::string_view key, MessageId id, Kind kind, WallTime created_at, Duration age,
                                MonoTime now) {
   EndedKey* ended = make_ended(key);
   ended->id = id;
   ended->kind = kind;
   ended->created_at = created_at;
-  enter(KeyRef(*ended), created_at, now_wall, now);
+  enter(KeyRef(*ended), age, now);
   return *ended;
 }
 

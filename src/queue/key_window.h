@@ -46,8 +46,11 @@ class KeyRef {
   explicit KeyRef(EndedKey& ended) : bits_(reinterpret_cast<std::uintptr_t>(&ended) | kEnded) {}
 
   explicit operator bool() const { return bits_ != 0; }
+  // One word and not two: the set has one for each key.
+  // NOLINTBEGIN(performance-no-int-to-ptr)
   Entry* message() const { return (bits_ & kEnded) != 0 ? nullptr : reinterpret_cast<Entry*>(bits_); }
   EndedKey* ended() const { return (bits_ & kEnded) == 0 ? nullptr : reinterpret_cast<EndedKey*>(bits_ & ~kEnded); }
+  // NOLINTEND(performance-no-int-to-ptr)
 
   std::string_view key() const { return message() != nullptr ? message()->key() : ended()->key(); }
   MessageId id() const { return message() != nullptr ? message()->id : ended()->id; }
@@ -69,12 +72,11 @@ class KeyWindow {
   KeyWindow& operator=(const KeyWindow&) = delete;
 
   KeyRef find(std::string_view key) const;
-  /// Takes in the key that the entry carries, which must not be there. A message created in the past has a shorter
-  /// window (recovery).
-  void add(Entry& message, WallTime now_wall, MonoTime now);
+  /// Takes in the key that the entry carries, which must not be there. `age`: since the submit that brought it, by the
+  /// wall clock; 0 but for recovery, which sorts afterwards.
+  void add(Entry& message, Duration age, MonoTime now);
   /// The same for a key whose message is gone already.
-  EndedKey& add_ended(std::string_view key, MessageId id, Kind kind, WallTime created_at, WallTime now_wall,
-                      MonoTime now);
+  EndedKey& add_ended(std::string_view key, MessageId id, Kind kind, WallTime created_at, Duration age, MonoTime now);
   /// The message ends, its key stays: the entry has none any more.
   EndedKey& end(Entry& message);
   void logged(EndedKey& key, wal::Ordinal ordinal);
@@ -117,7 +119,7 @@ class KeyWindow {
     MonoTime ends;
   };
 
-  void enter(KeyRef key, WallTime created_at, WallTime now_wall, MonoTime now);
+  void enter(KeyRef key, Duration age, MonoTime now);
   static std::uint32_t turn_of(KeyRef key);
   static void set_turn(KeyRef key, std::uint32_t turn);
   Turn& place(std::uint32_t turn) { return ring_[static_cast<std::uint32_t>(turn - first_turn_)]; }

@@ -46,7 +46,7 @@ struct Rig {
     entry->id = MessageId(++last_id);
     entry->created_at = WallTime{wall().ns - Duration(age).count()};
     if (logged) entry->ordinal = ++last_ordinal;
-    window.add(*entry, wall(), now);
+    window.add(*entry, age, now);
     naive[key] = {entry->id, now + (kWindow - age), entry, entry->ordinal};
   }
   void end(const std::string& key) {

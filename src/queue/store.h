@@ -1,8 +1,7 @@
 // queue/store.h - the messages in memory: by id, in order, and by what they wait for.
 //
-// Memory   a message is one allocation: its entry, and behind it the body and the key. That and the id set come to
-// about
-//          160 bytes a message beside body and key (bench/queue measures it; specs allow 200).
+// Memory   a message is one allocation: its entry, and behind it the body and the key. With the id set that makes some
+//          150 bytes beside body and key (bench/queue measures it; specs allow 200).
 // Private to the room. Threads: the owner's.
 #pragma once
 

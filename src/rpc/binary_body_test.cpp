@@ -138,6 +138,7 @@ RC_GTEST_PROP(BinaryRequests, WhatEndsLeasesIsReadAsItWasWritten, ()) {
   const auto leases = some_leases();
   const auto text = *short_text();
   std::vector<std::uint64_t> ids;
+  ids.reserve(leases.size());
   for (const auto lease : leases) ids.push_back(lease.value());
   const auto delay = *some_ms();
   Bytes ack, nack, extend;

@@ -87,7 +87,7 @@ class BinaryLink::Impl final : public Replies, public std::enable_shared_from_th
   bool full() const { return open >= kOpenCallsMax || out.size() >= kUnsentBytesMax; }
 
   void abandon() {
-    for (std::size_t i = 0; i < pending_.size(); ++i) {
+    for (std::size_t i = 0; i < pending_.size(); ++i) {  // NOLINT(modernize-loop-convert): an answer may add to it
       // Cancelling answers the call, which changes its place.
       if (const auto wait = pending_[i].wait) calls_->services.engine.cancel(*wait);
     }
@@ -208,7 +208,7 @@ class BinaryLink::Impl final : public Replies, public std::enable_shared_from_th
   }
 
   void cancel(std::uint64_t id) {
-    for (std::size_t i = 0; i < pending_.size(); ++i) {
+    for (std::size_t i = 0; i < pending_.size(); ++i) {  // NOLINT(modernize-loop-convert): an answer may add to it
       if (!pending_[i].open || pending_[i].id != id) continue;
       if (const auto wait = pending_[i].wait) calls_->services.engine.cancel(*wait);
     }

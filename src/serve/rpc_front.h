@@ -1,5 +1,5 @@
-// serve/rpc_front.h - the ports of a validator: JSON-RPC over HTTP (docs/json-rpc.md) and, where it has one, the binary RPC
-// (docs/formats/rpc-binary.md).
+// serve/rpc_front.h - the ports of a validator: JSON-RPC over HTTP (docs/json-rpc.md) and, where it has one, the binary
+// RPC (docs/formats/rpc-binary.md).
 //
 // Threads  the validator's; bind() before that one runs.
 #pragma once

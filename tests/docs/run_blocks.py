@@ -82,7 +82,7 @@ def run_all(path, text, shell, node, bin_dir):
                 file.write(block.text)
         if block.language != "sh":
             continue
-        command = node.here(block.text).replace("build/release/bin", bin_dir).replace("/tmp/", "./")
+        command = node.here(block.text).replace("/tmp/", "./").replace("build/release/bin", bin_dir)
         output = shell.run(command, where)
         ran += 1
         if behind and behind.language == "text" and behind.before == "\n":

@@ -51,7 +51,7 @@ def main():
         run("cmake", "--install", build, "--component", "dev", "--prefix", place / "first")
         prefix = shutil.move(place / "first", place / "moved")
         check_headers(prefix / "include/quantumharmony")
-        check_places(prefix, str(root), directory)
+        check_places(prefix, f"{root}/", directory)
         check_symbols(next(prefix.rglob("libquantumharmony.a")))
         shutil.copytree(root / "examples/consumer", place / "source")
         run("cmake", "-S", place / "source", "-B", place / "build", "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={prefix}",

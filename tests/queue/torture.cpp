@@ -95,7 +95,7 @@ class Torture {
     const auto how = rng_.below(10);
     if (how == 0 && machine_.engine->state() == EngineState::kRunning) {
       if (!machine_.stop()) ledger_.lose_memory();
-      forget_leases();
+      forget_life();
       return;
     }
     // Let some of what is under way get further, so that every moment is cut at some seed.
@@ -106,7 +106,7 @@ class Torture {
     else
       machine_.process_kill(rng_.next());
     ledger_.lose_memory();
-    forget_leases();
+    forget_life();
   }
 
   /// Cut inside it: a batch of several blocks has been handed to the disk, and nothing is known of it.
@@ -115,7 +115,10 @@ class Torture {
     machine_.step();
   }
 
-  void forget_leases() { leases_.clear(); }
+  void forget_life() {
+    leases_.clear();
+    keyed_.clear();
+  }
 
   // -- Work ------------------------------------------------------------------------------------------------
 
@@ -125,7 +128,7 @@ class Torture {
   }
 
   void one_operation() {
-    switch (rng_.below(20)) {
+    switch (rng_.below(22)) {
       case 0:
       case 1:
       case 2:
@@ -155,6 +158,9 @@ class Torture {
         return tidy();
       case 18:
         return machine_.run_for(milliseconds(rng_.below(3000)));
+      case 19:
+      case 20:
+        return repeat();
       default:
         if (rng_.below(4) == 0) machine_.world.jump_wall(seconds(static_cast<std::int64_t>(rng_.below(100)) - 50));
         for (auto steps = rng_.below(10); steps > 0; --steps) machine_.step();
@@ -174,7 +180,8 @@ class Torture {
     how.durability = durability;
     how.submitted_by = "torture";
     const auto extra = rng_.below(10);
-    if (extra == 0) how.idempotency_key = "key " + std::to_string(tag);
+    if (extra == 0) how.idempotency_key = remembered_key(tag);
+    if (extra == 2) how.expires_at = machine_.world.wall() + seconds(rng_.below(20) + 1);
     if (extra == 1) how.not_before = machine_.world.wall() + seconds(rng_.below(10));
     auto done = [this, tag, durability](Result<Submitted> result) {
       if (result) ledger_.submitted(tag, result->id, durability);
@@ -190,18 +197,73 @@ class Torture {
 
   void submit_batch() {
     std::vector<Submission> batch;
-    std::vector<std::uint64_t> tags;
+    std::vector<std::uint64_t> tags, keyed;
     for (auto n = rng_.below(12) + 1; n > 0; --n) {
       SubmitOptions how;
       how.durability = Durability::kSync;
+      how.submitted_by = "torture";
       tags.push_back(next_tag_++);
+      if (rng_.below(3) == 0) {
+        keyed.push_back(tags.back());
+        how.idempotency_key = key_of(keyed.back());
+      }
       batch.push_back({encode(message_of(tags.back())).value(), how});
     }
     ledger_.submit_group(tags);
+    const auto keys = machine_.engine->metrics().idempotency_keys;
     machine_.engine->submit_batch(std::move(batch), [this, tags](Result<std::vector<Submitted>> result) {
       if (!result) return;
       for (std::size_t i = 0; i < tags.size(); ++i) ledger_.submitted(tags[i], result->at(i).id, Durability::kSync);
     });
+    // Refused, or waiting for room: a repeat could be a message by itself, and not one of the group.
+    if (machine_.engine->metrics().idempotency_keys == keys + keyed.size()) {
+      for (const auto tag : keyed) remembered_key(tag);
+    }
+    maybe_wait();
+  }
+
+  static std::string key_of(std::uint64_t tag) { return "key " + std::to_string(tag); }
+  /// One that this life's repeats may use.
+  std::string remembered_key(std::uint64_t tag) {
+    keyed_.emplace_back(tag, machine_.world.mono());
+    return key_of(tag);
+  }
+
+  /// Of one of the newest keys: their first submits may be under way, in part on disk, only in memory, or over. One
+  /// whose window may be over would be a new message.
+  std::optional<std::pair<std::uint64_t, Submission>> again() {
+    if (keyed_.empty()) return std::nullopt;
+    const auto& [tag, since] = keyed_[keyed_.size() - 1 - rng_.below(std::min<std::size_t>(keyed_.size(), 12))];
+    if (machine_.world.mono() - since > seconds(40)) return std::nullopt;
+    SubmitOptions how;
+    how.durability = rng_.below(3) == 0 ? Durability::kAsync : Durability::kSync;
+    how.submitted_by = "torture";
+    how.idempotency_key = key_of(tag);
+    return std::pair(tag, Submission{encode(message_of(tag)).value(), how});
+  }
+
+  /// What a repeat is told holds as if it had been the first. One alone, or a batch of some.
+  void repeat() {
+    std::vector<std::uint64_t> tags;
+    std::vector<Submission> batch;
+    for (auto n = rng_.below(4) + 1; n > 0; --n) {
+      auto one = again();
+      if (!one) continue;
+      tags.push_back(one->first);
+      batch.push_back(std::move(one->second));
+    }
+    const auto told = [this](std::uint64_t tag, const Submitted& answer) {
+      if (answer.persisted) ledger_.submitted(tag, answer.id, Durability::kSync);
+    };
+    if (batch.size() == 1) {
+      machine_.engine->submit(std::move(batch[0]), [told, tag = tags[0]](Result<Submitted> result) {
+        if (result) told(tag, *result);
+      });
+    } else if (!batch.empty()) {
+      machine_.engine->submit_batch(std::move(batch), [told, tags](Result<std::vector<Submitted>> result) {
+        for (std::size_t i = 0; result && i < tags.size(); ++i) told(tags[i], result->at(i));
+      });
+    }
     maybe_wait();
   }
 
@@ -356,6 +418,7 @@ class Torture {
   }};
   std::set<LeaseId> lease_ids_;
   std::vector<std::pair<LeaseId, std::uint64_t>> leases_;
+  std::vector<std::pair<std::uint64_t, MonoTime>> keyed_;  ///< of this life
   std::uint64_t next_tag_ = 1;
 };
 

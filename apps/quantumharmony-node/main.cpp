@@ -1,4 +1,5 @@
-// quantumharmony-node - runs validators. docs/configuration.md has its settings, docs/json-rpc.md what its ports answer.
+// quantumharmony-node - runs validators. docs/configuration.md has its settings, docs/json-rpc.md what its ports
+// answer.
 
 #include <unistd.h>
 

@@ -45,6 +45,7 @@ TEST(WhatMustHold2, ARepeatOfAMemberOfABatchIsAsDurableAsTheBatch) {
     ASSERT_TRUE(m.start());
     m.run_for(seconds(1));
     std::vector<Submission> batch;
+    batch.reserve(6);
     for (int i = 0; i < 6; ++i)
       batch.push_back(one(gossip("m", std::string(400'000, 'x')), keyed(Durability::kSync, "K" + std::to_string(i))));
     const auto repeat = batch.front();
@@ -132,10 +133,12 @@ TEST(WhatMustHold2, ABatchThatWasCutStaysDropped) {
     m.run_for(seconds(1));
     ASSERT_TRUE(m.submit(gossip("keep"), sync_by("a")));
     std::vector<MessageId> filling;
+    filling.reserve(18);
     for (int i = 0; i < 18; ++i) filling.push_back(m.submit(gossip("fill", std::string(7'000, 'f')), sync_by("a"))->id);
     m.run_for(seconds(1));
     for (const auto id : filling) m.engine->remove(id, [](Result<bool>) {});
     std::vector<Submission> batch;
+    batch.reserve(8);
     for (int i = 0; i < 8; ++i) batch.push_back(one(gossip("group", std::string(7'000, 'x')), sync_by("a")));
     const auto writes = m.disk.count(DiskOp::kDurableWrite);
     const auto batched = ask_batch(m, std::move(batch));

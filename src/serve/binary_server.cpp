@@ -1,12 +1,10 @@
 #include "serve/binary_server.h"
 
-#include <iterator>
 #include <utility>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
 
 #include "rpc/binary_body.h"
 #include "rpc/codes.h"
@@ -19,8 +17,6 @@ namespace {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
-
-constexpr Duration kFinishWithin = std::chrono::seconds(1);
 
 /// An answer to nobody's request in particular.
 Bytes too_many_connections() {
@@ -40,18 +36,16 @@ class BinaryServer::Impl {
   Impl(asio::io_context& loop, BinaryServerSettings settings)
       : loop_(loop),
         settings_(std::move(settings)),
-        host_{.settings = settings_},
+        host_{.settings = settings_, .sessions = Sessions<BinarySession>(loop)},
         listeners_(loop, {.name = settings_.name + " (binary)",
                           .port = settings_.port,
                           .addresses = settings_.listen,
-                          .port_flag_hint = settings_.port_flag_hint}),
-        sweep_(loop),
-        finish_(loop) {
+                          .port_flag_hint = settings_.port_flag_hint}) {
     host_.flush_later = [this] { flush_later(); };
   }
   ~Impl() {
     *alive_ = false;
-    for (const auto& session : host_.sessions) session->forget_host();
+    host_.sessions.forget_host();
   }
 
   Result<void> bind() { return listeners_.bind(); }
@@ -59,7 +53,7 @@ class BinaryServer::Impl {
   Result<void> listen(rpc::Dispatcher& dispatcher) {
     host_.dispatcher = &dispatcher;
     auto listening = listeners_.listen([this](tcp::socket socket) { welcome(std::move(socket)); });
-    if (listening) sweep();
+    if (listening) host_.sessions.sweep();
     return listening;
   }
 
@@ -75,17 +69,7 @@ class BinaryServer::Impl {
     listeners_.close();
   }
 
-  void finish(UniqueFunction<void()> done) {
-    finished_ = std::move(done);
-    host_.session_ended = [this] { end_if_empty(); };
-    for (const auto& session : all_sessions()) session->stop();
-    finish_.expires_after(kFinishWithin);
-    finish_.async_wait([this](const error_code& error) {
-      if (error) return;
-      for (const auto& session : all_sessions()) session->close();
-    });
-    end_if_empty();
-  }
+  void finish(UniqueFunction<void()> done) { host_.sessions.finish(std::move(done)); }
 
  private:
   void flush_later() {
@@ -95,10 +79,9 @@ class BinaryServer::Impl {
   }
 
   void welcome(tcp::socket socket) {
-    if (host_.sessions.size() >= settings_.bounds.connections) return refuse_crowd(std::move(socket));
+    if (host_.sessions.list().size() >= settings_.bounds.connections) return refuse_crowd(std::move(socket));
     const auto session = std::make_shared<BinarySession>(std::move(socket), host_);
-    host_.sessions.push_back(session);
-    session->start(std::prev(host_.sessions.end()));
+    session->start(host_.sessions.enter(session));
   }
 
   static void refuse_crowd(tcp::socket socket) {
@@ -109,38 +92,12 @@ class BinaryServer::Impl {
     (void)socket.read_some(asio::buffer(scrap), ignored);  // unread bytes would turn our close into a reset
   }
 
-  /// One timer for all connections: their deadlines may be a sweep late.
-  void sweep() {
-    sweep_.expires_after(kSweepEvery);
-    sweep_.async_wait([this](const error_code& error) {
-      if (error) return;
-      ++host_.sweeps;
-      for (const auto& session : all_sessions()) session->judge();
-      sweep();
-    });
-  }
-
-  /// A copy: sessions leave the list while they are gone through.
-  std::vector<std::shared_ptr<BinarySession>> all_sessions() const {
-    return {host_.sessions.begin(), host_.sessions.end()};
-  }
-
-  void end_if_empty() {
-    if (!host_.sessions.empty() || !finished_) return;
-    finish_.cancel();
-    sweep_.cancel();
-    // Not from inside a session's own close().
-    asio::post(loop_, [done = std::exchange(finished_, nullptr)]() mutable { done(); });
-  }
-
   asio::io_context& loop_;
   BinaryServerSettings settings_;
   BinaryHost host_;
   Listeners listeners_;
-  asio::steady_timer sweep_, finish_;
   std::vector<std::shared_ptr<BinarySession>> flushing_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< for what was posted
-  UniqueFunction<void()> finished_;
 };
 
 BinaryServer::BinaryServer(asio::io_context& loop, BinaryServerSettings settings)

@@ -16,8 +16,6 @@ using boost::system::error_code;
 constexpr std::size_t kSmallBuffer = 4U << 10, kLargeBuffer = 64U << 10;
 constexpr std::size_t kKeptAnswerBytes = 256U << 10;
 
-std::uint64_t sweeps_of(Duration time) { return static_cast<std::uint64_t>(time / kSweepEvery) + 1; }
-
 }  // namespace
 
 BinarySession::BinarySession(asio::ip::tcp::socket socket, BinaryHost& host)
@@ -25,7 +23,7 @@ BinarySession::BinarySession(asio::ip::tcp::socket socket, BinaryHost& host)
 
 BinarySession::~BinarySession() = default;
 
-void BinarySession::start(BinaryHost::Sessions::iterator self) {
+void BinarySession::start(Sessions<BinarySession>::Place self) {
   self_ = self;
   error_code ignored;
   socket_.non_blocking(true, ignored);
@@ -54,7 +52,7 @@ void BinarySession::enter(Phase phase) {
   if (phase == Phase::kPartial) within = bounds.frame_within;
   if (phase == Phase::kWriting) within = bounds.write_within;
   if (phase == Phase::kLinger) within = bounds.linger;
-  deadline_ = phase == Phase::kBusy ? UINT64_MAX : host_->sweeps + sweeps_of(within);
+  deadline_ = phase == Phase::kBusy ? UINT64_MAX : host_->sessions.after(within);
 }
 
 /// What the connection is at, once all is done that can be done now.
@@ -63,12 +61,12 @@ void BinarySession::settle() {
   if (link_->open_calls() != 0 || link_->full()) return enter(Phase::kBusy);  // the calls' own bounds hold
   if (peer_ended_ && link_->out().empty()) return close();
   if (filled_ == 0) return enter(Phase::kIdle);
-  if (phase_ != Phase::kPartial && phase_ != Phase::kGreeting) enter(Phase::kPartial);
+  if (phase_ != Phase::kPartial && phase_ != Phase::kGreeting) enter(Phase::kPartial);  // a byte more buys no time
 }
 
 void BinarySession::judge() {
   if (!open()) return;
-  if (host_->sweeps >= deadline_) return close();
+  if (host_->sessions.now() >= deadline_) return close();
   if (phase_ != Phase::kWriting && phase_ != Phase::kLinger && !reading_) drive();
 }
 
@@ -115,6 +113,7 @@ void BinarySession::drive() {
     const auto taken = link_->take(ByteView(in_.data(), filled_));
     if (!open()) return;
     filled_ -= taken;
+    if (taken != 0) phase_ = Phase::kBusy;  // what begins behind it has its whole time
     if (filled_ != 0 && taken != 0) std::memmove(in_.data(), in_.data() + taken, filled_);
   }
   if (peer_ended_) link_->abandon();
@@ -199,8 +198,7 @@ void BinarySession::close() {
   link_.reset();
   host_->buffered_bytes -= in_.size();
   host_->unread_bytes -= sending_.size();
-  host_->sessions.erase(self_);
-  if (host_->session_ended) host_->session_ended();
+  host_->sessions.leave(self_);
 }
 
 void BinarySession::forget_host() {

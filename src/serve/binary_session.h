@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -17,6 +16,7 @@
 
 #include "rpc/binary_link.h"
 #include "serve/binary_server.h"
+#include "serve/sessions.h"
 
 namespace qh::serve {
 
@@ -24,27 +24,22 @@ class BinarySession;
 
 /// What a session needs of its server.
 struct BinaryHost {
-  using Sessions = std::list<std::shared_ptr<BinarySession>>;
-
   const BinaryServerSettings& settings;
   rpc::Dispatcher* dispatcher = nullptr;
   bool stopping = false;
-  std::uint64_t sweeps = 0;        ///< of the timer that judges time, for deadlines that cost no clock
   std::size_t buffered_bytes = 0;  ///< in requests
   std::size_t unread_bytes = 0;    ///< in answers that did not go out at once
-  Sessions sessions = {};
+  Sessions<BinarySession> sessions;
   std::vector<std::shared_ptr<BinarySession>> answered = {};  ///< have something to send
   UniqueFunction<void()> flush_later = {};
-  UniqueFunction<void()> session_ended = {};
 };
-inline constexpr Duration kSweepEvery = std::chrono::milliseconds(250);
 
 class BinarySession : public std::enable_shared_from_this<BinarySession> {
  public:
   BinarySession(boost::asio::ip::tcp::socket socket, BinaryHost& host);
   ~BinarySession();
 
-  void start(BinaryHost::Sessions::iterator self);
+  void start(Sessions<BinarySession>::Place self);
   /// Sends what was answered.
   void flush();
   /// Ends what has gone on for too long, and goes on with what waited for room.
@@ -74,12 +69,12 @@ class BinarySession : public std::enable_shared_from_this<BinarySession> {
 
   boost::asio::ip::tcp::socket socket_;
   BinaryHost* host_;
-  BinaryHost::Sessions::iterator self_;
+  Sessions<BinarySession>::Place self_;
   std::optional<rpc::BinaryLink> link_;
   Bytes in_;                             ///< its size is the room
   std::size_t filled_ = 0;               ///< bytes of requests in it
   Bytes sending_;                        ///< what a write that waits takes from
-  std::uint64_t deadline_ = UINT64_MAX;  ///< in sweeps
+  std::uint64_t deadline_ = UINT64_MAX;  ///< of host_->sessions
   Phase phase_ = Phase::kGreeting;
   bool reading_ = false;
   bool crowded_ = false;     ///< more has come at once than a small buffer holds

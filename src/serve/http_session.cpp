@@ -22,7 +22,7 @@ HttpSession::HttpSession(asio::ip::tcp::socket socket, bool from_loopback, Sessi
 
 HttpSession::~HttpSession() = default;
 
-void HttpSession::start(SessionHost::Sessions::iterator self) {
+void HttpSession::start(Sessions<HttpSession>::Place self) {
   self_ = self;
   error_code ignored;
   socket_.non_blocking(true, ignored);
@@ -48,8 +48,8 @@ void HttpSession::enter(Phase phase) {
   deadline_ = Clock::now() + within;
 }
 
-void HttpSession::judge_time(Clock::time_point now) {
-  if (now < deadline_) return;
+void HttpSession::judge() {
+  if (Clock::now() < deadline_) return;
   switch (phase_) {
     case Phase::kHeader:
       return refuse_line(408, "the header did not come in time");
@@ -224,7 +224,7 @@ void HttpSession::answer_preflight(const RequestHead& head) {
 bool HttpSession::answers_have_room() {
   const auto& bounds = host_->settings.bounds;
   while (host_->unread_bytes + host_->service->held_bytes() > bounds.buffered_bytes) {
-    const auto& sessions = host_->sessions;
+    const auto& sessions = host_->sessions.list();
     const auto oldest = std::ranges::min_element(sessions, {}, [](const auto& session) {
       return session->phase_ == Phase::kWriting ? session->deadline_ : Clock::time_point::max();
     });
@@ -368,8 +368,7 @@ void HttpSession::close() {
   if (was == Phase::kHandling && call_ != 0) host_->service->abandon(call_);
   host_->buffered_bytes -= counted_bytes_;
   host_->unread_bytes -= counted_answer_;
-  host_->sessions.erase(self_);
-  if (host_->session_ended) host_->session_ended();
+  host_->sessions.leave(self_);
 }
 
 }  // namespace qh::serve

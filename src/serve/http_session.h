@@ -10,7 +10,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <string>
 
@@ -19,6 +18,7 @@
 #include "serve/http_request.h"
 #include "serve/http_server.h"
 #include "serve/http_service.h"
+#include "serve/sessions.h"
 
 namespace qh::serve {
 
@@ -26,15 +26,12 @@ class HttpSession;
 
 /// What a session needs of its server.
 struct SessionHost {
-  using Sessions = std::list<std::shared_ptr<HttpSession>>;
-
   const HttpServerSettings& settings;
   HttpService* service = nullptr;
   bool stopping = false;
   std::size_t buffered_bytes = 0;  ///< of requests
   std::size_t unread_bytes = 0;    ///< of answers that their reader has not taken
-  Sessions sessions = {};
-  UniqueFunction<void()> session_ended = {};
+  Sessions<HttpSession> sessions;
 };
 
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
@@ -44,11 +41,11 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   HttpSession(boost::asio::ip::tcp::socket socket, bool from_loopback, SessionHost& host);
   ~HttpSession();
 
-  void start(SessionHost::Sessions::iterator self);
+  void start(Sessions<HttpSession>::Place self);
   /// Answers that it is too much, and ends.
   void refuse_crowd();
   /// Ends what has gone on for too long.
-  void judge_time(Clock::time_point now);
+  void judge();
   /// Ends at once when nothing is under way, else behind its answer.
   void stop();
   /// Ends now.
@@ -83,7 +80,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
 
   boost::asio::ip::tcp::socket socket_;
   SessionHost* host_;
-  SessionHost::Sessions::iterator self_;
+  Sessions<HttpSession>::Place self_;
   RequestReader reader_;
   rpc::Caller caller_;
   std::string origin_;  ///< of the request at hand, allowed

@@ -1,0 +1,99 @@
+// serve/sessions.h - the connections of one port: one timer judges their time, and the end lets them go in a bounded
+// one. Private to serve/.
+//
+// A Session has judge() (ends what has gone on for too long), stop() (ends when nothing is under way any more), close()
+// (ends now) and forget_host(); when it ends it calls leave() once.
+//
+// Threads  its loop's.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <iterator>
+#include <list>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "base/clock.h"
+#include "base/unique_function.h"
+
+namespace qh::serve {
+
+/// How late a deadline of a connection may be.
+inline constexpr Duration kSweepEvery = std::chrono::milliseconds(250);
+
+template <typename Session>
+class Sessions {
+ public:
+  using List = std::list<std::shared_ptr<Session>>;
+  using Place = typename List::iterator;
+
+  explicit Sessions(boost::asio::io_context& loop) : loop_(loop), sweep_(loop), finish_(loop) {}
+  Sessions(const Sessions&) = delete;
+  Sessions& operator=(const Sessions&) = delete;
+
+  const List& list() const { return list_; }
+  Place enter(std::shared_ptr<Session> session) { return list_.insert(list_.end(), std::move(session)); }
+  void leave(Place place) {
+    list_.erase(place);
+    end_if_empty();
+  }
+
+  /// Begins to judge them, once each kSweepEvery.
+  void sweep() {
+    sweep_.expires_after(kSweepEvery);
+    sweep_.async_wait([this](const boost::system::error_code& error) {
+      if (error) return;
+      ++sweeps_;
+      for (const auto& session : copy()) session->judge();
+      sweep();
+    });
+  }
+  /// A deadline that costs no clock, in sweeps: compare it with now().
+  std::uint64_t after(Duration time) const { return sweeps_ + static_cast<std::uint64_t>(time / kSweepEvery) + 1; }
+  std::uint64_t now() const { return sweeps_; }
+
+  /// Lets what is under way go out, then closes; calls `done` once, at most a second later.
+  void finish(UniqueFunction<void()> done) {
+    done_ = std::move(done);
+    for (const auto& session : copy()) session->stop();
+    finish_.expires_after(kFinishWithin);
+    finish_.async_wait([this](const boost::system::error_code& error) {
+      if (error) return;
+      for (const auto& session : copy()) session->close();
+    });
+    end_if_empty();
+  }
+
+  /// None of them calls its host from now on: before the host goes.
+  void forget_host() {
+    for (const auto& session : list_) session->forget_host();
+  }
+
+ private:
+  static constexpr Duration kFinishWithin = std::chrono::seconds(1);
+
+  /// Sessions leave the list while they are gone through.
+  std::vector<std::shared_ptr<Session>> copy() const { return {list_.begin(), list_.end()}; }
+
+  void end_if_empty() {
+    if (!list_.empty() || !done_) return;
+    finish_.cancel();
+    sweep_.cancel();
+    // Not from inside a session's own close().
+    boost::asio::post(loop_, [done = std::exchange(done_, nullptr)]() mutable { done(); });
+  }
+
+  boost::asio::io_context& loop_;
+  boost::asio::steady_timer sweep_, finish_;
+  List list_;
+  std::uint64_t sweeps_ = 0;
+  UniqueFunction<void()> done_;
+};
+
+}  // namespace qh::serve

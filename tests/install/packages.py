@@ -16,7 +16,10 @@ EXPECTED = {
 
 
 def said_by(*command):
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True).stdout
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{command[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def main():

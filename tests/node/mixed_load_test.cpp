@@ -1,11 +1,9 @@
 // An hour of everything at once (`./dev soak node`; some seconds in `./dev test`): what was acknowledged is accounted
 // for, and memory, descriptors and disk are afterwards what they were.
 #include <algorithm>
-#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <random>
 #include <thread>
 #include <vector>
@@ -15,6 +13,7 @@
 #include <boost/json/object.hpp>
 
 #include "http_client.h"
+#include "load_workers.h"
 #include "node_process.h"
 
 namespace qh::test {
@@ -22,7 +21,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using Instant = std::chrono::steady_clock::time_point;
 Instant now() { return std::chrono::steady_clock::now(); }
 
 constexpr unsigned kValidators = 3, kRounds = 4;
@@ -32,126 +30,9 @@ seconds load_time() {
   return seconds(given == nullptr ? 6 : std::max(4L, std::atol(given)));
 }
 
-std::string submit_params(std::mt19937_64& random, std::string_view durability) {
-  const auto bytes = random() % 16 == 0 ? random() % 60'000 : random() % 600;
-  std::string params = R"({"message":{"Gossip":{"topic":"soak","data":"0x)" + std::string(2 * bytes, 'a') +
-                       R"("}},"durability":")" + std::string(durability) + '"';
-  if (random() % 4 == 0) params += R"(,"idempotency_key":"k)" + std::to_string(random()) + '"';
-  if (random() % 8 == 0) params += R"(,"expires_at_ms":99999999999999)";
-  return params + "}";
-}
-
 std::uint64_t count_of(const boost::json::value& answer) {
   return static_cast<std::uint64_t>(answer.at("result").to_number<double>());
 }
-
-/// What one validator's consumers and producers have been told.
-struct Account {
-  std::atomic<std::uint64_t> stored = 0, ended = 0, refused = 0;
-};
-
-/// One client that does a bit of everything that stores or ends a message, and keeps the account.
-class Worker {
- public:
-  Worker(std::uint16_t port, Account& account, std::uint64_t seed) : port_(port), account_(account), random_(seed) {}
-
-  void run_until(Instant end) {
-    while (now() < end) {
-      if (!client_ || random_() % 200 == 0) client_.emplace(port_);
-      step();
-    }
-    client_.reset();
-  }
-
- private:
-  void step() {
-    switch (random_() % 8) {
-      case 0:
-      case 1:
-        return submit("sync");
-      case 2:
-        return submit("async");
-      case 3:
-        return batch();
-      case 4:
-      case 5:
-        return pop();
-      case 6:
-        return lease();
-      default:
-        return look();
-    }
-  }
-
-  const boost::json::value* result_of(const boost::json::value& answer) {
-    const auto* result = answer.as_object().if_contains("result");
-    if (result == nullptr) ++account_.refused;
-    return result;
-  }
-  boost::json::value ask(std::string_view method, std::string_view params) {
-    return client_->call(rpc(method, params));
-  }
-
-  void submit(std::string_view durability) {
-    const auto answer = ask("qssh_submitMessage", submit_params(random_, durability));
-    if (result_of(answer) != nullptr) ++account_.stored;
-  }
-  void batch() {
-    std::string messages;
-    const auto count = 1 + random_() % 20;
-    for (std::uint64_t i = 0; i < count; ++i)
-      messages += std::string(i == 0 ? "" : ",") + R"({"Telemetry":{"source":"s","data":"0x00"}})";
-    const auto answer = ask("qssh_submitBatch", R"({"durability":"sync","messages":[)" + messages + "]}");
-    if (result_of(answer) != nullptr) account_.stored += count;
-  }
-  void pop() {
-    const auto answer = ask("qssh_popMessage", R"({"wait_ms":20})");
-    if (const auto* result = result_of(answer); result != nullptr && !result->is_null()) ++account_.ended;
-  }
-  void lease() {
-    const auto answer = ask("qssh_lease", R"({"max":8,"duration_ms":60000})");
-    const auto* result = result_of(answer);
-    if (result == nullptr || result->as_array().empty()) return;
-    std::string leases;
-    for (const auto& lease : result->as_array())
-      leases += (leases.empty() ? "" : ",") + std::to_string(lease.at("lease").to_number<std::uint64_t>());
-    if (random_() % 4 == 0) {
-      ask("qssh_extend", R"({"leases":[)" + leases + R"(],"duration_ms":30000})");
-      ask("qssh_nack", R"({"leases":[)" + leases + R"(],"delay_ms":1,"error":"soak"})");
-      return;
-    }
-    const auto done = ask("qssh_ack", R"({"leases":[)" + leases + "]}");
-    if (const auto* acked = result_of(done)) account_.ended += acked->at("done").to_number<std::uint64_t>();
-  }
-  void look() {
-    switch (random_() % 6) {
-      case 0:
-        ask("qssh_peek", R"({"count":5})");
-        return;
-      case 1:
-        ask("qssh_getMetrics", "[]");
-        return;
-      case 2:
-        ask("qssh_find", "[1]");
-        return;
-      case 3:
-        ask("qssh_getQueueDepth", R"({"by_kind":true})");
-        return;
-      case 4:
-        client_->call(
-            R"([{"jsonrpc":"2.0","method":"nope","id":1},{"jsonrpc":"2.0","method":"qssh_getValidatorName","id":2}])");
-        return;
-      default:
-        client_->call("{\"jsonrpc\":");
-        return;
-    }
-  }
-
-  std::uint16_t port_;
-  Account& account_;
-  std::mt19937_64 random_;
-  std::optional<HttpClient> client_;
-};
 
 /// Who looks at everything, and who behaves badly; none of them stores or ends a message.
 class Crowd {
@@ -269,11 +150,7 @@ class MixedLoad : public ::testing::Test {
     for (unsigned v = 0; v < kValidators; ++v) {
       HttpClient client(node_.port(v));
       auto& account = accounts_[v];
-      for (bool empty = false; !empty;) {
-        const auto answer = client.call(rpc("qssh_popMessage", R"({"wait_ms":200})"));
-        empty = answer.at("result").is_null();
-        if (!empty) ++account.ended;
-      }
+      ASSERT_NO_FATAL_FAILURE(take_all(node_.binary_port(v), account));
       const auto purged = client.call(rpc("qssh_purgeDeadLetters", R"({"all":true})"));
       account.ended += purged.at("result").at("purged").to_number<std::uint64_t>();
       EXPECT_EQ(count_of(client.call(rpc("qssh_getQueueDepth"))), 0U);
@@ -301,8 +178,10 @@ class MixedLoad : public ::testing::Test {
     std::vector<std::thread> threads;
     std::uint64_t seed = ++rounds_ * 1000;
     for (unsigned i = 0; i < 3 * kValidators; ++i) {
-      threads.emplace_back([this, i, end, s = ++seed] {
-        Worker(node_.port(i % kValidators), accounts_[i % kValidators], s).run_until(end);
+      const auto at = i % kValidators;
+      threads.emplace_back([this, at, end, s = ++seed, binary = i < kValidators] {
+        if (binary) return work_over_binary(node_.binary_port(at), accounts_[at], s, end);
+        work_over_http(node_.port(at), accounts_[at], s, end);
       });
     }
     for (int i = 0; i < 2; ++i) threads.emplace_back([this, end, s = ++seed] { Crowd(node_, s).run_until(end); });
@@ -312,7 +191,8 @@ class MixedLoad : public ::testing::Test {
 
   TempDir data_;
   // Segments of one size: those that grow with the load would hide what is left behind.
-  DevNode node_{{"--queue-idempotency-window", "1s", "--queue-segment-bytes-max", "4MiB"}, data_.path()};
+  DevNode node_{{"--queue-idempotency-window", "1s", "--queue-segment-bytes-max", "4MiB", "--binary-port", "9955"},
+                data_.path()};
   std::array<Account, kValidators> accounts_;
   std::uint64_t rounds_ = 0;
 };

@@ -100,12 +100,16 @@ void Engine::Impl::give(Entry& entry, Done<std::optional<Taken>> done) {
   ++state_.counters.taken;
   hand_outs_sync_.add(1, now);
   end_entry(entry);
-  when_durable(ordinal, [message = std::make_unique<QueuedMessage>(store_.extract(entry)),
-                         done = std::move(done)](const Error* error) mutable {
+  struct Given {  // one allocation
+    Taken taken;
+    Done<std::optional<Taken>> done;
+  };
+  when_durable(ordinal, [given = std::make_unique<Given>(Taken(store_.extract(entry)), std::move(done))](
+                            const Error* error) mutable {
     if (error != nullptr)
-      done(fail(*error));
+      given->done(fail(*error));
     else
-      done(std::optional<Taken>(Taken(std::move(*message))));
+      given->done(std::optional<Taken>(std::move(given->taken)));
   });
 }
 

@@ -45,10 +45,12 @@ class QH_CONSUMABLE(unconsumed) NoClone {
   explicit NoClone(T value) : value_(std::move(value)) {}
 
   QH_RETURN_TYPESTATE(unconsumed)
-  NoClone(NoClone&& other) noexcept : value_(std::exchange(other.value_, std::nullopt)) {}
+  NoClone(NoClone&& other) noexcept : value_(std::move(other.value_)) { other.value_.reset(); }
   QH_RETURN_TYPESTATE(unconsumed)
   NoClone& operator=(NoClone&& other) noexcept {
-    value_ = std::exchange(other.value_, std::nullopt);
+    if (this == &other) return *this;
+    value_ = std::move(other.value_);
+    other.value_.reset();
     return *this;
   }
   NoClone(const NoClone&) = delete;

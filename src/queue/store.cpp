@@ -79,6 +79,12 @@ void Entry::destroy(Entry* entry) {
   ::operator delete(entry);
 }
 
+Body Entry::release_body(Entry* entry) {
+  const auto bytes = entry->body_bytes;
+  entry->~Entry();
+  return {reinterpret_cast<std::byte*>(entry), sizeof(Entry), bytes};
+}
+
 Entry& Store::add(MessageId id, ByteView body, std::string_view key, WallTime created_at,
                   std::string_view submitted_by) {
   auto* entry = Entry::make(body, key);
@@ -93,13 +99,17 @@ Entry& Store::add(MessageId id, ByteView body, std::string_view key, WallTime cr
 }
 
 void Store::erase(Entry& entry) {
+  detach(entry);
+  Entry::destroy(&entry);
+}
+
+void Store::detach(Entry& entry) {
   INVARIANT(entry.key().empty(), "a key is told that its message ends");
   leave(entry);
   if (static_cast<LogHook&>(entry).is_linked()) logged_.erase(logged_.iterator_to(entry));
   bytes_ -= entry.body_bytes;
   names_.release(entry.submitter);
   by_id_.erase(entry.id);
-  Entry::destroy(&entry);
 }
 
 Entry* Store::find(MessageId id) const {
@@ -112,6 +122,14 @@ Entry* Store::find(LeaseId lease) const {
   return it == leases_.end() ? nullptr : it->second;
 }
 
+namespace {
+/// Takes go through memory in the order of the queue: the next body comes while this one is answered.
+void prefetch(const Entry& entry) {
+  constexpr std::size_t kLine = 64, kLines = 6;
+  for (std::size_t i = 0; i < kLines; ++i) __builtin_prefetch(reinterpret_cast<const std::byte*>(&entry) + i * kLine);
+}
+}  // namespace
+
 // Out of whatever the state put it into; what follows puts it into the next one. The body counts as the
 // queue's bytes in every state but kDead.
 void Store::leave(Entry& entry) {
@@ -123,7 +141,8 @@ void Store::leave(Entry& entry) {
       break;
     case EntryState::kReady: {
       auto& queue = ready_[static_cast<std::size_t>(entry.kind())];
-      queue.erase(queue.iterator_to(entry));
+      const auto next = queue.erase(queue.iterator_to(entry));
+      if (next != queue.end()) prefetch(*next);
       if (queue.empty()) ready_kinds_ = ready_kinds_.without(KindMask::of(entry.kind()));
       --part(entry).ready;
       break;
@@ -261,8 +280,9 @@ QueuedMessage Store::describe(const Entry& entry) const {
 }
 
 QueuedMessage Store::extract(Entry& entry) {
-  QueuedMessage message = describe(entry);
-  erase(entry);
+  QueuedMessage message = provenance(entry);
+  detach(entry);
+  message.body = Entry::release_body(&entry);
   return message;
 }
 

@@ -43,6 +43,8 @@ struct Entry : OrderHook, LogHook {
   /// With a copy of both behind it. A key has at most 255 bytes.
   static Entry* make(ByteView body, std::string_view key);
   static void destroy(Entry* entry);
+  /// Ends the entry; its memory goes to the body.
+  static Body release_body(Entry* entry);
 
   MessageId id;
   WallTime created_at;
@@ -160,7 +162,7 @@ class Store {
 
   const std::string& submitter(const Entry& entry) const { return names_.at(entry.submitter); }
   QueuedMessage describe(const Entry& entry) const;  ///< with a copy of the body
-  QueuedMessage extract(Entry& entry);               ///< the same, and the entry is gone
+  QueuedMessage extract(Entry& entry);               ///< with its body itself, and the entry is gone
 
   const Depth& depth() const { return depth_; }
   std::uint64_t messages() const { return depth_.total() + pending_; }  ///< what max_depth counts
@@ -201,6 +203,7 @@ class Store {
   using DeadQueue = bi::set<Entry, bi::base_hook<OrderHook>, bi::compare<ByDeath>>;
   using LogList = bi::list<Entry, bi::base_hook<LogHook>>;
 
+  void detach(Entry& entry);
   void leave(Entry& entry);
   Depth::Part& part(const Entry& entry) { return depth_.by_kind[static_cast<std::size_t>(entry.kind())]; }
   QueuedMessage provenance(const Entry& entry) const;

@@ -15,9 +15,14 @@
 
 namespace qh::queue {
 
+struct PairOptions {
+  std::uint32_t fairness = 0;
+  std::uint32_t keys_max = 100;  ///< of five keys that there are
+};
+
 class Pair {
  public:
-  explicit Pair(std::uint32_t fairness);
+  explicit Pair(const PairOptions& options);
 
   /// One call to both, a millisecond, and a look at all that can be asked.
   void apply(const Step& s);
@@ -60,13 +65,24 @@ class Pair {
   void retry_all();
   void purge_dead(std::uint64_t id, std::int64_t older_ms);
 
+  // model_pair_deaths.cpp
+  /// Leases one message again and again; its next delivery that fails is its death. Its id, 0: there is none.
+  std::uint64_t lease_to_the_last();
+  void death(const Step& s);
+  void flush();
+
   void wait(std::int64_t ms);
-  void stop();
+  void stop(std::int64_t off_ms = 0);
+  /// All that was written is on disk.
   void kill();
+  void crash(std::int64_t off_ms = 0);
+  void be_off(std::int64_t ms);
+  void off(const Step& s);
   void start();
 
   QueueMachine m_;
   Model model_;
+  bool few_keys_;
   std::uint64_t last_id_ = 0, last_lease_ = 0;
   std::vector<std::uint64_t> leases_;
 };

@@ -79,14 +79,14 @@ void PromiseLedger::submitted(std::uint64_t tag, MessageId id, Durability durabi
 void PromiseLedger::leased(std::uint64_t tag, MessageId id) {
   watch(tag, "leased");
   if (promises_[tag].gone) fail(fmt::format("tag {} was leased after it was over", tag));
-  if (promises_[tag].dead) fail(fmt::format("tag {} was leased after its death", tag));
+  if (promises_[tag].died_of) fail(fmt::format("tag {} was leased after its death", tag));
   note_id(tag, id);
 }
 
 void PromiseLedger::taken(const QueuedMessage& message) {
   const auto tag = tag_of(message);
   if (promises_[tag].gone) fail(fmt::format("tag {} was handed out twice", tag));
-  if (promises_[tag].dead) fail(fmt::format("tag {} was taken after its death", tag));
+  if (promises_[tag].died_of) fail(fmt::format("tag {} was taken after its death", tag));
   note_id(tag, message.id);
   gone(tag, "taken");
 }
@@ -101,17 +101,17 @@ void PromiseLedger::retry(std::optional<std::uint64_t> tag) {
   ++retries_open_;
   if (tag) {
     watch(*tag, "retry asked");
-    promises_[*tag].dead = false;
+    promises_[*tag].died_of.reset();
   } else {
-    for (auto& [any, promise] : promises_) promise.dead = false;
+    for (auto& [any, promise] : promises_) promise.died_of.reset();
   }
 }
 
-void PromiseLedger::died(std::uint64_t tag, const Moment& asked) {
+void PromiseLedger::died(std::uint64_t tag, const Moment& asked, std::string error) {
   watch(tag, "died");
   auto& promise = promises_[tag];
   promise.revived.reset();
-  if (asked.retries == retries_asked_ && asked.retries_open == 0) promise.dead = true;
+  if (asked.retries == retries_asked_ && asked.retries_open == 0) promise.died_of = std::move(error);
 }
 
 void PromiseLedger::revived(std::uint64_t tag, const Moment& asked) {
@@ -128,12 +128,16 @@ void PromiseLedger::lose_memory() {
 // A death by deliveries stands in the log whether it was written or not: the count does. One by the wall clock, which
 // may jump back, does not.
 void PromiseLedger::check_death(const Present& there, Promise& promise) {
-  if (promise.dead && !there.dead)
+  if (promise.died_of && !there.dead)
     fail(fmt::format("tag {} (id {}) is queued, though it died and nobody asked for a retry", there.tag,
                      there.id.value()));
   if (promise.revived && there.dead && leases_asked_ - *promise.revived < max_deliveries_)
     fail(fmt::format("tag {} (id {}) is dead, though its retry was acknowledged", there.tag, there.id.value()));
-  promise.dead = there.dead == DeadReason::kMaxDeliveries;
+  if (promise.died_of && there.dead && *promise.died_of != there.last_error)
+    fail(fmt::format("tag {} (id {}) died of '{}', and now it says '{}'", there.tag, there.id.value(), *promise.died_of,
+                     there.last_error));
+  promise.died_of.reset();
+  if (there.dead == DeadReason::kMaxDeliveries) promise.died_of = there.last_error;
   promise.revived.reset();
 }
 

@@ -22,7 +22,8 @@ std::uint64_t tag_of(const QueuedMessage& queued);
 struct Present {
   std::uint64_t tag = 0;
   MessageId id;
-  std::optional<DeadReason> dead;
+  std::optional<DeadReason> dead = {};
+  std::string last_error = {};
 };
 
 class PromiseLedger {
@@ -54,8 +55,8 @@ class PromiseLedger {
   void take_answered() { --open_takes_; }
   void lease_answered() { ++leases_answered_; }
   void retry_answered() { --retries_open_; }
-  /// By its last delivery, asked for at that moment: dead until somebody asks for a retry.
-  void died(std::uint64_t tag, const Moment& asked);
+  /// By its last delivery, given back at that moment: dead of that error until somebody asks for a retry.
+  void died(std::uint64_t tag, const Moment& asked, std::string error);
   /// A retry that was asked for at that moment: alive until it has been leased too often again.
   void revived(std::uint64_t tag, const Moment& asked);
   void gone(std::uint64_t tag, std::string_view why);
@@ -77,7 +78,7 @@ class PromiseLedger {
     bool may_be_gone = false;              ///< an end was asked for and not answered
     bool gone = false;                     ///< one was answered
     bool in_memory = false;                ///< an async submit: a crash may lose it
-    bool dead = false;                     ///< and nobody has asked for a retry
+    std::optional<std::string> died_of;    ///< dead, and nobody has asked for a retry
     std::optional<std::uint64_t> revived;  ///< leases answered when the retry was asked for
     std::optional<MessageId> id;
   };

@@ -1,5 +1,7 @@
 #include "torture.h"
 
+#include <map>
+
 #include <fmt/format.h>
 
 #include "torture_work.h"
@@ -112,13 +114,17 @@ class Torture {
 
   std::vector<Present> present() {
     std::vector<Present> found;
-    machine_.engine->each([&](const Found& there) {
-      found.push_back({tag_of(*there.message), there.message->id, std::nullopt});
-    });
-    std::map<MessageId, DeadReason> dead;
-    for (const auto& letter : machine_.engine->dead_letters({}, 100'000)) dead[letter.message.id] = letter.reason;
+    machine_.engine->each([&](const Found& there) { found.push_back({tag_of(*there.message), there.message->id}); });
+    std::map<MessageId, DeadLetter> dead;
+    for (auto& letter : machine_.engine->dead_letters({}, 100'000)) {
+      const auto id = letter.message.id;
+      dead.emplace(id, std::move(letter));
+    }
     for (auto& one : found) {
-      if (const auto letter = dead.find(one.id); letter != dead.end()) one.dead = letter->second;
+      const auto letter = dead.find(one.id);
+      if (letter == dead.end()) continue;
+      one.dead = letter->second.reason;
+      one.last_error = letter->second.last_error;
     }
     return found;
   }

@@ -112,9 +112,10 @@ void TortureWork::ack() {
 
 void TortureWork::ask_to_nack(const Held& held, std::optional<Duration> delay) {
   const bool last = held.deliveries >= machine_.options.max_deliveries;
-  machine_.engine->nack({held.lease}, delay, "no",
-                        [this, last, tag = held.tag, asked = ledger_.moment()](Result<LeaseOutcome> outcome) {
-                          if (last && outcome && outcome->done == 1) ledger_.died(tag, asked);
+  const auto error = fmt::format("lease {} failed", held.lease.value());
+  machine_.engine->nack({held.lease}, delay, error,
+                        [this, last, error, tag = held.tag, asked = ledger_.moment()](Result<LeaseOutcome> outcome) {
+                          if (last && outcome && outcome->done == 1) ledger_.died(tag, asked, error);
                         });
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -66,9 +67,24 @@ class Pair {
   void purge_dead(std::uint64_t id, std::int64_t older_ms);
 
   // model_pair_deaths.cpp
+  template <class T>
+  using Asked = std::shared_ptr<std::optional<Result<T>>>;
+  /// What was asked about a message that dies, and is not answered yet.
+  struct Asking {
+    std::uint64_t id = 0;
+    Asked<LeaseOutcome> nack;
+    Asked<std::uint64_t> undo;
+    std::optional<std::uint64_t> undone;  ///< what it must answer; empty: that there is no such dead letter
+    Asked<Submitted> repeat;
+  };
+  void death(const Step& s);
   /// Leases one message again and again; its next delivery that fails is its death. Its id, 0: there is none.
   std::uint64_t lease_to_the_last();
-  void death(const Step& s);
+  void give_back(Asking& asking, const std::string& error);
+  void lapse(std::uint64_t id);
+  void undo(Asking& asking, std::uint32_t how);
+  void repeat(Asking& asking, const std::string& key);
+  void expect_answers(const Asking& asking) const;
   void flush();
 
   void wait(std::int64_t ms);

@@ -5,11 +5,12 @@ namespace {
 
 using std::chrono::milliseconds;
 
-Options model_options(std::uint32_t fairness) {
+Options model_options(const PairOptions& pair) {
   auto options = small_options();
   options.segment_bytes_min = 64U << 10;
   options.segment_bytes_max = 128U << 10;
-  options.fairness = fairness;
+  options.fairness = pair.fairness;
+  options.idempotency_keys_max = pair.keys_max;
   options.max_deliveries = 3;
   options.dead_letters_max = 4;
   options.idempotency_window = std::chrono::seconds(20);
@@ -18,8 +19,9 @@ Options model_options(std::uint32_t fairness) {
 
 }  // namespace
 
-Pair::Pair(std::uint32_t fairness) : m_(1, model_options(fairness), at_once()) {
-  model_.fairness = fairness;
+Pair::Pair(const PairOptions& options) : m_(1, model_options(options), at_once()), few_keys_(options.keys_max < 5) {
+  model_.fairness = options.fairness;
+  model_.keys_max = options.keys_max;
   model_.max_deliveries = 3;
   model_.dead_max = 4;
   model_.window_ms = 20'000;
@@ -84,6 +86,12 @@ void Pair::apply(const Step& s) {
     case Call::kCompact:
       RC_ASSERT(m_.answer<void>([&](auto done) { m_.engine->compact_wal(std::move(done)); }).has_value());
       break;
+    case Call::kOff:
+      off(s);
+      break;
+    case Call::kDeath:
+      death(s);
+      break;
   }
   wait(1);
   compare(*m_.engine, model_);
@@ -119,7 +127,7 @@ Pair::Made Pair::make(const Step& s) {
   auto& how = made.submission.options;
   if (s.c % 2 == 0) how.durability = s.c % 4 == 0 ? Durability::kSync : Durability::kAsync;
   made.message.durable = how.durability.value_or(info(made.message.kind).durability) == Durability::kSync;
-  if (s.c % 5 == 0) how.idempotency_key = made.message.key = "key " + std::to_string(s.b % 5);
+  if (s.c % 5 < 2) how.idempotency_key = made.message.key = key_name(s.b);
   if (s.c % 7 == 0) {
     made.message.ready_ms = model_.now_ms + s.b;
     how.not_before = WallTime::from_ms(made.message.ready_ms);
@@ -132,12 +140,12 @@ Pair::Made Pair::make(const Step& s) {
 }
 
 void Pair::expect_submitted(Made made, const Submitted& got, bool sync) {
-  const auto key = made.message.key.empty() ? model_.keys.end() : model_.keys.find(made.message.key);
-  RC_ASSERT(got.duplicate == (key != model_.keys.end()));
+  const auto* key = made.message.key.empty() ? nullptr : model_.find_key(made.message.key, got.duplicate);
+  RC_ASSERT(got.duplicate == (key != nullptr));
   if (got.duplicate) {
-    RC_ASSERT(got.id.value() == key->second.id);
+    RC_ASSERT(got.id.value() == key->id);
     ++model_.counters.duplicates;
-    const auto there = model_.messages.find(key->second.id);
+    const auto there = model_.messages.find(key->id);
     if (sync && there != model_.messages.end() && !there->second.durable) model_.make_durable(there->second);
     return;
   }
@@ -161,7 +169,8 @@ void Pair::batch(const Step& s) {
   std::vector<Submission> submissions;
   bool sync = false;
   for (std::uint32_t i = 0; i < s.a % 5 + 1; ++i) {
-    batch.push_back(make({s.call, s.a + i, s.b + i * 7, s.c + i * 3}));
+    // Where keys leave early, one batch brings one key: of two that are as old as each other either may leave.
+    batch.push_back(make({s.call, s.a + i, s.b + i * (few_keys_ ? 5 : 7), s.c + i * 3}));
     sync = sync || batch.back().message.durable;
     submissions.push_back(batch.back().submission);
   }
@@ -179,15 +188,21 @@ void Pair::wait(std::int64_t ms) {
   model_.advance(ms);
 }
 
-void Pair::stop() {
+void Pair::stop(std::int64_t off_ms) {
   RC_ASSERT(m_.stop().has_value());
+  be_off(off_ms);
   model_.stop();
   start();
 }
 
 void Pair::kill() {
   wait(1);  // what is under way gets there
+  crash();
+}
+
+void Pair::crash(std::int64_t off_ms) {
   m_.process_kill(m_.rng.next());
+  be_off(off_ms);
   model_.kill();
   start();
   // What was only in memory is not in the counters of a log; durable submits are, exactly.
@@ -195,6 +210,20 @@ void Pair::kill() {
   RC_ASSERT(counters.submitted_sync == model_.counters.submitted_sync);
   RC_ASSERT(counters.submitted_async <= model_.counters.submitted_async);
   model_.counters = counters;
+}
+
+void Pair::be_off(std::int64_t ms) {
+  m_.world.jump_wall(milliseconds(ms));
+  model_.now_ms += ms;
+}
+
+/// A restart some time later.
+void Pair::off(const Step& s) {
+  wait(1);
+  if (s.c % 2 == 0)
+    stop(s.b * 6);
+  else
+    crash(s.b * 6);
 }
 
 void Pair::start() {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,9 +16,14 @@
 
 namespace qh::queue {
 
+struct PairOptions {
+  std::uint32_t fairness = 0;
+  std::uint32_t keys_max = 100;  ///< of five keys that there are
+};
+
 class Pair {
  public:
-  explicit Pair(std::uint32_t fairness);
+  explicit Pair(const PairOptions& options);
 
   /// One call to both, a millisecond, and a look at all that can be asked.
   void apply(const Step& s);
@@ -60,13 +66,39 @@ class Pair {
   void retry_all();
   void purge_dead(std::uint64_t id, std::int64_t older_ms);
 
+  // model_pair_deaths.cpp
+  template <class T>
+  using Asked = std::shared_ptr<std::optional<Result<T>>>;
+  /// What was asked about a message that dies, and is not answered yet.
+  struct Asking {
+    std::uint64_t id = 0;
+    Asked<LeaseOutcome> nack;
+    Asked<std::uint64_t> undo;
+    std::optional<std::uint64_t> undone;  ///< what it must answer; empty: that there is no such dead letter
+    Asked<Submitted> repeat;
+  };
+  void death(const Step& s);
+  /// Leases one message again and again; its next delivery that fails is its death. Its id, 0: there is none.
+  std::uint64_t lease_to_the_last();
+  void give_back(Asking& asking, const std::string& error);
+  void lapse(std::uint64_t id);
+  void undo(Asking& asking, std::uint32_t how);
+  void repeat(Asking& asking, const std::string& key);
+  void expect_answers(const Asking& asking) const;
+  void flush();
+
   void wait(std::int64_t ms);
-  void stop();
+  void stop(std::int64_t off_ms = 0);
+  /// All that was written is on disk.
   void kill();
+  void crash(std::int64_t off_ms = 0);
+  void be_off(std::int64_t ms);
+  void off(const Step& s);
   void start();
 
   QueueMachine m_;
   Model model_;
+  bool few_keys_;
   std::uint64_t last_id_ = 0, last_lease_ = 0;
   std::vector<std::uint64_t> leases_;
 };

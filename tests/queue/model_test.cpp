@@ -11,14 +11,19 @@
 namespace qh::queue {
 namespace {
 
-void run(std::uint32_t fairness) {
+void run(const PairOptions& options) {
   const auto steps = *rc::gen::resize(200, rc::gen::container<std::vector<Step>>(arbitrary_step()));
-  Pair pair(fairness);
+  Pair pair(options);
   for (const auto& step : steps) pair.apply(step);
 }
 
-RC_GTEST_PROP(QueueModel, AQueueDoesWhatItsModelDoes, ()) { run(0); }
-RC_GTEST_PROP(QueueModel, AFairQueueDoesWhatItsModelDoes, ()) { run(*rc::gen::inRange<std::uint32_t>(1, 5)); }
+RC_GTEST_PROP(QueueModel, AQueueDoesWhatItsModelDoes, ()) { run({}); }
+RC_GTEST_PROP(QueueModel, AFairQueueDoesWhatItsModelDoes, ()) {
+  run({.fairness = *rc::gen::inRange<std::uint32_t>(1, 5)});
+}
+RC_GTEST_PROP(QueueModel, AQueueOfFewKeysDoesWhatItsModelDoes, ()) {
+  run({.keys_max = *rc::gen::inRange<std::uint32_t>(1, 4)});
+}
 
 }  // namespace
 }  // namespace qh::queue

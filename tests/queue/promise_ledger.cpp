@@ -79,12 +79,14 @@ void PromiseLedger::submitted(std::uint64_t tag, MessageId id, Durability durabi
 void PromiseLedger::leased(std::uint64_t tag, MessageId id) {
   watch(tag, "leased");
   if (promises_[tag].gone) fail(fmt::format("tag {} was leased after it was over", tag));
+  if (promises_[tag].died_of) fail(fmt::format("tag {} was leased after its death", tag));
   note_id(tag, id);
 }
 
 void PromiseLedger::taken(const QueuedMessage& message) {
   const auto tag = tag_of(message);
   if (promises_[tag].gone) fail(fmt::format("tag {} was handed out twice", tag));
+  if (promises_[tag].died_of) fail(fmt::format("tag {} was taken after its death", tag));
   note_id(tag, message.id);
   gone(tag, "taken");
 }
@@ -94,15 +96,56 @@ void PromiseLedger::gone(std::uint64_t tag, std::string_view why) {
   promises_[tag].gone = true;
 }
 
+void PromiseLedger::retry(std::optional<std::uint64_t> tag) {
+  ++retries_asked_;
+  ++retries_open_;
+  if (tag) {
+    watch(*tag, "retry asked");
+    promises_[*tag].died_of.reset();
+  } else {
+    for (auto& [any, promise] : promises_) promise.died_of.reset();
+  }
+}
+
+void PromiseLedger::died(std::uint64_t tag, const Moment& asked, std::string error) {
+  watch(tag, "died");
+  auto& promise = promises_[tag];
+  promise.revived.reset();
+  if (asked.retries == retries_asked_ && asked.retries_open == 0) promise.died_of = std::move(error);
+}
+
+void PromiseLedger::revived(std::uint64_t tag, const Moment& asked) {
+  watch(tag, "revived");
+  promises_[tag].revived = asked.leases_answered;
+}
+
 void PromiseLedger::lose_memory() {
   for (auto& [tag, promise] : promises_) {
     if (promise.in_memory) promise.may_be_gone = true;
   }
 }
 
-void PromiseLedger::look(const std::vector<std::pair<std::uint64_t, MessageId>>& present) {
+// A death by deliveries stands in the log whether it was written or not: the count does. One by the wall clock, which
+// may jump back, does not.
+void PromiseLedger::check_death(const Present& there, Promise& promise) {
+  if (promise.died_of && !there.dead)
+    fail(fmt::format("tag {} (id {}) is queued, though it died and nobody asked for a retry", there.tag,
+                     there.id.value()));
+  if (promise.revived && there.dead && leases_asked_ - *promise.revived < max_deliveries_)
+    fail(fmt::format("tag {} (id {}) is dead, though its retry was acknowledged", there.tag, there.id.value()));
+  if (promise.died_of && there.dead && *promise.died_of != there.last_error)
+    fail(fmt::format("tag {} (id {}) died of '{}', and now it says '{}'", there.tag, there.id.value(), *promise.died_of,
+                     there.last_error));
+  promise.died_of.reset();
+  if (there.dead == DeadReason::kMaxDeliveries) promise.died_of = there.last_error;
+  promise.revived.reset();
+}
+
+void PromiseLedger::look(const std::vector<Present>& present) {
   std::map<std::uint64_t, MessageId> found;
-  for (const auto& [tag, id] : present) {
+  for (const auto& there : present) {
+    const auto tag = there.tag;
+    const auto id = there.id;
     if (!found.emplace(tag, id).second) fail(fmt::format("tag {} is there twice", tag));
     const auto it = promises_.find(tag);
     if (it == promises_.end()) return fail(fmt::format("tag {} was never submitted", tag));
@@ -110,7 +153,8 @@ void PromiseLedger::look(const std::vector<std::pair<std::uint64_t, MessageId>>&
       fail(fmt::format("tag {} (id {}) is back, though its end was acknowledged", tag, id.value()));
     }
     note_id(tag, id);
-    watch(tag, "present after the start");
+    watch(tag, there.dead ? "dead after the start" : "present after the start");
+    check_death(there, it->second);
     // What is on disk now stays, whoever was told.
     it->second.acknowledged = true;
     it->second.in_memory = false;
@@ -124,6 +168,8 @@ void PromiseLedger::look(const std::vector<std::pair<std::uint64_t, MessageId>>&
     promise.gone = true;  // settled: it must not come back
   }
   open_takes_ = 0;
+  retries_open_ = 0;
+  leases_answered_ = leases_asked_;
   check_groups();
 }
 

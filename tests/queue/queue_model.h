@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "queue/engine.h"
@@ -37,14 +38,15 @@ struct Model {
     std::uint64_t id = 0;
     std::int64_t ends_ms = 0;
     bool durable = false;
+    bool perhaps = false;  ///< left early, and a start may have found it in the log again
   };
 
   std::int64_t now_ms = 0;
   std::uint32_t fairness = 0, max_deliveries = 0;
-  std::size_t dead_max = 0;
+  std::size_t dead_max = 0, keys_max = 0;
   std::int64_t window_ms = 0;
   std::map<std::uint64_t, Message> messages;
-  std::map<std::string, Key> keys;
+  std::map<std::string, Key> keys, left_early;
   std::uint8_t paused = 0;
   std::array<std::uint32_t, 4> streak{};
   Counters counters;
@@ -122,11 +124,39 @@ struct Model {
       happen(messages.at(next));
     }
     now_ms = end;
-    std::erase_if(keys, [&](const auto& k) { return k.second.ends_ms <= now_ms; });
+    limit_keys();
+    limit_dead();
+  }
+  /// Windows end, and of too many keys the oldest leaves. It lies in the log still: a start may bring it back, as long
+  /// as there is room for it.
+  void limit_keys() {
+    for (auto* some : {&keys, &left_early})
+      std::erase_if(*some, [&](const auto& k) { return k.second.ends_ms <= now_ms; });
+    while (keys.size() > keys_max) {
+      const auto oldest = std::min_element(keys.begin(), keys.end(), [](const auto& a, const auto& b) {
+        return std::pair(a.second.ends_ms, a.second.id) < std::pair(b.second.ends_ms, b.second.id);
+      });
+      if (oldest->second.durable) left_early[oldest->first] = oldest->second;
+      keys.erase(oldest);
+    }
+    for (auto& [key, left] : left_early) left.perhaps = left.perhaps && keys.size() < keys_max;
     for (auto& [id, m] : messages) {
       if (!m.key.empty() && !keys.contains(m.key)) m.key.clear();
     }
-    limit_dead();
+  }
+  /// The key as a submit finds it that was told whether it was `seen`: one that may be back can be either.
+  const Key* find_key(const std::string& key, bool seen) {
+    if (const auto it = keys.find(key); it != keys.end()) return &it->second;
+    const auto left = left_early.find(key);
+    if (left == left_early.end() || !left->second.perhaps) return nullptr;
+    left->second.perhaps = seen;
+    return seen ? &left->second : nullptr;
+  }
+  /// How many keys there are at most: at least keys.size().
+  std::size_t most_keys() const {
+    const auto perhaps =
+        std::count_if(left_early.begin(), left_early.end(), [](const auto& k) { return k.second.perhaps; });
+    return perhaps == 0 ? keys.size() : std::min(keys_max, keys.size() + static_cast<std::size_t>(perhaps));
   }
   void happen(Message& m) {
     if (m.state == MessageState::kLeased) {
@@ -203,6 +233,8 @@ struct Model {
   }
   void restart() {
     std::erase_if(keys, [](const auto& k) { return !k.second.durable; });
+    for (auto& [key, left] : left_early) left.perhaps = !keys.contains(key);
+    std::erase_if(left_early, [](const auto& k) { return !k.second.perhaps; });
     streak = {};
     for (auto& [id, m] : messages) {
       m.held = false;

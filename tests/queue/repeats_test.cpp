@@ -34,9 +34,26 @@ Answer<std::vector<Submitted>> ask_batch(QueueMachine& m, std::vector<Submission
 
 bool is_gone(const QueueMachine& m, MessageId id) { return m.engine->find(id).state == MessageState::kGone; }
 
-/// A batch submit that takes several writes of the log; a member of it is repeated while only some are done.
+/// What a repeat was told, or its batch, if that was told anything: durable, and kept so.
+std::vector<MessageId> promised_by(const std::vector<Answer<Submitted>>& alone,
+                                   const std::vector<Answer<std::vector<Submitted>>>& batches) {
+  std::vector<MessageId> ids;
+  for (const auto& one : alone) {
+    if (*one && **one && (**one)->persisted) ids.push_back((**one)->id);
+  }
+  for (const auto& batch : batches) {
+    if (!*batch || !**batch) continue;
+    for (const auto& one_of : ***batch) {
+      if (one_of.persisted) ids.push_back(one_of.id);
+    }
+  }
+  return ids;
+}
+
+/// A batch submit that takes several writes of the log; its members are repeated, alone and in batches, while only some
+/// are done and until all are. The power goes with the first promise, or, by seed, so many steps behind it.
 TEST(WhatMustHold2, ARepeatOfAMemberOfABatchIsAsDurableAsTheBatch) {
-  int whole = 0;
+  int half_written = 0, answered = 0;
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     Options options;
     options.name = "sim";
@@ -48,22 +65,42 @@ TEST(WhatMustHold2, ARepeatOfAMemberOfABatchIsAsDurableAsTheBatch) {
     batch.reserve(6);
     for (int i = 0; i < 6; ++i)
       batch.push_back(one(gossip("m", std::string(400'000, 'x')), keyed(Durability::kSync, "K" + std::to_string(i))));
-    const auto repeat = batch.front();
+    const auto members = batch;
+    const auto writes = m.disk.count(DiskOp::kDurableWrite);
     const auto batched = ask_batch(m, std::move(batch));
-    std::optional<MessageId> promised;
+    std::vector<Answer<Submitted>> alone;
+    std::vector<Answer<std::vector<Submitted>>> batches;
+    std::vector<MessageId> promised;
+    std::uint64_t steps_left = seed % 3 == 0 ? 0 : seed % 3 == 1 ? 1 + seed % 7 : 40;
     // Behind every pump and event: which one finds the batch half written is for the seed to say.
-    for (int step = 0; !*batched && !promised && step < 5'000 && m.step() && m.step(); ++step) {
+    for (std::size_t step = 0; step < 5'000 && (promised.empty() || steps_left-- > 0); ++step) {
+      if (!m.step() || !m.step()) break;  // a pump, for what the last repeat asked, and an event
+      promised = promised_by(alone, batches);
+      if (!promised.empty() && steps_left == 0) break;
       if (m.engine->metrics().idempotency_keys < 6) continue;
-      const auto answer = ask(m, repeat);
-      if (*answer && **answer && (**answer)->persisted) promised = (**answer)->id;
+      half_written += !*batched && m.disk.count(DiskOp::kDurableWrite) > writes + 1 ? 1 : 0;
+      if (step % 2 == 0)
+        alone.push_back(ask(m, members[step / 2 % 6]));
+      else
+        batches.push_back(ask_batch(m, {members[step / 2 % 6], members[(step / 2 + 2) % 6]}));
+      promised = promised_by(alone, batches);
     }
-    whole += *batched ? 1 : 0;
-    if (!promised) continue;
+    ASSERT_FALSE(promised.empty()) << "seed " << seed;
+    answered += *batched ? 1 : 0;
+    if (*batched) {
+      ASSERT_TRUE(**batched);
+      for (const auto& member : ***batched) promised.push_back(member.id);
+    }
     m.power_cut(seed);
     ASSERT_TRUE(m.start());
-    EXPECT_FALSE(is_gone(m, *promised)) << "seed " << seed << ": a repeat was acknowledged, and is lost";
+    for (const auto id : promised)
+      EXPECT_FALSE(is_gone(m, id)) << "seed " << seed << ": id " << id.value() << " was acknowledged, and is lost";
+    std::size_t there = 0;
+    m.engine->each([&](const Found&) { ++there; });
+    EXPECT_EQ(there, 6U) << "seed " << seed << ": a repeat was a message by itself, or a part is lost";
   }
-  EXPECT_GT(whole, 0);
+  EXPECT_GT(half_written, 100);
+  EXPECT_GT(answered, 0);
 }
 
 TEST(WhatMustHold2, ABatchOfRepeatsWaitsForAllOfThem) {

@@ -39,15 +39,24 @@ void run(const char* test, const TortureOptions& options, std::uint64_t seeds) {
     sum.segments += result.segments;
     sum.torn += result.torn;
     sum.failed_lives += result.failed_lives;
+    sum.early_retries += result.early_retries;
+    sum.repeats_of_dead += result.repeats_of_dead;
+    sum.cut_deaths += result.cut_deaths;
   }
   std::printf(
       "%s: %llu seeds: %llu submits, %llu hand-outs, %llu segments recycled, %llu torn tails, %llu failed lives\n",
       test, static_cast<unsigned long long>(count), static_cast<unsigned long long>(sum.submits),
       static_cast<unsigned long long>(sum.hand_outs), static_cast<unsigned long long>(sum.segments),
       static_cast<unsigned long long>(sum.torn), static_cast<unsigned long long>(sum.failed_lives));
+  std::printf("  %llu retries before the death was on disk, %llu repeats of a dead one's key, %llu lives ended there\n",
+              static_cast<unsigned long long>(sum.early_retries), static_cast<unsigned long long>(sum.repeats_of_dead),
+              static_cast<unsigned long long>(sum.cut_deaths));
   if (one == 0 && count >= 100) {
     // A simulation that never gets to the rare places proves nothing.
     EXPECT_GT(sum.hand_outs, count);
+    EXPECT_GT(sum.early_retries, count / 10);
+    EXPECT_GT(sum.repeats_of_dead, count / 20);
+    EXPECT_GT(sum.cut_deaths, count / 10);
     if (options.power_cuts) {
       EXPECT_GT(sum.torn, 0U);
     }

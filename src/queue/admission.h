@@ -39,6 +39,18 @@ class Admission {
   struct Load {
     std::uint64_t messages = 0;
     std::uint64_t bytes = 0;
+
+    Load& operator+=(const Load& other) {
+      messages += other.messages;
+      bytes += other.bytes;
+      return *this;
+    }
+    Load& operator-=(const Load& other) {
+      messages -= other.messages;
+      bytes -= other.bytes;
+      return *this;
+    }
+    friend Load operator+(Load a, const Load& b) { return a += b; }
   };
   Result<void> check_size(Kind kind, std::size_t body_bytes) const;
   Result<void> check_bounds(const Load& load, std::uint64_t messages, std::uint64_t bytes, Priority priority) const;

@@ -148,7 +148,7 @@ class Engine {
 
   // -- In ------------------------------------------------------------------------------------------
   void submit(Submission submission, Done<Submitted> done);
-  /// All or none, also across a crash; every one with the durability of the strongest.
+  /// All or none, and a sync batch also across a crash; every one with the durability of the strongest.
   void submit_batch(std::vector<Submission> submissions, Done<std::vector<Submitted>> done);
   /// A durable submit whose message is leased to the caller without a clock from the start: nobody
   /// else is handed it. For the type states (queue/type_state.h): durability, idempotency_key and not_before are

@@ -16,6 +16,7 @@
 
 #include <deque>
 #include <optional>
+#include <utility>
 
 #include "base/histogram.h"
 #include "queue/admission.h"
@@ -97,6 +98,21 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
     WaitId wait = 0;                           ///< of a take or lease, which can be cancelled
     MonoTime until = MonoTime::never();        ///< when it has waited for long enough
   };
+  /// A submit that waits, in `sum` for as long.
+  class Waits {
+   public:
+    Waits(Admission::Load& sum, Admission::Load load) : sum_(&sum), load_(load) { *sum_ += load_; }
+    Waits(Waits&& other) noexcept : sum_(std::exchange(other.sum_, nullptr)), load_(other.load_) {}
+    Waits& operator=(Waits&&) = delete;
+    ~Waits() { end(); }
+    void end() {
+      if (sum_ != nullptr) *std::exchange(sum_, nullptr) -= load_;
+    }
+
+   private:
+    Admission::Load* sum_;
+    Admission::Load load_;
+  };
   struct IdsWaiter {
     UniqueFunction<void(const Error*)> again;
     WaitId wait = 0;
@@ -159,6 +175,11 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void store_batch(std::vector<Submission> submissions, std::vector<Admitted> admitted, Durability durability,
                    Done<std::vector<Submitted>> done);
   bool is_durable(KeyRef key) const;
+  std::uint64_t repeat_bytes(KeyRef key) const;
+  void write_repeat(KeyRef key);
+  bool may_be_told(KeyRef key, Durability wanted) const;
+  /// With the submits that wait for room or ids.
+  Admission::Load load() const { return waiting_ + Admission::Load{store_.messages(), store_.bytes() + keys_.bytes()}; }
   void submit_duplicate(const Admitted& admitted, Durability wanted, Done<Submitted> done);
   void count_submits(Durability durability, std::uint64_t count, MonoTime now);
   bool ids_ready(IdsNeeded needed) const;
@@ -243,6 +264,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   std::optional<wal::SegmentPool> pool_;
   std::optional<wal::LogWriter> writer_;
   std::deque<Commit> commits_;
+  Admission::Load waiting_;  ///< submits in the next two
   std::deque<Parked> parked_;
   std::deque<IdsWaiter> waiting_for_ids_;
 

@@ -180,7 +180,8 @@ void Engine::Impl::reserve_ids(IdsNeeded needed) {
   if (reserving_ || !low || !log_ok() || room(kStateRecordBytes, Use::kCompact) != Room::kEnough) return;
   reserving_ = true;
   id_block_ = std::clamp(id_block_ * 4, kIdBlockMin, kIdBlockMax);
-  id_block_ = std::max(id_block_, 2 * std::max(needed.messages, needed.leases));
+  const auto most = std::max(needed.messages, needed.leases);
+  id_block_ = std::max(id_block_, most + std::min(most, kIdBlockMax));
   auto next = state_now();
   next.next_message_id = next_message_id_ + id_block_;
   next.next_lease_id = next_lease_id_ + id_block_;

@@ -146,16 +146,33 @@ bool Engine::Impl::is_durable(KeyRef key) const {
   return key.ordinal() != 0 && key.ordinal() <= durable_ordinal_;
 }
 
+/// What a sync repeat writes of a key that is in memory only: the message, or the key where that is over.
+std::uint64_t Engine::Impl::repeat_bytes(KeyRef key) const {
+  if (key.ordinal() != 0) return 0;
+  return key.message() != nullptr ? put_bytes(*key.message()) : wal::key_record_bytes(key.ended()->key_bytes);
+}
+
+void Engine::Impl::write_repeat(KeyRef key) {
+  if (key.ordinal() != 0) return;
+  if (key.message() != nullptr)
+    append_put(*key.message(), 0, true);
+  else
+    append_key(*key.ended());
+}
+
+/// The id may be told: no crash lets it be given again.
+bool Engine::Impl::may_be_told(KeyRef key, Durability wanted) const {
+  return is_durable(key) || (wanted == Durability::kAsync && key.id().value() < durable_message_ids_);
+}
+
 // A repeat answers with the first one's id once that one is as durable as the repeat asks for: then the
 // answer is as good as the first.
 void Engine::Impl::submit_duplicate(const Admitted& admitted, Durability wanted, Done<Submitted> done) {
   const KeyRef key = admitted.seen;
   ++state_.counters.duplicates;
-  // A message that is in memory only is made durable by a sync repeat, while it is still there.
-  if (wanted == Durability::kSync && key.message() != nullptr && !is_logged(*key.message()))
-    append_put(*key.message(), 0, true);
+  if (wanted == Durability::kSync) write_repeat(key);
   Submitted answer{key.id(), key.kind(), is_durable(key), true};
-  if (wanted == Durability::kAsync || answer.persisted || key.ordinal() == 0) return done(answer);
+  if (may_be_told(key, wanted)) return done(answer);
   answer.persisted = true;
   when_durable(newest_of(key.ordinal()), [answer, done = std::move(done)](const Error* error) mutable {
     if (error != nullptr)
@@ -172,30 +189,32 @@ void Engine::Impl::submit(Submission submission, Done<Submitted> done) {
   if (!admitted) return done(fail(refuse(std::move(admitted.error()))));
   const auto durability = admitted->durability;
   const auto& key = submission.options.idempotency_key;
-  const std::uint64_t log_bytes = durability == Durability::kSync ? record_bytes(submission) : 0;
+  if (!key.empty()) admitted->seen = keys_.find(key);
+  std::uint64_t log_bytes = 0;
+  if (durability == Durability::kSync)
+    log_bytes = admitted->seen ? repeat_bytes(admitted->seen) : record_bytes(submission);
+  const bool must_wait = log_bytes != 0 && blocked(log_bytes, Use::kSubmit);
+  if (admitted->seen && !must_wait) return submit_duplicate(*admitted, durability, std::move(done));
+  const auto priority = info(admitted->kind).priority;
+  if (auto fits = admission_.check_bounds(load(), 1, counted_bytes(submission), priority); !fits) {
+    return done(fail(refuse(std::move(fits.error()))));
+  }
   auto again = [&] {
+    Waits counted(waiting_, {1, counted_bytes(submission)});
     submission.own();
-    return [this, s = std::make_unique<Submission>(std::move(submission)),
-            d = std::move(done)](const Error* error) mutable {
+    return [this, s = std::make_unique<Submission>(std::move(submission)), d = std::move(done),
+            counted = std::move(counted)](const Error* error) mutable {
+      counted.end();
       if (error != nullptr)
         d(fail(refuse(*error)));
       else
         submit(std::move(*s), std::move(d));
     };
   };
-  if (!key.empty()) admitted->seen = keys_.find(key);
-  if (admitted->seen) {
-    if (log_bytes != 0 && admitted->seen.ordinal() == 0 && blocked(log_bytes, Use::kSubmit))
-      return wait_for_room(log_bytes, Use::kSubmit, again());
-    return submit_duplicate(*admitted, durability, std::move(done));
-  }
-  const Admission::Load load{store_.messages(), store_.bytes() + keys_.bytes()};
-  const auto priority = info(admitted->kind).priority;
-  if (auto fits = admission_.check_bounds(load, 1, counted_bytes(submission), priority); !fits) {
-    return done(fail(refuse(std::move(fits.error()))));
-  }
-  if (log_bytes != 0 && blocked(log_bytes, Use::kSubmit)) return wait_for_room(log_bytes, Use::kSubmit, again());
-  if (durability == Durability::kAsync && !ids_ready({.messages = 1})) return wait_for_ids({.messages = 1}, again());
+  if (must_wait) return wait_for_room(log_bytes, Use::kSubmit, again());
+  const auto& given = submission.options.id;
+  const IdsNeeded ids{.messages = given ? given->value() + 1 - next_message_id_ : 1};
+  if (durability == Durability::kAsync && !ids_ready(ids)) return wait_for_ids(ids, again());
   if (auto rate = admission_.check_rate(submission.options.submitted_by, 1, now); !rate) {
     return done(fail(refuse(std::move(rate.error()))));
   }
@@ -245,7 +264,7 @@ Result<void> Engine::Impl::check_load(const std::vector<Submission>& submissions
     return tl::unexpected<Error>(std::move(error));
   }
   if (fresh == 0) return {};
-  return admission_.check_bounds({store_.messages(), store_.bytes() + keys_.bytes()}, fresh, fresh_bytes, priority);
+  return admission_.check_bounds(load(), fresh, fresh_bytes, priority);
 }
 
 void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::vector<Submitted>> done) {
@@ -256,6 +275,7 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
   admitted.reserve(submissions.size());
   auto durability = Durability::kAsync;
   std::uint64_t log_bytes = 0, fresh = 0;
+  Admission::Load all;
   for (std::size_t i = 0; i < submissions.size(); ++i) {
     auto one = admit(submissions[i], now);
     if (one && submissions[i].options.id) one = bad_option("message_id", "is not for batches");
@@ -264,21 +284,30 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
     const auto& key = submissions[i].options.idempotency_key;
     one->seen = key.empty() ? KeyRef() : keys_.find(key);
     fresh += one->seen ? 0 : 1;
-    if (!one->seen || one->seen.ordinal() == 0) log_bytes += record_bytes(submissions[i]);
+    all += {1, counted_bytes(submissions[i])};
+    // The same first one twice counts twice: that asks for too much room, never for too little.
+    log_bytes += one->seen ? repeat_bytes(one->seen) : record_bytes(submissions[i]);
     admitted.push_back(*one);
   }
   if (auto load = check_load(submissions, admitted); !load) return done(fail(refuse(std::move(load.error()))));
   auto again = [&] {
     for (auto& one : submissions) one.own();
-    return [this, s = std::move(submissions), d = std::move(done)](const Error* error) mutable {
+    Waits counted(waiting_, all);
+    return [this, s = std::move(submissions), d = std::move(done),
+            counted = std::move(counted)](const Error* error) mutable {
+      counted.end();
       if (error != nullptr)
         d(fail(refuse(*error)));
       else
         submit_batch(std::move(s), std::move(d));
     };
   };
-  if (durability == Durability::kSync && log_bytes != 0 && blocked(log_bytes, Use::kSubmit))
+  if (durability == Durability::kSync && log_bytes != 0 && blocked(log_bytes, Use::kSubmit)) {
+    // Repeats store nothing, but while they wait they are held.
+    auto fits = admission_.check_bounds(load(), all.messages, all.bytes, Priority::kCritical);
+    if (!fits) return done(fail(refuse(std::move(fits.error()))));
     return wait_for_room(log_bytes, Use::kSubmit, again());
+  }
   if (durability == Durability::kAsync && !ids_ready({.messages = fresh}))
     return wait_for_ids({.messages = fresh}, again());
   if (fresh > 0) {
@@ -302,12 +331,11 @@ void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<
     if (const KeyRef seen = key.empty() ? KeyRef() : keys_.find(key)) {
       ++state_.counters.duplicates;
       const bool sync = durability == Durability::kSync;
-      Entry* first = seen.message();
-      const bool of_this_batch = std::find(fresh.begin(), fresh.end(), first) != fresh.end();
-      if (sync && first != nullptr && !is_logged(*first) && !of_this_batch) append_put(*first, 0, true);
-      const bool durable = is_durable(seen);
-      if (sync && !durable && seen.ordinal() != 0) wait_for = std::max(wait_for, newest_of(seen.ordinal()));
-      answers.push_back({seen.id(), seen.kind(), durable || (sync && (seen.ordinal() != 0 || of_this_batch)), true});
+      const bool of_this_batch = std::find(fresh.begin(), fresh.end(), seen.message()) != fresh.end();
+      if (sync && !of_this_batch) write_repeat(seen);
+      const bool waits = !of_this_batch && !may_be_told(seen, durability);
+      if (waits) wait_for = std::max(wait_for, newest_of(seen.ordinal()));
+      answers.push_back({seen.id(), seen.kind(), is_durable(seen) || waits || (sync && of_this_batch), true});
       continue;
     }
     Entry& entry = make_entry(submissions[i], admitted[i], now_wall, now);
@@ -316,10 +344,11 @@ void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<
   }
   if (durability == Durability::kAsync) {
     count_submits(durability, fresh.size(), now);
-    for (Entry* entry : fresh) settle_new(*entry);
+    for (Entry* entry : std::exchange(fresh, {})) settle_new(*entry);
     reserve_ids();
-    done(std::move(answers));
-    return serve_waiters();
+    if (wait_for == 0) done(std::move(answers));
+    serve_waiters();
+    if (wait_for == 0) return;
   }
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     wait_for = append_put(*fresh[i], static_cast<std::uint16_t>(fresh.size() - 1 - i), false);
@@ -353,12 +382,12 @@ void Engine::Impl::submit_held(Submission submission, Done<Leased> done) {
   submission.options.durability = Durability::kSync;
   submission.options.idempotency_key.clear();
   submission.options.not_before.reset();
+  const LeaseId lease(next_lease_id_++);  // now, while it is known to be reserved
   // The answer comes before anybody who waits is served, so nobody else can have been handed it.
-  submit(std::move(submission), [this, done = std::move(done)](Result<Submitted> result) mutable {
+  submit(std::move(submission), [this, lease, done = std::move(done)](Result<Submitted> result) mutable {
     if (!result) return done(fail(std::move(result.error())));
     Entry* entry = store_.find(result->id);
     INVARIANT(entry != nullptr && entry->state == EntryState::kReady, "a message that was just stored is ready");
-    const LeaseId lease(next_lease_id_++);
     store_.make_leased(*entry, lease);
     store_.hold(*entry);
     done(Leased{lease, WallTime{INT64_MAX}, store_.describe(*entry)});

@@ -118,7 +118,7 @@ constexpr std::array kMethods{
            .typed = true},
     Method{.name = "qssh_submitBatch",
            .number = 2,
-           .summary = "Puts several messages into the queue: all or none, also across a crash.",
+           .summary = "Puts several messages into the queue: all or none, and a sync batch also across a crash.",
            .parameters = kSubmitBatch,
            .result = "`{message_ids}`, in the order of `messages`",
            .returns = R"("SubmittedBatch")",

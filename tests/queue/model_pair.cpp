@@ -146,7 +146,10 @@ void Pair::expect_submitted(Made made, const Submitted& got, bool sync) {
     RC_ASSERT(got.id.value() == key->id);
     ++model_.counters.duplicates;
     const auto there = model_.messages.find(key->id);
-    if (sync && there != model_.messages.end() && !there->second.durable) model_.make_durable(there->second);
+    if (!sync) return;
+    RC_ASSERT(got.persisted);
+    if (there != model_.messages.end() && !there->second.durable) model_.make_durable(there->second);
+    if (const auto it = model_.keys.find(made.message.key); it != model_.keys.end()) it->second.durable = true;
     return;
   }
   RC_ASSERT(got.id.value() > last_id_);

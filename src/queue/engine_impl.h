@@ -290,7 +290,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   std::uint64_t lost_groups_ = 0;
   std::vector<std::uint64_t> damaged_segments_;  ///< salvage: kept aside, not recycled
 
-  MonoTime opened_at_, last_append_, stop_deadline_ = MonoTime::never();
+  MonoTime opened_at_, last_append_, durable_at_, stop_deadline_ = MonoTime::never();
   std::optional<WallTime> last_message_at_;
   std::uint64_t torn_bytes_ = 0, compactions_ = 0;
   mutable Refusals refusals_;

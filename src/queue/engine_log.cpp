@@ -20,8 +20,8 @@ void Engine::Impl::warn(std::string_view line) {
 // -- Commits -----------------------------------------------------------------------------------------------
 
 void Engine::Impl::want_pump() {
-  last_append_ = clock_.mono();
   if (std::exchange(pump_wanted_, true)) return;
+  last_append_ = clock_.mono();
   if (hooks_.want_pump) hooks_.want_pump();
 }
 
@@ -44,7 +44,7 @@ wal::Ordinal Engine::Impl::newest_of(wal::Ordinal ordinal) const {
 
 void Engine::Impl::on_durable(wal::Ordinal ordinal) {
   durable_ordinal_ = ordinal;
-  last_append_ = clock_.mono();
+  last_append_ = durable_at_ = clock_.mono();
   while (!commits_.empty() && commits_.front().ordinal <= ordinal) {
     auto fn = std::move(commits_.front().fn);
     commits_.pop_front();

@@ -233,8 +233,7 @@ void Engine::Impl::submit(Submission submission, Done<Submitted> done) {
   reserve_ids();
   when_durable(ordinal, [this, &entry, answer, now, done = std::move(done)](const Error* error) mutable {
     if (error != nullptr) return done(fail(*error));
-    const auto ended = clock_.mono();
-    submit_latency_.record(static_cast<std::uint64_t>((ended - now).count()), ended);
+    submit_latency_.record(static_cast<std::uint64_t>((durable_at_ - now).count()), durable_at_);
     settle_new(entry);
     done(answer);
     serve_waiters();
@@ -359,8 +358,7 @@ void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<
   when_durable(wait_for, [this, fresh = std::move(fresh), now, answers = std::move(answers),
                           done = std::move(done)](const Error* error) mutable {
     if (error != nullptr) return done(fail(*error));
-    const auto ended = clock_.mono();
-    submit_latency_.record(static_cast<std::uint64_t>((ended - now).count()), ended);
+    submit_latency_.record(static_cast<std::uint64_t>((durable_at_ - now).count()), durable_at_);
     for (Entry* entry : fresh) settle_new(*entry);
     done(std::move(answers));
     serve_waiters();

@@ -11,8 +11,8 @@ using queue::Engine;
 using queue::LeaseId;
 
 Engine::HandOut hand_out(const Call& call) {
-  const auto now = call.services.clock.mono();
-  return {call.arguments.kinds(), now + call.arguments.milliseconds("wait_ms").value_or(Duration(0))};
+  const auto wait = call.arguments.milliseconds("wait_ms");
+  return {call.arguments.kinds(), wait ? call.services.clock.mono() + *wait : MonoTime{}};
 }
 
 std::vector<LeaseId> leases_of(const Call& call) {

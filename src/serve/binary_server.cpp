@@ -36,7 +36,7 @@ class BinaryServer::Impl {
   Impl(asio::io_context& loop, BinaryServerSettings settings)
       : loop_(loop),
         settings_(std::move(settings)),
-        host_{.settings = settings_, .sessions = Sessions<BinarySession>(loop)},
+        host_{.settings = settings_, .sockets = ReadySockets(loop), .sessions = Sessions<BinarySession>(loop)},
         listeners_(loop, {.name = settings_.name + " (binary)",
                           .port = settings_.port,
                           .addresses = settings_.listen,
@@ -52,6 +52,7 @@ class BinaryServer::Impl {
 
   Result<void> listen(rpc::Dispatcher& dispatcher) {
     host_.dispatcher = &dispatcher;
+    if (auto opened = host_.sockets.open(); !opened) return opened;
     auto listening = listeners_.listen([this](tcp::socket socket) { welcome(std::move(socket)); });
     if (listening) host_.sessions.sweep();
     return listening;
@@ -80,7 +81,13 @@ class BinaryServer::Impl {
 
   void welcome(tcp::socket socket) {
     if (host_.sessions.list().size() >= settings_.bounds.connections) return refuse_crowd(std::move(socket));
-    const auto session = std::make_shared<BinarySession>(std::move(socket), host_);
+    error_code error;
+    socket.non_blocking(true, error);
+    if (!error) socket.set_option(tcp::no_delay(true), error);
+    if (error) return;  // gone already
+    UniqueFd fd(socket.release(error));
+    if (error) return;
+    const auto session = std::make_shared<BinarySession>(std::move(fd), host_);
     session->start(host_.sessions.enter(session));
   }
 

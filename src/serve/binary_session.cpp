@@ -1,39 +1,44 @@
 #include "serve/binary_session.h"
 
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cstring>
 #include <utility>
-
-#include <boost/asio/write.hpp>
 
 namespace qh::serve {
 namespace {
 
-namespace asio = boost::asio;
-using boost::system::error_code;
-
 /// A connection that asks one thing at a time needs no more; one that fills it gets the larger one.
 constexpr std::size_t kSmallBuffer = 4U << 10, kLargeBuffer = 64U << 10;
 constexpr std::size_t kKeptAnswerBytes = 256U << 10;
+/// Behind so many reads of one connection the others have their turn.
+constexpr int kReadsAtOnce = 16;
 
 }  // namespace
 
-BinarySession::BinarySession(asio::ip::tcp::socket socket, BinaryHost& host)
-    : socket_(std::move(socket)), host_(&host) {}
+BinarySession::BinarySession(UniqueFd socket, BinaryHost& host) : socket_(std::move(socket)), host_(&host) {}
 
 BinarySession::~BinarySession() = default;
 
 void BinarySession::start(Sessions<BinarySession>::Place self) {
   self_ = self;
-  error_code ignored;
-  socket_.non_blocking(true, ignored);
-  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
   // The link is ours, so it calls us only while we are.
   link_.emplace(*host_->dispatcher, rpc::Caller{.name = host_->settings.name, .roles = rpc::RoleSet::all()},
                 [this] { answered(); });
   resize_buffer(kSmallBuffer);
   enter(Phase::kGreeting);
-  read();
+  const auto place = host_->sockets.add(socket_.get(), *this);
+  if (!place) {
+    phase_ = Phase::kClosed;
+    link_.reset();
+    host_->buffered_bytes -= in_.size();
+    return host_->sessions.leave(self_);
+  }
+  place_ = *place;
 }
 
 void BinarySession::answered() {
@@ -60,14 +65,14 @@ void BinarySession::settle() {
   if (phase_ == Phase::kWriting || phase_ == Phase::kLinger || phase_ == Phase::kClosed) return;
   if (link_->open_calls() != 0 || link_->full()) return enter(Phase::kBusy);  // the calls' own bounds hold
   if (peer_ended_ && link_->out().empty()) return close();
-  if (filled_ == 0) return enter(Phase::kIdle);
-  if (phase_ != Phase::kPartial && phase_ != Phase::kGreeting) enter(Phase::kPartial);  // a byte more buys no time
+  const auto now = filled_ == 0 ? Phase::kIdle : Phase::kPartial;
+  if (phase_ != now && phase_ != Phase::kGreeting) enter(now);  // a byte more buys no time
 }
 
 void BinarySession::judge() {
   if (!open()) return;
   if (host_->sessions.now() >= deadline_) return close();
-  if (phase_ != Phase::kWriting && phase_ != Phase::kLinger && !reading_) drive();
+  if (phase_ != Phase::kWriting && phase_ != Phase::kLinger && readable_) go_on();
 }
 
 // -- Reading -----------------------------------------------------------------------------------------
@@ -77,38 +82,28 @@ bool BinarySession::over_load() const {
   return host_->unread_bytes > bounds.buffered_bytes;
 }
 
-void BinarySession::read() {
-  if (reading_ || peer_ended_ || !make_room()) return;
-  reading_ = true;
-  socket_.async_read_some(asio::buffer(in_.data() + filled_, in_.size() - filled_),
-                          [self = shared_from_this()](const error_code& error, std::size_t bytes) {
-                            self->reading_ = false;
-                            if (!self->open()) return;
-                            if (error == asio::error::eof) return self->on_end();
-                            if (error) return self->close();
-                            self->on_read(bytes);
-                          });
-}
-
-void BinarySession::on_read(std::size_t bytes) {
-  if (phase_ == Phase::kLinger) return read();  // what comes behind the last word is not looked at
-  filled_ += bytes;
-  crowded_ = crowded_ || filled_ == in_.size();
-  drive();
-}
-
-/// It may still read: what it asked for is answered, but nothing waits any more.
-void BinarySession::on_end() {
-  peer_ended_ = true;
-  if (phase_ == Phase::kLinger) return close();
-  link_->abandon();
-  settle();
+void BinarySession::on_ready(std::uint32_t events) {
+  const auto keep = shared_from_this();
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) ends_ = true;
+  if ((events & EPOLLIN) != 0 || ends_) readable_ = true;
+  if (phase_ == Phase::kLinger) return discard();
+  if (phase_ == Phase::kWriting && (events & EPOLLOUT) != 0) return write_rest();
+  go_on();
 }
 
 /// Takes what has come whole, as far as there is room for the answers, and reads on.
-void BinarySession::drive() {
-  if (phase_ == Phase::kWriting || phase_ == Phase::kLinger) return;
-  if (over_load()) return settle();  // the next sweep asks again
+void BinarySession::go_on() {
+  for (int reads = 0; open() && phase_ != Phase::kWriting && phase_ != Phase::kLinger; ++reads) {
+    if (over_load()) return settle();  // the next sweep asks again
+    take_requests();
+    if (!open()) return;
+    if (link_->ended() || link_->full()) return settle();
+    if (reads == kReadsAtOnce && readable_) answered();  // it is its turn again behind the next flush
+    if (reads == kReadsAtOnce || !read_some()) return settle();
+  }
+}
+
+void BinarySession::take_requests() {
   if (filled_ != 0) {
     const auto taken = link_->take(ByteView(in_.data(), filled_));
     if (!open()) return;
@@ -117,8 +112,42 @@ void BinarySession::drive() {
     if (filled_ != 0 && taken != 0) std::memmove(in_.data(), in_.data() + taken, filled_);
   }
   if (peer_ended_) link_->abandon();
-  settle();
-  if (open() && !link_->ended() && !link_->full()) read();
+}
+
+/// False: nothing has come, or it ends.
+bool BinarySession::read_some() {
+  if (!readable_ || peer_ended_ || !make_room()) return false;
+  const auto got = receive(in_.data() + filled_, in_.size() - filled_);
+  if (!open()) return false;
+  filled_ += got;
+  crowded_ = crowded_ || filled_ == in_.size();
+  if (!peer_ended_) return got != 0;
+  // It may still read: what it asked for is answered, but nothing waits any more.
+  link_->abandon();
+  return false;
+}
+
+/// An edge is told once, so it is read until there is less than there is room for.
+std::size_t BinarySession::receive(std::byte* into, std::size_t room) {
+  ssize_t got = 0;
+  do got = ::recv(socket_.get(), into, room, 0);
+  while (got < 0 && errno == EINTR);
+  if (got < 0) {
+    readable_ = false;
+    if (errno != EAGAIN) close();
+    return 0;
+  }
+  peer_ended_ = got == 0;
+  readable_ = !peer_ended_ && (ends_ || static_cast<std::size_t>(got) == room);
+  return static_cast<std::size_t>(got);
+}
+
+/// What comes behind the last word is not looked at.
+void BinarySession::discard() {
+  std::array<std::byte, 65536> scrap;
+  for (int reads = 0; open() && readable_ && !peer_ended_ && reads < kReadsAtOnce; ++reads)
+    receive(scrap.data(), scrap.size());
+  if (open() && peer_ended_) close();
 }
 
 /// For the rest of the frame that has begun, at least. False: not now.
@@ -141,47 +170,50 @@ void BinarySession::resize_buffer(std::size_t bytes) {
 
 // -- Answering ---------------------------------------------------------------------------------------
 
-/// Most answers fit into the socket's buffer, and then no handler is queued for them.
+/// Most answers fit into the socket's buffer, and then nothing is waited for.
 void BinarySession::flush() {
   if (!open() || phase_ == Phase::kWriting || phase_ == Phase::kLinger) return;
   auto& out = link_->out();
-  error_code error;
-  const auto sent = socket_.write_some(asio::buffer(out.data(), out.size()), error);
-  if (error && error != asio::error::would_block) return close();
-  if (sent != out.size()) {
-    sending_ = std::exchange(out, {});
-    sending_.erase(sending_.begin(), sending_.begin() + static_cast<std::ptrdiff_t>(sent));
-    return write_rest();
+  if (!out.empty()) {
+    if (!send(out)) return close();
+    if (!out.empty()) {
+      sending_ = std::exchange(out, {});
+      host_->unread_bytes += sending_.size();
+      return enter(Phase::kWriting);
+    }
+    if (out.capacity() > kKeptAnswerBytes) out = {};
   }
-  if (out.capacity() > kKeptAnswerBytes) out = {};
-  out.clear();
   if (link_->ended()) return linger();
-  if (!reading_) return drive();  // it was over a bound
-  settle();
+  go_on();
+}
+
+/// What the socket takes goes out of `bytes`. False: it is broken.
+bool BinarySession::send(Bytes& bytes) {
+  ssize_t sent = 0;
+  do sent = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  if (sent < 0) return errno == EAGAIN;
+  bytes.erase(bytes.begin(), bytes.begin() + sent);
+  return true;
 }
 
 void BinarySession::write_rest() {
-  host_->unread_bytes += sending_.size();
-  enter(Phase::kWriting);
-  asio::async_write(socket_, asio::buffer(sending_), [self = shared_from_this()](const error_code& error, std::size_t) {
-    if (!self->open()) return;
-    self->host_->unread_bytes -= self->sending_.size();
-    self->sending_ = {};
-    if (error) return self->close();
-    self->enter(Phase::kBusy);
-    if (!self->link_->out().empty() || self->link_->ended()) self->flush();
-    if (self->open() && !self->reading_) self->drive();
-  });
+  const auto before = sending_.size();
+  const bool good = send(sending_);
+  host_->unread_bytes -= before - sending_.size();
+  if (!good) return close();
+  if (!sending_.empty()) return;
+  sending_ = {};
+  enter(Phase::kBusy);
+  flush();
 }
 
 /// The peer reads our last word before it sees the end, also while it still sends.
 void BinarySession::linger() {
-  error_code error;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, error);
-  if (error) return close();
+  if (::shutdown(socket_.get(), SHUT_WR) != 0) return close();
   enter(Phase::kLinger);
   filled_ = 0;
-  read();
+  discard();
 }
 
 void BinarySession::stop() {
@@ -191,10 +223,10 @@ void BinarySession::stop() {
 
 void BinarySession::close() {
   if (std::exchange(phase_, Phase::kClosed) == Phase::kClosed) return;
-  error_code ignored;
-  socket_.close(ignored);
   if (host_ == nullptr) return;
   const auto keep = shared_from_this();
+  host_->sockets.remove(place_);
+  socket_ = {};
   link_.reset();
   host_->buffered_bytes -= in_.size();
   host_->unread_bytes -= sending_.size();

@@ -4,7 +4,7 @@
 // one write. While a write does not end nothing is read.
 //
 // Threads   the server's loop.
-// Lifetime  kept by what it waits for; `host` is nullptr once the server is gone.
+// Lifetime  the server's list keeps it; `host` is nullptr once the server is gone.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,10 @@
 #include <optional>
 #include <vector>
 
-#include <boost/asio/ip/tcp.hpp>
-
+#include "base/file_storage_file.h"
 #include "rpc/binary_link.h"
 #include "serve/binary_server.h"
+#include "serve/ready_sockets.h"
 #include "serve/sessions.h"
 
 namespace qh::serve {
@@ -29,14 +29,16 @@ struct BinaryHost {
   bool stopping = false;
   std::size_t buffered_bytes = 0;  ///< in requests
   std::size_t unread_bytes = 0;    ///< in answers that did not go out at once
+  ReadySockets sockets;
   Sessions<BinarySession> sessions;
   std::vector<std::shared_ptr<BinarySession>> answered = {};  ///< have something to send
   UniqueFunction<void()> flush_later = {};
 };
 
-class BinarySession : public std::enable_shared_from_this<BinarySession> {
+class BinarySession final : public std::enable_shared_from_this<BinarySession>, private ReadySockets::Socket {
  public:
-  BinarySession(boost::asio::ip::tcp::socket socket, BinaryHost& host);
+  /// `socket` is connected and does not block.
+  BinarySession(UniqueFd socket, BinaryHost& host);
   ~BinarySession();
 
   void start(Sessions<BinarySession>::Place self);
@@ -55,10 +57,13 @@ class BinarySession : public std::enable_shared_from_this<BinarySession> {
 
   void answered();
   void enter(Phase phase);
-  void read();
-  void on_read(std::size_t bytes);
-  void on_end();
-  void drive();
+  void on_ready(std::uint32_t events) override;
+  void go_on();
+  void take_requests();
+  bool read_some();
+  void discard();
+  std::size_t receive(std::byte* into, std::size_t room);
+  bool send(Bytes& bytes);
   bool make_room();
   void resize_buffer(std::size_t bytes);
   void settle();
@@ -67,7 +72,7 @@ class BinarySession : public std::enable_shared_from_this<BinarySession> {
   bool open() const { return phase_ != Phase::kClosed && host_ != nullptr; }
   bool over_load() const;
 
-  boost::asio::ip::tcp::socket socket_;
+  UniqueFd socket_;
   BinaryHost* host_;
   Sessions<BinarySession>::Place self_;
   std::optional<rpc::BinaryLink> link_;
@@ -75,8 +80,10 @@ class BinarySession : public std::enable_shared_from_this<BinarySession> {
   std::size_t filled_ = 0;               ///< bytes of requests in it
   Bytes sending_;                        ///< what a write that waits takes from
   std::uint64_t deadline_ = UINT64_MAX;  ///< of host_->sessions
+  ReadySockets::Place place_ = 0;
   Phase phase_ = Phase::kGreeting;
-  bool reading_ = false;
+  bool readable_ = true;     ///< as far as is known
+  bool ends_ = false;        ///< the system knows its end: what is to be read is there
   bool crowded_ = false;     ///< more has come at once than a small buffer holds
   bool peer_ended_ = false;  ///< it sends no more
 };

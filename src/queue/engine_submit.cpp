@@ -345,9 +345,11 @@ void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<
     count_submits(durability, fresh.size(), now);
     for (Entry* entry : std::exchange(fresh, {})) settle_new(*entry);
     reserve_ids();
-    if (wait_for == 0) done(std::move(answers));
+    if (wait_for == 0) {
+      done(std::move(answers));
+      return serve_waiters();
+    }
     serve_waiters();
-    if (wait_for == 0) return;
   }
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     wait_for = append_put(*fresh[i], static_cast<std::uint16_t>(fresh.size() - 1 - i), false);

@@ -161,8 +161,6 @@ TEST(BinaryServerThreads, APlaceThatWasLeftIsTaken) {
   }
 }
 
-constexpr std::size_t kAnswerBytes = 2'000'000;  ///< and a little: four messages as hex
-
 void fill_queue(std::uint16_t port) {
   const Client client(port);
   for (int i = 0; i < 4; ++i) {

@@ -120,6 +120,7 @@ class Worker {
     if (!body) return;
     std::vector<queue::LeaseId> leases;
     const auto leased = read_leased(*body).value();
+    leases.reserve(leased.size());
     for (const auto& one : leased) leases.push_back(one.lease);
     if (leases.empty()) return;
     out.clear();

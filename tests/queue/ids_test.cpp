@@ -178,6 +178,7 @@ TEST(WhatMustHold6, ABatchOfRepeatsLeavesAFullDiskTheRoomForTakes) {
   m.run_for(seconds(2));
   m.disk.set_capacity(m.disk.used_bytes());
   std::vector<Submission> repeats;
+  repeats.reserve(kLarge);
   for (int i = 0; i < kLarge; ++i) repeats.push_back(one(gossip("l"), by(Durability::kSync, "K" + std::to_string(i))));
   const auto refused =
       m.answer<std::vector<Submitted>>([&](auto done) { m.engine->submit_batch(std::move(repeats), std::move(done)); });

@@ -6,7 +6,8 @@
 //
 //   engine_submit.cpp   in: submit, batches, idempotency
 //   engine_handout.cpp  out: take, lease, ack, nack, hold, waiters
-//   engine_dead.cpp     dead letters, expiry, remove, purge, pause
+//   engine_deaths.cpp   how messages die, and their expiry
+//   engine_dead.cpp     dead letters, remove, purge, pause
 //   engine_log.cpp      commits, records, ids
 //   engine_room.cpp     room in the log, and compaction
 //   engine_replay.cpp   recovery
@@ -16,6 +17,7 @@
 
 #include <deque>
 #include <optional>
+#include <set>
 
 #include "base/histogram.h"
 #include "queue/admission.h"
@@ -168,7 +170,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void serve_waiters();
   bool others_are_first(KindMask kinds);
   void give(Entry& entry, Done<std::optional<Taken>> done);
-  void give_leases(KindMask kinds, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done);
+  void give_leases(Entry& first, KindMask kinds, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done);
   void finish_leases(std::vector<LeaseId> leases, Duration duration, Done<std::vector<Leased>> done);
   void lease_expired(Entry& entry);
   std::vector<Entry*> held_by(const std::vector<LeaseId>& leases, LeaseOutcome& outcome) const;
@@ -176,8 +178,19 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
 
   // Dead letters, tidying
   void to_dead(Entry& entry, DeadReason reason, std::string error);
+  /// In memory; settle_deaths() brings it into the log.
+  void die(Entry& entry, DeadReason reason, std::string error);
+  void settle_deaths();
+  std::uint64_t death_bytes(const Entry& entry) const;
+  void append_death(const Entry& entry);
+  void write_death(Entry& entry);
+  void write_or_forget_death(Entry& entry);
+  /// Of the record that revives a dead letter or ends it, and what must stand in the log before it.
+  std::uint64_t after_death_bytes(const Entry& entry) const;
+  static bool has_expired(const Entry& entry, WallTime now);
+  static std::string expiry_text(const Entry& entry);
+  Entry* first_alive(KindMask mask, Priority priority, std::size_t& deaths_left);
   void revive(Entry& entry);
-  std::uint64_t revive_bytes(const Entry& entry) const;
   void limit_dead(WallTime now);
   void remove_entries(const std::vector<Entry*>& entries, Done<std::uint64_t> done);
   void wall_due(Entry& entry, WallTime now);
@@ -253,6 +266,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   bool reserving_ = false;
   bool pump_wanted_ = false;
   bool head_moving_ = false;
+  std::set<MessageId> unwritten_deaths_;     ///< of dead letters, for which the log had no room
   wal::Ordinal pause_ordinal_ = 0;           ///< of the newest record that says what is paused
   std::optional<std::uint64_t> pass_until_;  ///< disk full: the compactor has gone round behind this segment
   std::optional<std::uint64_t> tidy_until_;  ///< the same, of the one round that a disk found full begins with

@@ -86,8 +86,9 @@ KeyRef Engine::Impl::replayed_key(std::string_view key, MessageId id) {
 
 Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal, std::uint32_t bytes) {
   Entry* entry = put.id > newest_replayed_ ? nullptr : store_.find(put.id);
+  const bool was_there = entry != nullptr;
   newest_replayed_ = std::max(newest_replayed_, put.id);
-  if (entry != nullptr) {
+  if (was_there) {
     // Carried forward by compaction: the same message, as it stood then.
     segments_.drop_live(entry->ordinal, entry->record_bytes);
   } else {
@@ -107,8 +108,11 @@ Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal,
   state_.next_message_id = std::max(state_.next_message_id, put.id.value() + 1);
   if (!put.last_error.empty()) entry->more().last_error = put.last_error;
   if (put.key.empty() && !entry->key().empty()) erase_key(KeyRef(*entry));  // its window was over by then
-  if (put.death && entry->state != EntryState::kDead)
+  if (put.death && entry->state != EntryState::kDead) {
+    // No record of its own told of the death of a message that was known until then: there was no room for one.
+    if (was_there) ++state_.counters.dead_lettered;
     store_.make_dead(*entry, put.death->reason, WallTime::from_ms(put.death->at_ms));
+  }
   if (put.group_left > 0)
     open_group_.push_back(entry);
   else
@@ -203,7 +207,8 @@ Result<void> Engine::Impl::replay_change(const wal::RecordView& record) {
   }
 }
 
-// Leases are void. Who was handed out too often, by starts that a crash cut short, is dead now.
+// Leases are void. Who was handed out too often, by starts that a crash cut short, is dead now, and so is what has
+// expired: nobody can be handed it before the first tick.
 void Engine::Impl::settle_after_replay() {
   keys_.sort();
   // All of them are in the log, and its order is that of their ids but for what was carried on.
@@ -219,6 +224,8 @@ void Engine::Impl::settle_after_replay() {
       const auto* last = entry->extra ? &entry->extra->last_error : nullptr;
       to_dead(*entry, DeadReason::kMaxDeliveries,
               last == nullptr || last->empty() ? "its consumer, or the node, ended before it answered" : *last);
+    } else if (has_expired(*entry, now)) {
+      to_dead(*entry, DeadReason::kExpired, expiry_text(*entry));
     } else if (entry->not_before_ms > now.ms()) {
       store_.delay_until(*entry, WallTime::from_ms(entry->not_before_ms));
     } else {

@@ -225,14 +225,17 @@ void Engine::Impl::purge_dead_older(Duration older_than, Done<std::uint64_t> don
   remove_entries(entries, std::move(done));
 }
 
-void Engine::Impl::set_paused(KindMask pause, KindMask resume, Done<KindMask> done) {
+// What was asked for last holds: nobody overtakes a call that waits for room.
+void Engine::Impl::set_paused(KindMask pause, KindMask resume, Done<KindMask> done, bool in_turn) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
-  if (blocked(kSmallRecordBytes, Use::kEnd)) {
+  if ((!in_turn && parked_pauses_ > 0) || blocked(kSmallRecordBytes, Use::kEnd)) {
+    ++parked_pauses_;
     auto again = [this, pause, resume, d = std::move(done)](const Error* error) mutable {
+      --parked_pauses_;
       if (error != nullptr)
         d(fail(*error));
       else
-        set_paused(pause, resume, std::move(d));
+        set_paused(pause, resume, std::move(d), true);
     };
     return wait_for_room(kSmallRecordBytes, Use::kEnd, std::move(again));
   }

@@ -62,7 +62,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void each(UniqueFunction<void(const Found& found)> visit) const;
   void remove(MessageId id, Done<bool> done);
   void purge(KindMask kinds, Duration older_than, Done<std::uint64_t> done);
-  void set_paused(KindMask pause, KindMask resume, Done<KindMask> done);
+  /// `in_turn`: no call before it waits any longer.
+  void set_paused(KindMask pause, KindMask resume, Done<KindMask> done, bool in_turn = false);
 
   std::vector<DeadLetter> dead_letters(std::optional<DeadPosition> after, std::size_t limit) const;
   void retry_dead(MessageId id, Done<std::uint64_t> done);
@@ -267,6 +268,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   bool pump_wanted_ = false;
   bool head_moving_ = false;
   std::set<MessageId> unwritten_deaths_;     ///< of dead letters, for which the log had no room
+  std::size_t parked_pauses_ = 0;            ///< calls of set_paused() that wait for room
   wal::Ordinal pause_ordinal_ = 0;           ///< of the newest record that says what is paused
   std::optional<std::uint64_t> pass_until_;  ///< disk full: the compactor has gone round behind this segment
   std::optional<std::uint64_t> tidy_until_;  ///< the same, of the one round that a disk found full begins with

@@ -32,6 +32,7 @@ void Engine::Impl::settle_deaths() {
   while (!unwritten_deaths_.empty() && log_ok()) {
     Entry& entry = *store_.find(*unwritten_deaths_.begin());
     if (room(death_bytes(entry), Use::kEnd) != Room::kEnough) break;
+    if (!is_logged(entry) && !writer_->can_hold(put_bytes(entry))) break;
     write_death(entry);
   }
   limit_dead(clock_.wall());

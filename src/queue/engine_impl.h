@@ -137,6 +137,10 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void on_state(const wal::QueueState& state) override;
   Result<void> on_record(const wal::RecordView& record, wal::Ordinal ordinal) override;
   void on_gap(std::uint64_t from_seq, std::uint64_t to_seq) override;
+  std::uint64_t prepared_bytes_min() const override;
+  std::uint64_t segment_bytes_min() const;
+  std::uint32_t largest_body() const;
+  void note_put(std::uint32_t record_bytes);
   Result<void> replay_put(const wal::Put& put, wal::Ordinal ordinal, std::uint32_t bytes);
   KeyRef replayed_key(std::string_view key, MessageId id);
   Result<void> replay_change(const wal::RecordView& record);
@@ -202,6 +206,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   std::uint64_t reserve(Use use) const;
   std::uint64_t carry_room(std::uint64_t live) const;
   bool can_make_room() const;
+  bool can_hold(std::uint64_t bytes, Use use) const;
   void make_room();
   void want_more_segments();
   Error no_room() const;
@@ -281,6 +286,9 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   std::vector<Entry*> open_group_;
   std::uint32_t open_group_left_ = 0;
   MessageId newest_replayed_{};
+  std::uint32_t largest_replayed_ = 0;  ///< bodies, of messages that are there or gone
+  std::uint32_t largest_carried_ = 0;   ///< that the compactor may meet, since the last start
+  std::uint32_t largest_put_ = 0;       ///< record that the log has, or had, since the last start
   std::uint64_t lost_groups_ = 0;
   std::vector<std::uint64_t> damaged_segments_;  ///< salvage: kept aside, not recycled
 

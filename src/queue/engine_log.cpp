@@ -117,6 +117,7 @@ wal::Ordinal Engine::Impl::append_put(Entry& entry, std::uint16_t group_left, bo
   if (entry.state == EntryState::kDead) unwritten_deaths_.erase(entry.id);  // it stands in this record
   if (is_logged(entry)) segments_.drop_live(entry.ordinal, entry.record_bytes);
   entry.record_bytes = put_bytes(entry);
+  note_put(entry.record_bytes);
   store_.logged(entry, ordinal);
   segments_.add_live(ordinal, entry.record_bytes);
   return ordinal;
@@ -124,6 +125,13 @@ wal::Ordinal Engine::Impl::append_put(Entry& entry, std::uint16_t group_left, bo
 
 wal::Ordinal Engine::Impl::append_id(wal::RecordType type, MessageId id) {
   return append(type, [&](Bytes& out) { wal::encode(id, out); });
+}
+
+/// It may have to be carried on, also when the disk is full.
+void Engine::Impl::note_put(std::uint32_t record_bytes) {
+  if (record_bytes <= largest_put_) return;
+  largest_put_ = record_bytes;
+  if (pool_) pool_->want_to_fit(wal::LogWriter::segment_bytes_to_hold(record_bytes));
 }
 
 /// Of a message that is over.

@@ -31,6 +31,23 @@ void Engine::Impl::on_gap(std::uint64_t from_seq, std::uint64_t to_seq) {
   state_.next_lease_id += skip;
 }
 
+/// Of a message that may be submitted, or, where an earlier configuration allowed more, of one that is there.
+std::uint32_t Engine::Impl::largest_body() const {
+  auto largest = options_.max_message_bytes;
+  if (largest_replayed_ <= largest) return largest;
+  store_.each([&](const Entry& entry) { largest = std::max(largest, entry.body_bytes); });
+  return largest;
+}
+
+// On a full disk those that an earlier configuration made ready may be all that there is.
+std::uint64_t Engine::Impl::prepared_bytes_min() const { return wal::LogWriter::segment_bytes_to_hold(largest_put_); }
+
+std::uint64_t Engine::Impl::segment_bytes_min() const {
+  const auto largest = largest_body();
+  if (largest == options_.max_message_bytes) return options_.segment_bytes_min;
+  return std::max(options_.segment_bytes_min, segment_bytes_for(largest));
+}
+
 // A batch submit whose last put never got to the disk has never been acknowledged: none of it counts.
 void Engine::Impl::drop_open_group() {
   for (Entry* entry : open_group_) {
@@ -88,6 +105,7 @@ Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal,
   Entry* entry = put.id > newest_replayed_ ? nullptr : store_.find(put.id);
   const bool was_there = entry != nullptr;
   newest_replayed_ = std::max(newest_replayed_, put.id);
+  largest_replayed_ = std::max(largest_replayed_, static_cast<std::uint32_t>(put.body.size()));
   if (was_there) {
     // Carried forward by compaction: the same message, as it stood then.
     segments_.drop_live(entry->ordinal, entry->record_bytes);
@@ -103,6 +121,7 @@ Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal,
   entry->expires_at_ms = put.expires_at_ms;
   entry->deliveries = put.deliveries;
   entry->record_bytes = bytes;
+  largest_put_ = std::max(largest_put_, bytes);
   store_.logged(*entry, ordinal);
   segments_.add_live(ordinal, bytes);
   state_.next_message_id = std::max(state_.next_message_id, put.id.value() + 1);
@@ -293,12 +312,15 @@ Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> d
     co_return;
   }
   if (mode == wal::RecoveryMode::kSalvage) note_salvage(*recovered);
-  pool_.emplace(storage_, clock_, options_.segment_bytes_min,
+  largest_carried_ = largest_body();
+  const auto segment_min = segment_bytes_min();
+  pool_.emplace(storage_, clock_, segment_min,
                 wal::SegmentPool::Hooks{[this] { pool_changed(); }, [this](std::string_view line) { warn(line); }});
-  writer_.emplace(
-      storage_, clock_, rng_, *pool_,
-      wal::LogWriter::Limits{options_.segment_bytes_min, options_.segment_bytes_max, options_.batches_in_flight},
-      *this);
+  writer_.emplace(storage_, clock_, rng_, *pool_,
+                  wal::LogWriter::Limits{segment_min, std::max(segment_min, options_.segment_bytes_max),
+                                         options_.batches_in_flight},
+                  *this);
+  pool_->want_to_fit(wal::LogWriter::segment_bytes_to_hold(largest_put_));
   drop_open_group();  // before the compactor can run: it would carry what was never acknowledged
   engine_state_ = EngineState::kRunning;
   start_log(*recovered);

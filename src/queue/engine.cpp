@@ -11,6 +11,10 @@ namespace {
 
 // While something waits for the wall clock, it is read at least this often: it may jump.
 constexpr auto kWallPoll = std::chrono::milliseconds(500);
+/// Messages that become ready, or die, in one tick.
+constexpr std::size_t kWallDueAtOnce = 1'000;
+/// How often a death is tried again for which the log has no room, where nothing tells of new room.
+constexpr auto kDeathRetry = std::chrono::seconds(1);
 constexpr std::uint64_t kStopChunkBytes = 4U << 20;
 constexpr std::uint64_t kReturnRecordBytes = 64;
 
@@ -73,9 +77,12 @@ void Engine::Impl::tick() {
       store_.make_ready(*entry);
   }
   const auto wall = clock_.wall();
-  while (Entry* entry = store_.due_wall(wall)) wall_due(*entry, wall);
+  std::size_t due = 0;  // more of them wait for the next tick, which is due at once
+  for (Entry* entry = nullptr; due < kWallDueAtOnce && (entry = store_.due_wall(wall)) != nullptr; ++due)
+    wall_due(*entry, wall);
   while (const KeyRef key = keys_.due(now)) erase_key(key);
-  limit_dead(wall);
+  settle_deaths();
+  if (!unwritten_deaths_.empty() && log_ok()) want_more_segments();
   work_retry_job(now);
   admission_.drained(hand_outs_sync_.per_second(now) + hand_outs_async_.per_second(now));
   pool_->tick();
@@ -98,6 +105,7 @@ MonoTime Engine::Impl::next_wakeup() const {
     const Duration turn(static_cast<std::int64_t>(1e9 / retry_job_->per_second) + 1);
     next = std::min(next, std::max(now, retry_job_->last + turn));
   }
+  if (!unwritten_deaths_.empty() && log_ok()) next = std::min(next, now + kDeathRetry);
   if (store_.dead_count() > 0) next = std::min(next, now + std::chrono::minutes(1));
   return next;
 }
@@ -138,6 +146,12 @@ Task<Result<void>> Engine::Impl::write_out() {
     if (entry.state == EntryState::kLeased) leased.push_back(entry.id);
     if (!is_logged(entry) && entry.state != EntryState::kPending) in_memory.push_back(entry.id);
   });
+  // On a full disk the next start finds the same reasons to die.
+  while (!unwritten_deaths_.empty()) {
+    Entry& entry = *store_.find(*unwritten_deaths_.begin());
+    if (room(death_bytes(entry), Use::kEnd) == Room::kNone) break;
+    write_death(entry);
+  }
   // A lease is void after a start, written or not: on a full disk only its count is lost.
   const bool can_write = leased.empty() || room(leased.size() * kReturnRecordBytes, Use::kCompact) == Room::kEnough;
   for (const auto id : leased) {
@@ -167,7 +181,7 @@ Task<Result<void>> Engine::Impl::write_out() {
   keys_.each_ended([this](EndedKey& key) {
     if (key.ordinal == 0 && room(wal::key_record_bytes(key.key_bytes), Use::kCompact) != Room::kNone) append_key(key);
   });
-  auto exact = state_;
+  auto exact = state_now();
   exact.next_message_id = next_message_id_;
   exact.next_lease_id = next_lease_id_;
   append_state(exact);

@@ -152,11 +152,13 @@ class Engine {
   void submit_batch(std::vector<Submission> submissions, Done<std::vector<Submitted>> done);
   /// A durable submit whose message is leased to the caller without a clock from the start: nobody
   /// else is handed it. For the type states (queue/type_state.h): durability, idempotency_key and not_before are
-  /// not asked.
+  /// not asked. kInvalid when `expires_at` has passed; then it is a dead letter.
   void submit_held(Submission submission, Done<Leased> done);
 
   // -- Out -----------------------------------------------------------------------------------------
-  /// At most once, ever. Empty when there was nothing until `wait_until`.
+  /// At most once, ever. Empty when there was nothing until `wait_until`. What has expired is handed to nobody: where
+  /// more than 1,000 messages are found to be so in one call, a call that does not wait is empty though others stand
+  /// behind.
   WaitId take(HandOut request, Done<std::optional<Taken>> done);
   /// At least once. Up to `max` messages, empty when there was nothing until `wait_until`.
   WaitId lease(HandOut request, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done);

@@ -1,4 +1,4 @@
-// The engine: dead letters, expiry, looking and tidying.
+// The engine: what becomes of dead letters, looking and tidying.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -12,56 +12,6 @@ constexpr std::size_t kPeekMax = 1'000;
 constexpr double kRetryRateMin = 0.001;
 }  // namespace
 
-// A dead letter is durable, also that of a message which was only in memory until now. When the log has
-// no room, the death is not written: the next start finds the same reason and comes to the same end.
-void Engine::Impl::to_dead(Entry& entry, DeadReason reason, std::string error) {
-  const auto now = clock_.wall();
-  const bool can_write = log_ok() && room(entry.body_bytes + 2048, Use::kEnd) == Room::kEnough;
-  if (is_logged(entry) && can_write) {
-    const wal::Dead record{entry.id, reason, now.ms(), error};
-    append(wal::RecordType::kDead, [&](Bytes& out) { wal::encode(record, out); });
-  }
-  entry.more().death_unwritten = is_logged(entry) && !can_write;
-  ++state_.counters.dead_lettered;
-  entry.more().last_error = std::move(error);
-  store_.make_dead(entry, reason, now);
-  if (!is_logged(entry) && can_write) append_put(entry, 0, true);
-  limit_dead(now);
-}
-
-void Engine::Impl::limit_dead(WallTime now) {
-  std::uint64_t gone = 0;
-  while (Entry* oldest = store_.oldest_dead()) {
-    const bool over =
-        store_.dead_count() > options_.dead_letters_max || store_.dead_bytes() > options_.dead_letter_bytes_max;
-    const bool old = now - WallTime::from_ms(oldest->extra->died_at_ms) > options_.dead_letter_age_max;
-    if (!over && !old) break;
-    if (is_logged(*oldest)) {
-      if (!log_ok() || room(kSmallRecordBytes, Use::kEnd) != Room::kEnough) break;
-      append_id(wal::RecordType::kEvict, oldest->id);
-    }
-    ++state_.counters.dead_evicted;
-    end_entry(*oldest);
-    store_.erase(*oldest);
-    ++gone;
-  }
-  if (gone > 0) {
-    warn(
-        fmt::format("{} dead letters left the queue, the oldest first: {} are kept at most, {} bytes, {} days ({} have "
-                    "left so far)",
-                    gone, options_.dead_letters_max, options_.dead_letter_bytes_max,
-                    std::chrono::duration_cast<std::chrono::hours>(options_.dead_letter_age_max).count() / 24,
-                    state_.counters.dead_evicted));
-  }
-}
-
-void Engine::Impl::wall_due(Entry& entry, WallTime now) {
-  if (entry.expires_at_ms != 0 && now >= WallTime::from_ms(entry.expires_at_ms)) {
-    return to_dead(entry, DeadReason::kExpired, fmt::format("expired at {} ms", entry.expires_at_ms));
-  }
-  store_.make_ready(entry);
-}
-
 std::vector<DeadLetter> Engine::Impl::dead_letters(std::optional<DeadPosition> after, std::size_t limit) const {
   std::vector<DeadLetter> letters;
   store_.each_dead(after, [&](const Entry& entry) {
@@ -73,18 +23,13 @@ std::vector<DeadLetter> Engine::Impl::dead_letters(std::optional<DeadPosition> a
   return letters;
 }
 
-std::uint64_t Engine::Impl::revive_bytes(const Entry& entry) const {
-  return entry.extra->death_unwritten ? put_bytes(entry) : kSmallRecordBytes;
-}
-
 void Engine::Impl::revive(Entry& entry) {
-  const bool unwritten = entry.extra->death_unwritten;
-  if (is_logged(entry) && !unwritten) append_id(wal::RecordType::kRevive, entry.id);
+  write_or_forget_death(entry);
+  if (is_logged(entry)) append_id(wal::RecordType::kRevive, entry.id);
   ++state_.counters.dead_retried;
   entry.deliveries = 0;
   entry.expires_at_ms = 0;  // it would die of the same at once
   store_.make_ready(entry);
-  if (unwritten) append_put(entry, 0, true);  // the log knows nothing of a death
 }
 
 void Engine::Impl::retry_dead(MessageId id, Done<std::uint64_t> done) {
@@ -93,7 +38,7 @@ void Engine::Impl::retry_dead(MessageId id, Done<std::uint64_t> done) {
   if (entry == nullptr || entry->state != EntryState::kDead) {
     return done(fail(Errc::kNotFound, fmt::format("no dead letter has the id {}", id.value())));
   }
-  const auto bytes = revive_bytes(*entry);
+  const auto bytes = after_death_bytes(*entry);
   if (blocked(bytes, Use::kEnd)) {
     return wait_for_room(bytes, Use::kEnd, [this, id, d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
@@ -131,7 +76,7 @@ void Engine::Impl::retry_all_dead(double per_second, Done<std::uint64_t> done) {
   }
   std::uint64_t bytes = 0;
   store_.each_dead({}, [&](const Entry& entry) {
-    bytes += revive_bytes(entry);
+    bytes += after_death_bytes(entry);
     return true;
   });
   if (blocked(bytes, Use::kEnd)) {
@@ -167,7 +112,7 @@ void Engine::Impl::work_retry_job(MonoTime now) {
   for (std::uint64_t i = 0; i < due && job.left > 0; ++i) {
     Entry* entry = store_.oldest_dead();
     if (entry == nullptr) job.left = 0;
-    if (entry == nullptr || room(revive_bytes(*entry), Use::kEnd) != Room::kEnough) break;
+    if (entry == nullptr || room(after_death_bytes(*entry), Use::kEnd) != Room::kEnough) break;
     revive(*entry);
     --job.left;
   }
@@ -178,6 +123,7 @@ void Engine::Impl::work_retry_job(MonoTime now) {
 void Engine::Impl::remove_entries(const std::vector<Entry*>& entries, Done<std::uint64_t> done) {
   wal::Ordinal wait_for = 0;
   for (Entry* entry : entries) {
+    write_or_forget_death(*entry);
     if (is_logged(*entry)) wait_for = append_id(wal::RecordType::kRemove, entry->id);
     ++state_.counters.removed;
     end_entry(*entry);
@@ -245,8 +191,9 @@ void Engine::Impl::purge_dead(MessageId id, Done<std::uint64_t> done) {
   if (entry == nullptr || entry->state != EntryState::kDead) {
     return done(fail(Errc::kNotFound, fmt::format("no dead letter has the id {}", id.value())));
   }
-  if (blocked(kSmallRecordBytes, Use::kEnd)) {
-    return wait_for_room(kSmallRecordBytes, Use::kEnd, [this, id, d = std::move(done)](const Error* error) mutable {
+  const auto bytes = after_death_bytes(*entry);
+  if (blocked(bytes, Use::kEnd)) {
+    return wait_for_room(bytes, Use::kEnd, [this, id, d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
         d(fail(*error));
       else
@@ -260,12 +207,13 @@ void Engine::Impl::purge_dead_older(Duration older_than, Done<std::uint64_t> don
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
   const auto before_ms = older_than > Duration(0) ? (clock_.wall() + -older_than).ms() : INT64_MAX;
   std::vector<Entry*> entries;
+  std::uint64_t bytes = 0;
   store_.each_dead({}, [&](const Entry& entry) {
     if (entry.extra->died_at_ms > before_ms) return false;
     entries.push_back(store_.find(entry.id));
+    bytes += after_death_bytes(entry);
     return true;
   });
-  const auto bytes = kSmallRecordBytes * entries.size();
   if (blocked(bytes, Use::kEnd)) {
     return wait_for_room(bytes, Use::kEnd, [this, older_than, d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
@@ -277,14 +225,17 @@ void Engine::Impl::purge_dead_older(Duration older_than, Done<std::uint64_t> don
   remove_entries(entries, std::move(done));
 }
 
-void Engine::Impl::set_paused(KindMask pause, KindMask resume, Done<KindMask> done) {
+// What was asked for last holds: nobody overtakes a call that waits for room.
+void Engine::Impl::set_paused(KindMask pause, KindMask resume, Done<KindMask> done, bool in_turn) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
-  if (blocked(kSmallRecordBytes, Use::kEnd)) {
+  if ((!in_turn && parked_pauses_ > 0) || blocked(kSmallRecordBytes, Use::kEnd)) {
+    ++parked_pauses_;
     auto again = [this, pause, resume, d = std::move(done)](const Error* error) mutable {
+      --parked_pauses_;
       if (error != nullptr)
         d(fail(*error));
       else
-        set_paused(pause, resume, std::move(d));
+        set_paused(pause, resume, std::move(d), true);
     };
     return wait_for_room(kSmallRecordBytes, Use::kEnd, std::move(again));
   }

@@ -15,6 +15,8 @@ constexpr std::uint32_t kLeaseMax = 1'000;
 constexpr std::size_t kErrorBytesMax = 1'024;
 /// Room in the log for one small record in a batch of its own.
 constexpr std::uint64_t kSmallRecordBytes = 128;
+/// So many are found to have expired in one call; it hands out nothing then, and the next tick goes on.
+constexpr std::size_t kDeathsAtOnce = 1'000;
 
 std::string clipped(std::string text) {
   if (text.size() > kErrorBytesMax) {
@@ -30,7 +32,9 @@ std::string clipped(std::string text) {
 Entry* Engine::Impl::pick(KindMask mask) {
   mask = mask.without(KindMask(state_.paused_kinds));
   std::array<Entry*, kPriorities.size()> heads{};
-  for (std::size_t i = 0; i < kPriorities.size(); ++i) heads[i] = store_.first(mask, kPriorities[i]);
+  std::size_t deaths_left = kDeathsAtOnce;
+  for (std::size_t i = 0; i < kPriorities.size(); ++i) heads[i] = first_alive(mask, kPriorities[i], deaths_left);
+  if (deaths_left == 0) return nullptr;
   const auto next_from = [&](std::size_t from) {
     while (from < heads.size() && heads[from] == nullptr) ++from;
     return from;
@@ -147,8 +151,8 @@ Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration 
     return as;
   }
   const bool in_turn = as != 0 || !others_are_first(request.kinds);
-  if (in_turn && store_.any_ready(request.kinds.without(KindMask(state_.paused_kinds)))) {
-    give_leases(request.kinds, max, duration, std::move(done));
+  if (Entry* entry = in_turn ? pick(request.kinds) : nullptr; entry != nullptr) {
+    give_leases(*entry, request.kinds, max, duration, std::move(done));
     return 0;
   }
   if (in_turn && request.wait_until <= clock_.mono()) {
@@ -169,14 +173,14 @@ Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration 
   return waiters_.add(std::move(waiter));
 }
 
-void Engine::Impl::give_leases(KindMask mask, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done) {
+void Engine::Impl::give_leases(Entry& first, KindMask mask, std::uint32_t max, Duration duration,
+                               Done<std::vector<Leased>> done) {
   std::vector<LeaseId> leases;
   wal::Ordinal wait_for = 0;
   const auto now = clock_.mono();
   std::uint64_t bytes = 0;
-  for (std::uint32_t i = 0; i < max && (i == 0 || bytes < options_.max_batch_bytes); ++i) {
-    Entry* entry = pick(mask);
-    if (entry == nullptr) break;
+  const auto may_have_more = [&] { return leases.size() < max && bytes < options_.max_batch_bytes; };
+  for (Entry* entry = &first; entry != nullptr; entry = may_have_more() ? pick(mask) : nullptr) {
     bytes += entry->body_bytes;
     const LeaseId lease(next_lease_id_++);
     const auto deliveries = static_cast<std::uint16_t>(entry->deliveries + 1);
@@ -253,11 +257,13 @@ void Engine::Impl::serve_waiters() {
     const Waiter* first = ready.empty() ? nullptr : waiters_.first_for(ready);
     if (first == nullptr) break;
     auto waiter = *waiters_.take_out(first->id);
+    const auto id = waiter.id;
     const HandOut request{waiter.kinds, waiter.until};
     if (waiter.max == 0)
       take(request, std::move(waiter.take), waiter.id);
     else
       lease(request, waiter.max, waiter.duration, std::move(waiter.lease), waiter.id);
+    if (waiters_.has(id)) break;  // much has expired: the next tick goes on
   }
   serving_ = false;
 }

@@ -6,7 +6,8 @@
 //
 //   engine_submit.cpp   in: submit, batches, idempotency
 //   engine_handout.cpp  out: take, lease, ack, nack, hold, waiters
-//   engine_dead.cpp     dead letters, expiry, remove, purge, pause
+//   engine_deaths.cpp   how messages die, and their expiry
+//   engine_dead.cpp     dead letters, remove, purge, pause
 //   engine_log.cpp      commits, records, ids
 //   engine_room.cpp     room in the log, and compaction
 //   engine_replay.cpp   recovery
@@ -16,6 +17,7 @@
 
 #include <deque>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/histogram.h"
@@ -61,7 +63,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void each(UniqueFunction<void(const Found& found)> visit) const;
   void remove(MessageId id, Done<bool> done);
   void purge(KindMask kinds, Duration older_than, Done<std::uint64_t> done);
-  void set_paused(KindMask pause, KindMask resume, Done<KindMask> done);
+  /// `in_turn`: no call before it waits any longer.
+  void set_paused(KindMask pause, KindMask resume, Done<KindMask> done, bool in_turn = false);
 
   std::vector<DeadLetter> dead_letters(std::optional<DeadPosition> after, std::size_t limit) const;
   void retry_dead(MessageId id, Done<std::uint64_t> done);
@@ -150,6 +153,10 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void on_state(const wal::QueueState& state) override;
   Result<void> on_record(const wal::RecordView& record, wal::Ordinal ordinal) override;
   void on_gap(std::uint64_t from_seq, std::uint64_t to_seq) override;
+  std::uint64_t prepared_bytes_min() const override;
+  std::uint64_t segment_bytes_min() const;
+  std::uint32_t largest_body() const;
+  void note_put(std::uint32_t record_bytes);
   Result<void> replay_put(const wal::Put& put, wal::Ordinal ordinal, std::uint32_t bytes);
   KeyRef replayed_key(std::string_view key, MessageId id);
   Result<void> replay_change(const wal::RecordView& record);
@@ -189,7 +196,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void serve_waiters();
   bool others_are_first(KindMask kinds);
   void give(Entry& entry, Done<std::optional<Taken>> done);
-  void give_leases(KindMask kinds, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done);
+  void give_leases(Entry& first, KindMask kinds, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done);
   void finish_leases(std::vector<LeaseId> leases, Duration duration, Done<std::vector<Leased>> done);
   void lease_expired(Entry& entry);
   std::vector<Entry*> held_by(const std::vector<LeaseId>& leases, LeaseOutcome& outcome) const;
@@ -197,8 +204,19 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
 
   // Dead letters, tidying
   void to_dead(Entry& entry, DeadReason reason, std::string error);
+  /// In memory; settle_deaths() brings it into the log.
+  void die(Entry& entry, DeadReason reason, std::string error);
+  void settle_deaths();
+  std::uint64_t death_bytes(const Entry& entry) const;
+  void append_death(const Entry& entry);
+  void write_death(Entry& entry);
+  void write_or_forget_death(Entry& entry);
+  /// Of the record that revives a dead letter or ends it, and what must stand in the log before it.
+  std::uint64_t after_death_bytes(const Entry& entry) const;
+  static bool has_expired(const Entry& entry, WallTime now);
+  static std::string expiry_text(const Entry& entry);
+  Entry* first_alive(KindMask mask, Priority priority, std::size_t& deaths_left);
   void revive(Entry& entry);
-  std::uint64_t revive_bytes(const Entry& entry) const;
   void limit_dead(WallTime now);
   void remove_entries(const std::vector<Entry*>& entries, Done<std::uint64_t> done);
   void wall_due(Entry& entry, WallTime now);
@@ -209,6 +227,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   std::uint64_t reserve(Use use) const;
   std::uint64_t carry_room(std::uint64_t live) const;
   bool can_make_room() const;
+  bool can_hold(std::uint64_t bytes, Use use) const;
   void make_room();
   void want_more_segments();
   Error no_room() const;
@@ -275,6 +294,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   bool reserving_ = false;
   bool pump_wanted_ = false;
   bool head_moving_ = false;
+  std::set<MessageId> unwritten_deaths_;     ///< of dead letters, for which the log had no room
+  std::size_t parked_pauses_ = 0;            ///< calls of set_paused() that wait for room
   wal::Ordinal pause_ordinal_ = 0;           ///< of the newest record that says what is paused
   std::optional<std::uint64_t> pass_until_;  ///< disk full: the compactor has gone round behind this segment
   std::optional<std::uint64_t> tidy_until_;  ///< the same, of the one round that a disk found full begins with
@@ -287,6 +308,9 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   std::vector<Entry*> open_group_;
   std::uint32_t open_group_left_ = 0;
   MessageId newest_replayed_{};
+  std::uint32_t largest_replayed_ = 0;  ///< bodies, of messages that are there or gone
+  std::uint32_t largest_carried_ = 0;   ///< that the compactor may meet, since the last start
+  std::uint32_t largest_put_ = 0;       ///< record that the log has, or had, since the last start
   std::uint64_t lost_groups_ = 0;
   std::vector<std::uint64_t> damaged_segments_;  ///< salvage: kept aside, not recycled
 

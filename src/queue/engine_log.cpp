@@ -28,6 +28,7 @@ void Engine::Impl::want_pump() {
 void Engine::Impl::pump() {
   pump_wanted_ = false;
   if (!writer_ || failure_) return;
+  if (!unwritten_deaths_.empty()) settle_deaths();
   writer_->pump();
   compact();
 }
@@ -63,6 +64,7 @@ void Engine::Impl::on_placed(wal::Ordinal ordinal, std::uint64_t) { segments_.pl
 void Engine::Impl::on_segment_started(const wal::PreparedSegment& segment) {
   segments_.started(segment.index, segment.bytes, 0);
   pool_->want_at_least(segments_.bytes_to_carry());
+  if (!unwritten_deaths_.empty()) settle_deaths();
   retry_parked();
 }
 
@@ -97,6 +99,7 @@ std::uint32_t Engine::Impl::put_bytes(const Entry& entry) const {
 }
 
 wal::Ordinal Engine::Impl::append_put(Entry& entry, std::uint16_t group_left, bool carried) {
+  if (entry.state == EntryState::kDead && !is_logged(entry)) append_death(entry);
   wal::Put put;
   put.id = entry.id;
   put.created_at = entry.created_at;
@@ -111,9 +114,10 @@ wal::Ordinal Engine::Impl::append_put(Entry& entry, std::uint16_t group_left, bo
   if (entry.state == EntryState::kDead) put.death = wal::Put::Death{entry.extra->reason, entry.extra->died_at_ms};
   put.body = entry.body();
   const auto ordinal = append(wal::RecordType::kPut, [&](Bytes& out) { wal::encode(put, out); });
-  if (entry.extra) entry.extra->death_unwritten = false;  // it stands in this record
+  if (entry.state == EntryState::kDead) unwritten_deaths_.erase(entry.id);  // it stands in this record
   if (is_logged(entry)) segments_.drop_live(entry.ordinal, entry.record_bytes);
   entry.record_bytes = put_bytes(entry);
+  note_put(entry.record_bytes);
   store_.logged(entry, ordinal);
   segments_.add_live(ordinal, entry.record_bytes);
   return ordinal;
@@ -121,6 +125,13 @@ wal::Ordinal Engine::Impl::append_put(Entry& entry, std::uint16_t group_left, bo
 
 wal::Ordinal Engine::Impl::append_id(wal::RecordType type, MessageId id) {
   return append(type, [&](Bytes& out) { wal::encode(id, out); });
+}
+
+/// It may have to be carried on, also when the disk is full.
+void Engine::Impl::note_put(std::uint32_t record_bytes) {
+  if (record_bytes <= largest_put_) return;
+  largest_put_ = record_bytes;
+  if (pool_) pool_->want_to_fit(wal::LogWriter::segment_bytes_to_hold(record_bytes));
 }
 
 /// Of a message that is over.
@@ -134,9 +145,10 @@ void Engine::Impl::append_key(EndedKey& key) {
 }
 
 /// Ids that were given to durable messages while a block of ids was still being reserved are given all the same: a
-/// segment's header and a state record outlive the puts that would say so.
+/// segment's header and a state record outlive the puts that would say so. A death counts with its record.
 wal::QueueState Engine::Impl::state_now() const {
   auto state = state_;
+  state.counters.dead_lettered -= unwritten_deaths_.size();
   state.next_message_id = std::max(state.next_message_id, next_message_id_);
   state.next_lease_id = std::max(state.next_lease_id, next_lease_id_);
   return state;
@@ -145,7 +157,9 @@ wal::QueueState Engine::Impl::state_now() const {
 wal::Ordinal Engine::Impl::append_state(const wal::QueueState& next) {
   INVARIANT(next.next_message_id >= next_message_id_ && next.next_lease_id >= next_lease_id_, "ids never go back");
   const auto ordinal = append(wal::RecordType::kState, [&](Bytes& out) { wal::encode_state(next, out); });
+  const auto counters = state_.counters;  // with the deaths that no record tells of yet
   state_ = next;
+  state_.counters = counters;
   return ordinal;
 }
 

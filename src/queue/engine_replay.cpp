@@ -31,6 +31,23 @@ void Engine::Impl::on_gap(std::uint64_t from_seq, std::uint64_t to_seq) {
   state_.next_lease_id += skip;
 }
 
+/// Of a message that may be submitted, or, where an earlier configuration allowed more, of one that is there.
+std::uint32_t Engine::Impl::largest_body() const {
+  auto largest = options_.max_message_bytes;
+  if (largest_replayed_ <= largest) return largest;
+  store_.each([&](const Entry& entry) { largest = std::max(largest, entry.body_bytes); });
+  return largest;
+}
+
+// On a full disk those that an earlier configuration made ready may be all that there is.
+std::uint64_t Engine::Impl::prepared_bytes_min() const { return wal::LogWriter::segment_bytes_to_hold(largest_put_); }
+
+std::uint64_t Engine::Impl::segment_bytes_min() const {
+  const auto largest = largest_body();
+  if (largest == options_.max_message_bytes) return options_.segment_bytes_min;
+  return std::max(options_.segment_bytes_min, segment_bytes_for(largest));
+}
+
 // A batch submit whose last put never got to the disk has never been acknowledged: none of it counts.
 void Engine::Impl::drop_open_group() {
   for (Entry* entry : open_group_) {
@@ -86,8 +103,10 @@ KeyRef Engine::Impl::replayed_key(std::string_view key, MessageId id) {
 
 Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal, std::uint32_t bytes) {
   Entry* entry = put.id > newest_replayed_ ? nullptr : store_.find(put.id);
+  const bool was_there = entry != nullptr;
   newest_replayed_ = std::max(newest_replayed_, put.id);
-  if (entry != nullptr) {
+  largest_replayed_ = std::max(largest_replayed_, static_cast<std::uint32_t>(put.body.size()));
+  if (was_there) {
     // Carried forward by compaction: the same message, as it stood then.
     segments_.drop_live(entry->ordinal, entry->record_bytes);
   } else {
@@ -102,13 +121,17 @@ Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal,
   entry->expires_at_ms = put.expires_at_ms;
   entry->deliveries = put.deliveries;
   entry->record_bytes = bytes;
+  largest_put_ = std::max(largest_put_, bytes);
   store_.logged(*entry, ordinal);
   segments_.add_live(ordinal, bytes);
   state_.next_message_id = std::max(state_.next_message_id, put.id.value() + 1);
   if (!put.last_error.empty()) entry->more().last_error = put.last_error;
   if (put.key.empty() && !entry->key().empty()) erase_key(KeyRef(*entry));  // its window was over by then
-  if (put.death && entry->state != EntryState::kDead)
+  if (put.death && entry->state != EntryState::kDead) {
+    // No record of its own told of the death of a message that was known until then: there was no room for one.
+    if (was_there) ++state_.counters.dead_lettered;
     store_.make_dead(*entry, put.death->reason, WallTime::from_ms(put.death->at_ms));
+  }
   if (put.group_left > 0)
     open_group_.push_back(entry);
   else
@@ -203,7 +226,8 @@ Result<void> Engine::Impl::replay_change(const wal::RecordView& record) {
   }
 }
 
-// Leases are void. Who was handed out too often, by starts that a crash cut short, is dead now.
+// Leases are void. Who was handed out too often, by starts that a crash cut short, is dead now, and so is what has
+// expired: nobody can be handed it before the first tick.
 void Engine::Impl::settle_after_replay() {
   keys_.sort();
   // All of them are in the log, and its order is that of their ids but for what was carried on.
@@ -219,6 +243,8 @@ void Engine::Impl::settle_after_replay() {
       const auto* last = entry->extra ? &entry->extra->last_error : nullptr;
       to_dead(*entry, DeadReason::kMaxDeliveries,
               last == nullptr || last->empty() ? "its consumer, or the node, ended before it answered" : *last);
+    } else if (has_expired(*entry, now)) {
+      to_dead(*entry, DeadReason::kExpired, expiry_text(*entry));
     } else if (entry->not_before_ms > now.ms()) {
       store_.delay_until(*entry, WallTime::from_ms(entry->not_before_ms));
     } else {
@@ -286,12 +312,15 @@ Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> d
     co_return;
   }
   if (mode == wal::RecoveryMode::kSalvage) note_salvage(*recovered);
-  pool_.emplace(storage_, clock_, options_.segment_bytes_min,
+  largest_carried_ = largest_body();
+  const auto segment_min = segment_bytes_min();
+  pool_.emplace(storage_, clock_, segment_min,
                 wal::SegmentPool::Hooks{[this] { pool_changed(); }, [this](std::string_view line) { warn(line); }});
-  writer_.emplace(
-      storage_, clock_, rng_, *pool_,
-      wal::LogWriter::Limits{options_.segment_bytes_min, options_.segment_bytes_max, options_.batches_in_flight},
-      *this);
+  writer_.emplace(storage_, clock_, rng_, *pool_,
+                  wal::LogWriter::Limits{segment_min, std::max(segment_min, options_.segment_bytes_max),
+                                         options_.batches_in_flight},
+                  *this);
+  pool_->want_to_fit(wal::LogWriter::segment_bytes_to_hold(largest_put_));
   drop_open_group();  // before the compactor can run: it would carry what was never acknowledged
   engine_state_ = EngineState::kRunning;
   start_log(*recovered);

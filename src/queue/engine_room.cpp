@@ -12,6 +12,8 @@ namespace {
 // may submit, as closely packed as any batch.
 constexpr std::uint64_t kCarryBytes = 128U << 10;
 constexpr std::uint64_t kCarryBytesWhenFull = 1U << 20;
+/// All of a record but a message's body.
+constexpr std::uint64_t kFieldsBytes = 2U << 10;
 /// A hand-out that nobody waits for any longer is not made.
 constexpr auto kRoomPatience = std::chrono::seconds(10);
 
@@ -27,8 +29,7 @@ constexpr auto kRoomPatience = std::chrono::seconds(10);
 /// at the end of a segment, and the records that move the head and reserve ids.
 std::uint64_t Engine::Impl::carry_room(std::uint64_t live) const {
   const auto batches = live / writer_->batch_bytes_max() + 2;
-  return live + batches * wal::kBlockBytes + std::min<std::uint64_t>(live, options_.max_message_bytes) +
-         kStateRecordBytes;
+  return live + batches * wal::kBlockBytes + std::min<std::uint64_t>(live, largest_carried_) + kStateRecordBytes;
 }
 
 /// What an append must leave. A round of the compactor loses a little at each segment before it comes to one that it
@@ -43,11 +44,18 @@ std::uint64_t Engine::Impl::reserve(Use use) const {
 Engine::Impl::Room Engine::Impl::room(std::uint64_t bytes, Use use) {
   const auto there = writer_->room();
   const auto needed = wal::kBlockBytes + bytes;  // at worst in a batch of its own
-  if (there >= needed + reserve(use)) return Room::kEnough;
+  const bool held = can_hold(bytes, use);
+  if (held && there >= needed + reserve(use)) return Room::kEnough;
   segments_.refresh();
-  if (there >= needed + reserve(use)) return Room::kEnough;
+  if (held && there >= needed + reserve(use)) return Room::kEnough;
   if (!pool_->failure()) return Room::kWait;
   return use == Use::kEnd && can_make_room() ? Room::kWait : Room::kNone;
+}
+
+/// Whether the largest record of an append of so many bytes fits into a segment that is there.
+bool Engine::Impl::can_hold(std::uint64_t bytes, Use use) const {
+  const auto largest = kFieldsBytes + (use == Use::kSubmit ? largest_carried_ : 0);
+  return writer_->can_hold(std::min<std::uint64_t>(bytes, largest));
 }
 
 /// While the disk is full: the compactor has something to win, as far as anybody knows.
@@ -140,6 +148,7 @@ void Engine::Impl::pool_changed() {
   if (!writer_) return;
   writer_->pump();
   tidy_when_full();
+  if (!unwritten_deaths_.empty()) settle_deaths();
   retry_parked();
   compact();
   check_compact_requests();

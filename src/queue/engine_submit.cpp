@@ -122,7 +122,11 @@ Entry& Engine::Impl::make_entry(Submission& submission, const Admitted& admitted
 
 /// Lets the hand-out see a message whose submit is as durable as it asked for.
 void Engine::Impl::settle_new(Entry& entry) {
-  if (entry.not_before_ms != 0 && entry.not_before_ms > clock_.wall().ms())
+  const bool has_times = entry.expires_at_ms != 0 || entry.not_before_ms != 0;
+  const auto now = has_times ? clock_.wall() : WallTime{};
+  if (has_expired(entry, now))
+    to_dead(entry, DeadReason::kExpired, expiry_text(entry));
+  else if (entry.not_before_ms != 0 && entry.not_before_ms > now.ms())
     store_.delay_until(entry, WallTime::from_ms(entry.not_before_ms));
   else
     store_.make_ready(entry);
@@ -387,7 +391,10 @@ void Engine::Impl::submit_held(Submission submission, Done<Leased> done) {
   submit(std::move(submission), [this, lease, done = std::move(done)](Result<Submitted> result) mutable {
     if (!result) return done(fail(std::move(result.error())));
     Entry* entry = store_.find(result->id);
-    INVARIANT(entry != nullptr && entry->state == EntryState::kReady, "a message that was just stored is ready");
+    if (entry == nullptr || entry->state == EntryState::kDead)
+      return done(
+          fail(Error(Errc::kInvalid, "expires_at: has passed; the message is a dead letter").about("expires_at")));
+    INVARIANT(entry->state == EntryState::kReady, "a message that was just stored is ready");
     store_.make_leased(*entry, lease);
     store_.hold(*entry);
     done(Leased{lease, WallTime{INT64_MAX}, store_.describe(*entry)});

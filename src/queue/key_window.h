@@ -1,10 +1,12 @@
 // queue/key_window.h - which idempotency keys were seen, and for which message.
 //
 // A key lasts for the window from the submit that brought it; repeats do not renew it, and the end of its
-// message does not end it. Across restarts the age of a key is read from the wall clock, once; from then
-// on the monotonic clock counts, so that a jump of the wall clock neither ends a window early nor keeps it.
-// When there are too many, the oldest leaves early, counted: a bound in memory is worth more than the tail
-// of a window.
+// message does not end it. The window is one of the wall clock, of which it is read at a start alone: then the age of a
+// key is the wall clock's now less its submit's time. From then on the monotonic clock counts, so that a jump while the
+// queue runs neither ends a window early nor keeps it. A clock that was set between a key's submit and a start makes
+// the window shorter or longer by as much: set forward, a repeat may be stored again; set back, a key whose window had
+// ended is known again. Nothing else could say how long the machine was off. When there are too many, the oldest leaves
+// early, counted: a bound in memory is worth more than the tail of a window.
 //
 // Memory   while its message is in the queue a key lies in the message's own entry, and its place in the log is the
 //          message's: what is here then is a slot of the set and one of the ring, about 35 bytes. One whose message

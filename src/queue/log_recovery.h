@@ -46,6 +46,8 @@ class Replay {
   virtual Result<void> on_record(const RecordView& record, Ordinal ordinal) = 0;
   /// Salvage only: records in this range of sequence numbers are lost.
   virtual void on_gap(std::uint64_t from_seq, std::uint64_t to_seq) = 0;
+  /// Asked when all has been read: the least that a segment must have to be of use to what was.
+  virtual std::uint64_t prepared_bytes_min() const = 0;
 };
 
 struct Recovered {

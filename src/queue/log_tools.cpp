@@ -21,6 +21,7 @@ class Nothing final : public wal::Replay {
   void on_state(const wal::QueueState&) override {}
   Result<void> on_record(const wal::RecordView&, wal::Ordinal) override { return {}; }
   void on_gap(std::uint64_t, std::uint64_t) override {}
+  std::uint64_t prepared_bytes_min() const override { return 0; }  // it only looks
 };
 
 /// Nothing in the log is too old, too large or too often handed out for a tool: that is the node's to judge.

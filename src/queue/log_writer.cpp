@@ -121,6 +121,17 @@ std::uint64_t LogWriter::room() const {
   return room > pending_bytes_ ? room - pending_bytes_ : 0;
 }
 
+std::uint64_t LogWriter::segment_bytes_to_hold(std::uint64_t record_bytes) {
+  return space_of(record_bytes) + 2 * kBlockBytes;  // header and seal
+}
+
+bool LogWriter::can_hold(std::uint64_t record_bytes) const {
+  if (!roll_first_ && offset_ + pending_bytes_ + space_of(record_bytes) + kBlockBytes <= segment_.bytes) return true;
+  return std::any_of(pool_.ready().begin(), pool_.ready().end(), [&](const PreparedSegment& segment) {
+    return segment.bytes >= segment_bytes_to_hold(record_bytes);
+  });
+}
+
 void LogWriter::pump() {
   if (pumping_ || rolling_ || failure_) return;
   pumping_ = true;

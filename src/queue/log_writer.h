@@ -99,10 +99,15 @@ class LogWriter {
   /// Bytes that can still be appended without more room on the disk. Each segment may end in as much waste as
   /// the largest record that is appended.
   std::uint64_t room() const;
+  /// Whether a record of this size fits into one of the segments that are there. They may be small ones of an earlier
+  /// configuration.
+  bool can_hold(std::uint64_t record_bytes) const;
   /// At this size a batch is closed; or earlier, at the end of its segment.
   std::uint32_t batch_bytes_max() const;
   /// The largest record that can be appended at all.
   std::uint32_t record_bytes_max() const;
+  /// What a segment has at least into which this record fits.
+  static std::uint64_t segment_bytes_to_hold(std::uint64_t record_bytes);
 
   std::uint64_t next_seq() const { return next_seq_; }
   std::uint64_t durable_seq() const { return durable_seq_; }

@@ -48,7 +48,8 @@ struct Options {
 
   Duration stop_within = std::chrono::seconds(10);
 
-  // The log.
+  // The log. These and the sizes of messages may be smaller than what a log was written with: segments stay large
+  // enough for the largest message that a start finds in it, until a start finds it gone.
   std::uint64_t segment_bytes_min = 4U << 20;
   std::uint64_t segment_bytes_max = 64U << 20;
   std::uint32_t batches_in_flight = 1;
@@ -57,5 +58,8 @@ struct Options {
   /// kInvalid with `subject` = the key that does not fit, and why.
   Result<void> check() const;
 };
+
+/// The smallest segments, a multiple of a block, for bodies up to this size: two put records of them fit into one.
+std::uint64_t segment_bytes_for(std::uint64_t body_bytes);
 
 }  // namespace qh::queue

@@ -180,6 +180,12 @@ Task<Result<void>> SegmentPool::make_next() {
       const auto free = co_await io::free_space(storage_);
       if (said_errno_ || (free && *free < bytes - from.bytes)) bytes = from.bytes;
     }
+    if (bytes < bytes_to_fit_) {
+      // The largest record of the log would not fit into it, and all that follow would wait behind that one.
+      retired_.push_front(from);
+      in_work_bytes_ = 0;
+      co_return co_await put_away();
+    }
     file = co_await recycle_file(from, segment_name(index), bytes);
   } else {
     const auto free = co_await io::free_space(storage_);

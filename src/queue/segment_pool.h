@@ -62,6 +62,8 @@ class SegmentPool {
   void want_bytes(std::uint64_t bytes) { wanted_bytes_ = bytes; }
   /// Size that a new segment has even when the disk is nearly full: what is alive in an old one must fit into it.
   void want_at_least(std::uint64_t bytes) { bytes_floor_ = std::max(bytes_min_, bytes); }
+  /// No segment is recycled, on whatever full disk, that has less: there is a record that needs so much.
+  void want_to_fit(std::uint64_t bytes) { bytes_to_fit_ = bytes; }
   /// One segment more than are ready now, until the next take(): something larger than usual waits.
   void want_one_more();
 
@@ -95,6 +97,7 @@ class SegmentPool {
   Clock& clock_;
   std::uint64_t bytes_min_;
   std::uint64_t bytes_floor_;
+  std::uint64_t bytes_to_fit_ = 0;
   std::uint64_t wanted_bytes_;
   Hooks hooks_;
   bool started_ = false;

@@ -35,7 +35,6 @@ struct Entry : OrderHook, LogHook {
     LeaseId lease;
     bool held = false;
     DeadReason reason{};
-    bool death_unwritten = false;  ///< the log had no room for it
     std::int64_t died_at_ms = 0;
     std::string last_error;
   };

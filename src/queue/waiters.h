@@ -71,6 +71,7 @@ class Waiters {
   }
   MonoTime next() const { return deadlines_.empty() ? MonoTime::never() : MonoTime{deadlines_.begin()->first}; }
   std::size_t size() const { return queue_.size(); }
+  bool has(Engine::WaitId id) const { return by_id_.contains(id); }
 
  private:
   std::list<Waiter> queue_;

@@ -121,31 +121,63 @@ TEST(WhatMustHold3, ASalvageKeepsWhatIsLeftOfABatchThatWasAcknowledged) {
   EXPECT_EQ(from_the_first, puts);
 }
 
-TEST(Engine, ATakeThatWaitsForRoomCanBeCancelled) {
-  SimDisk::Options slow;
-  slow.inline_share = 0;
-  QueueMachine m(4, limit_options(), slow);
-  ASSERT_TRUE(m.start());
-  for (int i = 0; i < 500; ++i) ASSERT_TRUE(m.submit(gossip("s"), sync_by("a")));
-  const auto leased = m.lease(500);
-  ASSERT_EQ(leased->size(), 500U);
-  Engine::WaitId parked = 0;
-  bool answered = false;
-  Result<std::optional<Taken>> answer = std::optional<Taken>();
-  // The disk does nothing meanwhile: answers to leases fill what is ready of the log.
-  for (std::size_t i = 0; i < 500 && parked == 0; ++i) {
-    m.engine->nack({leased->at(i).lease}, seconds(9), std::string(1000, 'e'), [](auto) {});
-    answered = false;
-    const auto id = m.engine->take({KindMask::of(Kind::kVote), MonoTime{}}, [&](Result<std::optional<Taken>> got) {
-      answered = true;
-      answer = std::move(got);
-    });
-    if (!answered) parked = id;
+/// A queue on a slow disk, with nothing ready of its log that answers to leases have not filled.
+class WithoutRoom : public ::testing::Test {
+ protected:
+  static SimDisk::Options slow() {
+    SimDisk::Options disk;
+    disk.inline_share = 0;
+    return disk;
   }
+
+  /// A take that finds nothing has to wait for room; `answered` is told when it is over.
+  template <class Answered>
+  Engine::WaitId park_a_take(Answered answered) {
+    EXPECT_TRUE(m.start());
+    for (int i = 0; i < 500; ++i) EXPECT_TRUE(m.submit(gossip("s"), sync_by("a")));
+    const auto leased = m.lease(500);
+    EXPECT_EQ(leased->size(), 500U);
+    // The disk does nothing meanwhile.
+    for (const auto& lease : *leased) {
+      m.engine->nack({lease.lease}, seconds(9), std::string(1000, 'e'), [](auto) {});
+      auto at_once = std::make_shared<bool>(true);
+      bool over = false;
+      const auto id = m.engine->take({KindMask::of(Kind::kVote), MonoTime{}},
+                                     [&over, at_once, answered](Result<std::optional<Taken>> got) {
+                                       if (*at_once)
+                                         over = true;
+                                       else
+                                         answered(std::move(got));
+                                     });
+      *at_once = false;
+      if (!over) return id;
+    }
+    return 0;
+  }
+
+  QueueMachine m{4, limit_options(), slow()};
+};
+
+TEST_F(WithoutRoom, ATakeThatWaitsForItCanBeCancelled) {
+  std::optional<bool> given;
+  const auto parked = park_a_take([&](Result<std::optional<Taken>> got) { given = got.has_value(); });
   ASSERT_NE(parked, 0U) << "no take ever had to wait";
   m.engine->cancel(parked);
-  EXPECT_TRUE(answered);
-  EXPECT_FALSE(answer);
+  EXPECT_EQ(given, false);
+}
+
+TEST_F(WithoutRoom, WhatWasAskedLastIsPausedThoughTheCallBeforeHadToWait) {
+  const auto kind = KindMask::of(Kind::kTelemetry);
+  std::string answers;
+  const auto parked = park_a_take([&](auto) {
+    m.engine->resume(kind, [&](Result<KindMask> paused) { answers += paused->empty() ? "resumed" : "?"; });
+  });
+  ASSERT_NE(parked, 0U) << "no take ever had to wait";
+  m.engine->pause(kind, [&](Result<KindMask> paused) { answers += paused->has(Kind::kTelemetry) ? "paused " : "?"; });
+  EXPECT_EQ(answers, "");
+  m.run_for(seconds(20));
+  EXPECT_EQ(answers, "paused resumed");
+  EXPECT_TRUE(m.engine->paused().empty());
 }
 
 TEST(Engine, TheKeyOfAMessageThatWasOnlyInMemoryOutlivesItAndAStop) {

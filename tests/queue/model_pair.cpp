@@ -133,7 +133,7 @@ Pair::Made Pair::make(const Step& s) {
     how.not_before = WallTime::from_ms(made.message.ready_ms);
   }
   if (s.c % 11 == 0) {
-    made.message.expires_ms = model_.now_ms + 1 + s.a * 3;
+    made.message.expires_ms = s.a % 5 == 0 ? model_.now_ms - s.b % 50 : model_.now_ms + 1 + s.a * 3;
     how.expires_at = WallTime::from_ms(made.message.expires_ms);
   }
   return made;

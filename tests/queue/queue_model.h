@@ -77,8 +77,13 @@ struct Model {
     m.state = m.ready_ms > now_ms ? MessageState::kDelayed : MessageState::kReady;
     if (!m.key.empty()) keys[m.key] = {id, now_ms + window_ms, m.durable};
     ++(m.durable ? counters.submitted_sync : counters.submitted_async);
-    messages.emplace(id, std::move(m));
+    auto& added = messages.emplace(id, std::move(m)).first->second;
+    if (has_expired(added)) expire(added);
+    limit_dead();
   }
+
+  bool has_expired(const Message& m) const { return m.expires_ms != 0 && m.expires_ms <= now_ms; }
+  void expire(Message& m) { die(m, DeadReason::kExpired, "expired at " + std::to_string(m.expires_ms) + " ms"); }
 
   void die(Message& m, DeadReason reason, std::string error) {
     m.state = MessageState::kDead;
@@ -165,21 +170,26 @@ struct Model {
         die(m, DeadReason::kMaxDeliveries, m.last_error.empty() ? "its lease ran out" : m.last_error);
       else
         m.state = MessageState::kReady;
-    } else if (m.expires_ms != 0 && m.expires_ms <= now_ms) {
-      die(m, DeadReason::kExpired, "expired at " + std::to_string(m.expires_ms) + " ms");
+    } else if (has_expired(m)) {
+      expire(m);
     } else {
       m.state = MessageState::kReady;
     }
     limit_dead();
   }
 
-  /// Higher class first, then by id; after `fairness` of one class one of the next.
+  /// Higher class first, then by id; after `fairness` of one class one of the next. What has expired in front of the
+  /// first of a class that has not dies of it.
   std::optional<std::uint64_t> pick(KindMask mask) {
     std::array<std::uint64_t, 4> heads{};
-    for (const auto& [id, m] : messages) {
+    for (auto& [id, m] : messages) {
       const bool may = m.state == MessageState::kReady && mask.has(m.kind) && !KindMask(paused).has(m.kind);
       auto& head = heads[static_cast<std::size_t>(rank(m.kind))];
-      if (may && head == 0) head = id;
+      if (!may || head != 0) continue;
+      if (has_expired(m))
+        expire(m);
+      else
+        head = id;
     }
     std::vector<std::size_t> classes;
     for (std::size_t i = 0; i < 4; ++i) {
@@ -239,9 +249,12 @@ struct Model {
     for (auto& [id, m] : messages) {
       m.held = false;
       m.ready_is_rounded = false;
-      if (m.state == MessageState::kDead || m.deliveries < max_deliveries) continue;
-      die(m, DeadReason::kMaxDeliveries,
-          m.last_error.empty() ? "its consumer, or the node, ended before it answered" : m.last_error);
+      if (m.state == MessageState::kDead) continue;
+      if (m.deliveries >= max_deliveries)
+        die(m, DeadReason::kMaxDeliveries,
+            m.last_error.empty() ? "its consumer, or the node, ended before it answered" : m.last_error);
+      else if (has_expired(m))
+        expire(m);
     }
     limit_dead();
   }

@@ -1,0 +1,259 @@
+// A death is durable once the log has room for it, counts once, and nobody is handed what is dead or has expired.
+#include <gtest/gtest.h>
+
+#include "queue_machine.h"
+#include "queue_snapshot.h"
+
+namespace qh::queue {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+SubmitOptions expiring_at(WallTime at) {
+  auto how = sync_by("a");
+  how.expires_at = at;
+  return how;
+}
+
+SubmitOptions in_memory_until(WallTime at) {
+  auto how = expiring_at(at);
+  how.durability = Durability::kAsync;
+  return how;
+}
+
+/// More than the log has ready for the moment: the next segments are still being made.
+void fill_the_log(QueueMachine& m) {
+  for (int i = 0; i < 40; ++i) {
+    m.engine->submit({encode(Message(gossip("x", std::string(7'000, 'x')))).value(), sync_by("a")}, [](auto) {});
+  }
+}
+
+/// Submits fill the log until the message has died amid them. False: it did not.
+bool dies_amid_submits(QueueMachine& m, MessageId id) {
+  const auto until = m.world.mono() + seconds(2);
+  while (m.engine->find(id).state != MessageState::kDead) {
+    if (m.world.mono() >= until) return false;
+    fill_the_log(m);
+    for (int i = 0; i < 20; ++i) m.step();
+  }
+  return true;
+}
+
+std::string letters(const Engine& engine) {
+  std::string text;
+  for (const auto& letter : engine.dead_letters({}, 1000)) {
+    text += fmt::format("{} {} at {}: {}\n", describe(letter.message), dead_reason_name(letter.reason),
+                        letter.died_at.ms(), letter.last_error);
+  }
+  return text;
+}
+
+/// Delivered as often as it may be; the last lease is out.
+MessageId lease_to_the_last(QueueMachine& m) {
+  const auto id = m.submit(BlockImport{}, sync_by("a"))->id;
+  for (std::uint32_t i = 0; i < m.options.max_deliveries; ++i) {
+    const auto leased = m.lease(1, milliseconds(100));
+    EXPECT_EQ(leased->size(), 1U);
+    if (i + 1 == m.options.max_deliveries) break;
+    EXPECT_TRUE(m.nack(leased->at(0).lease, Duration(0), "an error"));
+  }
+  return id;
+}
+
+enum class End { kStop, kCut, kRetryAndCut, kPurgeAndCut };
+
+void end_life(QueueMachine& m, MessageId id, End end) {
+  const auto asked = m.answer<std::uint64_t>([&](auto done) {
+    if (end == End::kRetryAndCut) return m.engine->retry_dead(id, std::move(done));
+    if (end == End::kPurgeAndCut) return m.engine->purge_dead(id, std::move(done));
+    done(1);
+  });
+  EXPECT_TRUE(asked);
+  if (end != End::kStop) return m.power_cut(id.value());
+  EXPECT_TRUE(m.stop());
+}
+
+/// The whole list of dead letters and their counters, before and after a start that comes some time later.
+void expect_deaths_last(QueueMachine& m, MessageId id, End end, Duration rest) {
+  m.run_for(rest);
+  ASSERT_FALSE(m.engine->metrics().storage_full);
+  const bool undone = end == End::kRetryAndCut || end == End::kPurgeAndCut;
+  const auto was = undone ? std::string() : letters(*m.engine);
+  const auto counted = m.engine->metrics().counters;
+  end_life(m, id, end);
+  m.run_for(seconds(100));
+  ASSERT_TRUE(m.start());
+  EXPECT_EQ(letters(*m.engine), was);
+  const auto count = m.engine->metrics().counters;
+  EXPECT_EQ(count.dead_lettered, counted.dead_lettered);
+  EXPECT_EQ(count.dead_retried, counted.dead_retried + (end == End::kRetryAndCut));
+  EXPECT_EQ(count.removed, counted.removed + (end == End::kPurgeAndCut));
+}
+
+class ADeathForWhichTheLogHadNoRoom : public ::testing::TestWithParam<End> {};
+
+TEST_P(ADeathForWhichTheLogHadNoRoom, OfTooManyDeliveriesIsWrittenWhenThereIsSome) {
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    auto options = small_options();
+    options.max_deliveries = 2;
+    QueueMachine m(seed, options);
+    ASSERT_TRUE(m.start());
+    m.run_for(seconds(1));
+    const auto id = lease_to_the_last(m);
+    ASSERT_TRUE(dies_amid_submits(m, id));
+    // A stop writes it at once; otherwise there is time.
+    expect_deaths_last(m, id, GetParam(), GetParam() == End::kStop ? Duration(0) : seconds(20));
+  }
+}
+
+TEST_P(ADeathForWhichTheLogHadNoRoom, OfExpiryIsWrittenWhenThereIsSome) {
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    QueueMachine m(seed);
+    ASSERT_TRUE(m.start());
+    m.run_for(seconds(1));
+    const auto id = m.submit(BlockImport{}, expiring_at(m.world.wall() + milliseconds(50)))->id;
+    if (!dies_amid_submits(m, id)) continue;
+    expect_deaths_last(m, id, GetParam(), GetParam() == End::kStop ? Duration(0) : seconds(20));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ends, ADeathForWhichTheLogHadNoRoom,
+                         ::testing::Values(End::kStop, End::kCut, End::kRetryAndCut, End::kPurgeAndCut));
+
+TEST(Deaths, OfMessagesThatWereOnlyInMemoryAreWrittenWhenThereIsRoom) {
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    QueueMachine m(seed);
+    ASSERT_TRUE(m.start());
+    m.run_for(seconds(1));
+    const auto id = m.submit(BlockImport{}, in_memory_until(m.world.wall() + milliseconds(50)))->id;
+    if (!dies_amid_submits(m, id)) continue;
+    expect_deaths_last(m, id, End::kCut, seconds(20));
+  }
+}
+
+/// On a full disk nothing is written; what was known dies again, once, and the counters say so.
+TEST(Deaths, OnADiskThatStaysFullComeAgainWithTheNextStart) {
+  QueueMachine m(1, small_options(), at_once());
+  ASSERT_TRUE(m.start());
+  const auto id = m.submit(BlockImport{}, expiring_at(m.world.wall() + seconds(5)))->id;
+  m.disk.set_capacity(m.disk.used_bytes());
+  while (m.submit(gossip("x", std::string(4'000, 'x')), sync_by("a"))) {
+  }
+  while (m.take(KindMask::of(Kind::kGossip))) {
+    if (m.engine->depth().by_kind[static_cast<std::size_t>(Kind::kGossip)].ready == 0) break;
+  }
+  m.run_for(seconds(10));
+  ASSERT_EQ(m.engine->find(id).state, MessageState::kDead);
+  m.power_cut(1);
+  ASSERT_TRUE(m.start());
+  EXPECT_EQ(m.engine->find(id).state, MessageState::kDead);
+  EXPECT_EQ(m.engine->metrics().counters.dead_lettered, 1U);
+  m.disk.set_capacity(UINT64_MAX);
+  expect_deaths_last(m, id, End::kCut, seconds(20));
+  EXPECT_EQ(m.engine->metrics().counters.dead_lettered, 1U);
+}
+
+// -- What has expired ------------------------------------------------------------------------------------------
+
+struct Waiting {
+  std::optional<bool> got;
+  explicit Waiting(QueueMachine& m, Duration time) {
+    m.engine->take({KindMask::all(), m.world.mono() + time},
+                   [this](Result<std::optional<Taken>> taken) { got = taken && taken->has_value(); });
+  }
+};
+
+TEST(Expiry, WhatHadExpiredBeforeItsSubmitIsADeadLetterAndNobodyIsHandedIt) {
+  for (const auto durability : {Durability::kSync, Durability::kAsync}) {
+    QueueMachine m(1);
+    ASSERT_TRUE(m.start());
+    const Waiting waiting(m, seconds(1));
+    auto how = expiring_at(m.world.wall() + -seconds(10));
+    how.durability = durability;
+    const auto id = m.submit(gossip("expired"), how)->id;
+    EXPECT_EQ(m.engine->find(id).state, MessageState::kDead);
+    std::vector<Submission> batch(3, {encode(Message(gossip("expired"))).value(), how});
+    ASSERT_TRUE(m.answer<std::vector<Submitted>>(
+        [&](auto done) { m.engine->submit_batch(std::move(batch), std::move(done)); }));
+    m.run_for(seconds(2));
+    EXPECT_EQ(waiting.got, false);
+    EXPECT_EQ(m.engine->dead_letters({}, 10).size(), 4U);
+    expect_deaths_last(m, id, End::kCut, seconds(1));
+  }
+}
+
+TEST(Expiry, NobodyIsHandedWhatHasExpiredSinceTheLastTick) {
+  QueueMachine m(1, small_options(), at_once());
+  ASSERT_TRUE(m.start());
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(m.submit(gossip("old"), expiring_at(m.world.wall() + seconds(3600))));
+  const auto alive = m.submit(gossip("alive"), sync_by("a"))->id;
+  ASSERT_TRUE(m.submit(Telemetry{"old", {}}, expiring_at(m.world.wall() + seconds(3600))));
+  m.world.jump_wall(seconds(3600));
+  std::vector<std::uint64_t> given;
+  m.engine->lease({KindMask::all(), MonoTime{}}, 10, seconds(30), [&](Result<std::vector<Leased>> leased) {
+    for (const auto& lease : *leased) given.push_back(lease.message.id.value());
+  });
+  m.engine->pump();
+  EXPECT_EQ(given, std::vector<std::uint64_t>{alive.value()});
+  EXPECT_EQ(m.engine->dead_letters({}, 10).size(), 6U);
+  EXPECT_EQ(m.engine->metrics().counters.dead_lettered, 6U);
+  expect_deaths_last(m, alive, End::kCut, seconds(1));
+}
+
+/// Not the first tick after a start sees to it, but the start.
+TEST(Expiry, NobodyIsHandedWhatHasExpiredWhileTheQueueWasOff) {
+  QueueMachine m(1, small_options(), at_once());
+  ASSERT_TRUE(m.start());
+  ASSERT_TRUE(m.submit(gossip("old"), expiring_at(m.world.wall() + seconds(5))));
+  m.power_cut(1);
+  m.world.jump_wall(seconds(10));
+  std::optional<bool> got;
+  Engine engine(m.disk, m.world, m.rng, m.options, {});
+  engine.open([&](Result<RecoveryReport> report) {
+    ASSERT_TRUE(report);
+    EXPECT_EQ(report->dead_letters, 1U);
+    engine.take({KindMask::all(), MonoTime{}},
+                [&](Result<std::optional<Taken>> taken) { got = taken && taken->has_value(); });
+  });
+  for (int i = 0; i < 1000 && !got; ++i) {
+    engine.pump();
+    m.world.run_one();
+  }
+  EXPECT_EQ(got, false);
+}
+
+TEST(Expiry, OfVeryManyAtOnceTakesManyShortCallsAndThenTheWaiterIsServed) {
+  auto options = small_options();
+  options.max_depth = 10'000;
+  QueueMachine m(1, options, at_once());
+  ASSERT_TRUE(m.start());
+  const auto how = in_memory_until(m.world.wall() + seconds(3600));
+  for (int i = 0; i < 3'500; ++i) ASSERT_TRUE(m.submit(gossip("old"), how));
+  ASSERT_TRUE(m.submit(gossip("alive"), sync_by("a")));
+  m.world.jump_wall(seconds(3600));
+  const Waiting waiting(m, seconds(5));
+  EXPECT_FALSE(waiting.got.has_value());
+  EXPECT_LE(m.engine->metrics().dead_letters, 1'000U);
+  m.run_for(milliseconds(1));
+  EXPECT_EQ(waiting.got, true);
+  EXPECT_EQ(m.engine->metrics().dead_letters, 3'500U);
+}
+
+TEST(Expiry, AHeldSubmitOfWhatHasExpiredIsRefusedAndADeadLetter) {
+  QueueMachine m(1);
+  ASSERT_TRUE(m.start());
+  const auto held = m.answer<Leased>([&](auto done) {
+    m.engine->submit_held({encode(Message(gossip("old"))).value(), expiring_at(m.world.wall() + -seconds(1))},
+                          std::move(done));
+  });
+  ASSERT_FALSE(held);
+  EXPECT_EQ(held.error().subject, "expires_at");
+  EXPECT_EQ(m.engine->dead_letters({}, 10).size(), 1U);
+}
+
+}  // namespace
+}  // namespace qh::queue

@@ -13,6 +13,7 @@
 
 #include "base/directory_lock.h"
 #include "base/file_storage.h"
+#include "base/make_directories.h"
 #include "crypto/random.h"
 #include "node/config.h"
 #include "queue/log_tools.h"
@@ -138,8 +139,10 @@ class Work {
   /// To write one must be alone.
   Result<void> open(const fs::path& directory, FileStorage::Access access, bool create) {
     directory_ = directory;
+    if (create) {
+      if (auto made = make_directories(directory); !made) return fail(std::move(made.error()));
+    }
     std::error_code error;
-    if (create) fs::create_directories(directory, error);
     if (!fs::is_directory(directory, error))
       return fail(Errc::kNotFound, directory.string() + ": there is no such directory");
     if (access == FileStorage::Access::kReadWrite) {

@@ -8,6 +8,7 @@
 
 #include "base/directory_lock.h"
 #include "base/file_storage.h"
+#include "base/make_directories.h"
 #include "crypto/random.h"
 
 namespace qh::queue {
@@ -164,9 +165,7 @@ Result<std::unique_ptr<ValidatorQueue>> ValidatorQueue::open(std::filesystem::pa
 
 Result<std::unique_ptr<ValidatorQueue>> ValidatorQueue::open(std::filesystem::path directory, Options options,
                                                              Files files) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) return fail(Errc::kIo, "cannot make the directory " + directory.string(), error.value());
+  if (auto made = make_directories(directory); !made) return fail(std::move(made.error()));
   SystemClock clock;
   auto lock = DirectoryLock::acquire(directory, options.name, clock.wall());
   if (!lock) return fail(std::move(lock.error()));

@@ -19,6 +19,7 @@
 #include "base/directory_lock.h"
 #include "base/file_storage.h"
 #include "base/make_directories.h"
+#include "base/signals_blocked.h"
 #include "crypto/random.h"
 #include "node/log.h"
 #include "queue/engine.h"
@@ -114,6 +115,7 @@ class Validator::Impl final : public rpc::NodeControl {
 
   void start(ValidatorHooks hooks) {
     hooks_ = std::move(hooks);
+    const SignalsBlocked inherited;  // durable writes run on it
     thread_ = std::thread([this] {
       pthread_setname_np(pthread_self(), options_.name.substr(0, 15).c_str());
       asio::post(loop_, [this] { open(); });

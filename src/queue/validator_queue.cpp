@@ -9,6 +9,7 @@
 #include "base/directory_lock.h"
 #include "base/file_storage.h"
 #include "base/make_directories.h"
+#include "base/signals_blocked.h"
 #include "crypto/random.h"
 
 namespace qh::queue {
@@ -46,7 +47,10 @@ class ValidatorQueue::Owner {
                                                      [this](std::string_view line) {
                                                        if (warn_) warn_(line);
                                                      }});
-    thread_ = std::thread([this] { run(); });
+    {
+      const SignalsBlocked inherited;  // durable writes run on it
+      thread_ = std::thread([this] { run(); });
+    }
     // Recovery of a long log takes as long as it takes; it cannot be outrun by a deadline of the caller's.
     auto opened = call<RecoveryReport>(MonoTime::never(), [](Engine& e, auto done) { e.open(std::move(done)); });
     if (!opened) return fail(std::move(opened.error()));

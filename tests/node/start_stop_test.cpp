@@ -95,6 +95,18 @@ TEST(Start, ASecondProcessOnTheSameDataIsRefusedWithThePid) {
   EXPECT_EQ(node.process().stop(), 0);
 }
 
+TEST(Start, RemovingTheLockByHandLetsNobodyIn) {
+  TempDir data;
+  DevNode node({}, data.path());
+  ASSERT_TRUE(std::filesystem::remove(data.path() / "alice" / "queue" / "LOCK"));
+  const Ended second({"--validator", "--name", "alice", "--data-dir", data.path().string(), "--port-offset",
+                      std::to_string(free_port_offset())});
+  EXPECT_EQ(second.code, 1);
+  EXPECT_TRUE(contains(second.process.err(), "is in use by an unknown process (LOCK was removed while it runs)"))
+      << second.process.err();
+  EXPECT_EQ(node.process().stop(), 0);
+}
+
 // A durable write may run on a validator's own thread: a signal taken there could cut it short.
 TEST(Start, TheThreadsThatWriteBlockTheSignalsOfTheProcess) {
   DevNode node;

@@ -255,6 +255,7 @@ Task<Result<LogTool::Imported>> LogTool::import_lines(std::string_view text, Imp
     submit.submitted_by = line.message.submitted_by;
     submit.created_at = line.message.created_at;
     submit.not_before = line.not_before;
+    if (!line.dead_letter) submit.expires_at = line.expires_at;  // it would die of the same at once
     if (!how.renumber) submit.id = line.message.id;
     submissions.push_back({std::move(*body), std::move(submit)});
   }

@@ -367,6 +367,82 @@ TEST(LogTools, TheSeedsLinesAreImported) {
       << lines[0];
 }
 
+SubmitOptions until(WallTime expires_at) {
+  auto how = sync_by("alice");
+  how.expires_at = expires_at;
+  return how;
+}
+
+std::string text_of(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const auto& line : lines) text += line + "\n";
+  return text;
+}
+
+TEST(LogTools, WhatExpiresStillExpiresBehindAnImport) {
+  QueueMachine a(5);
+  ASSERT_TRUE(a.start());
+  const auto end = WallTime::from_ms(a.world.wall().ms() + 3'600'000);
+  auto delayed = until(end);
+  delayed.not_before = WallTime::from_ms(end.ms() - 1'000'000);
+  ASSERT_TRUE(a.submit(gossip("ready"), until(end)));
+  ASSERT_TRUE(a.submit(gossip("delayed"), delayed));
+  ASSERT_TRUE(a.submit(Transaction{{}, {}, 4'000'000'000}, sync_by("bob")));
+  ASSERT_TRUE(a.submit(gossip("for ever"), sync_by("bob")));
+  ASSERT_TRUE(a.stop());
+  const auto lines = exported(a);
+  ASSERT_EQ(lines.size(), 4U);
+  const auto field = fmt::format(R"("expires_at_ms":{})", end.ms());
+  EXPECT_NE(lines[0].find(field), std::string::npos) << lines[0];
+  EXPECT_NE(lines[1].find(field), std::string::npos) << lines[1];
+  EXPECT_NE(lines[2].find(R"("expires_at_ms":4000000000000)"), std::string::npos) << lines[2];
+  EXPECT_EQ(lines[3].find("expires_at_ms"), std::string::npos) << lines[3];
+
+  QueueMachine b(6);
+  const auto done = import(b, text_of(lines));
+  ASSERT_TRUE(done) << done.error().to_string();
+  EXPECT_EQ(exported(b), lines);
+  ASSERT_TRUE(b.start());
+  b.run_for(std::chrono::hours(2));
+  EXPECT_EQ(b.engine->depth().total(), 2U);
+  const auto dead = b.engine->dead_letters({}, 10);
+  ASSERT_EQ(dead.size(), 2U);
+  EXPECT_EQ(dead[0].reason, DeadReason::kExpired);
+  EXPECT_EQ(dead[0].message.submitted_by, "alice");
+}
+
+TEST(LogTools, WhatHasExpiredBeforeItsImportIsADeadLetter) {
+  QueueMachine a(5);
+  ASSERT_TRUE(a.start());
+  ASSERT_TRUE(a.submit(gossip("late"), until(WallTime::from_ms(a.world.wall().ms() + 60'000))));
+  ASSERT_TRUE(a.stop());
+  const auto lines = exported(a);
+  QueueMachine b(6);
+  b.run_for(std::chrono::hours(1));
+  ASSERT_TRUE(import(b, text_of(lines)));
+  ASSERT_TRUE(b.start());
+  b.run_for(std::chrono::seconds(1));
+  EXPECT_EQ(b.engine->depth().total(), 0U);
+  const auto dead = b.engine->dead_letters({}, 10);
+  ASSERT_EQ(dead.size(), 1U);
+  EXPECT_EQ(dead[0].reason, DeadReason::kExpired);
+  ASSERT_TRUE(b.stop());
+  // As a message again, it is one that somebody retried: it does not die of the same at once.
+  const auto letters = exported(b);
+  ASSERT_EQ(letters.size(), 1U);
+  EXPECT_NE(letters[0].find("\"dead_letter\""), std::string::npos);
+  QueueMachine c(7);
+  c.run_for(std::chrono::hours(1));
+  const auto passed = import(c, letters[0]);
+  ASSERT_TRUE(passed);
+  EXPECT_EQ(passed->dead_letters, 1U);
+  EXPECT_EQ(passed->messages, 0U);
+  ASSERT_TRUE(import(c, letters[0], {.dead_letters = true}));
+  ASSERT_TRUE(c.start());
+  c.run_for(std::chrono::seconds(1));
+  EXPECT_EQ(c.engine->depth().total(), 1U);
+}
+
 TEST(LogTools, AWrongLineStoresNothing) {
   QueueMachine m(5);
   const std::string good =

@@ -134,6 +134,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void on_state(const wal::QueueState& state) override;
   Result<void> on_record(const wal::RecordView& record, wal::Ordinal ordinal) override;
   void on_gap(std::uint64_t from_seq, std::uint64_t to_seq) override;
+  std::uint64_t segment_bytes_needed() const override;
   Result<void> replay_put(const wal::Put& put, wal::Ordinal ordinal, std::uint32_t bytes);
   KeyRef replayed_key(std::string_view key, MessageId id);
   Result<void> replay_change(const wal::RecordView& record);
@@ -265,6 +266,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   std::vector<Entry*> open_group_;
   std::uint32_t open_group_left_ = 0;
   MessageId newest_replayed_{};
+  std::uint32_t largest_put_bytes_ = 0;  ///< of the records that were replayed
   std::uint64_t lost_groups_ = 0;
   std::vector<std::uint64_t> damaged_segments_;  ///< salvage: kept aside, not recycled
 

@@ -102,6 +102,7 @@ Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal,
   entry->expires_at_ms = put.expires_at_ms;
   entry->deliveries = put.deliveries;
   entry->record_bytes = bytes;
+  largest_put_bytes_ = std::max(largest_put_bytes_, bytes);
   store_.logged(*entry, ordinal);
   segments_.add_live(ordinal, bytes);
   state_.next_message_id = std::max(state_.next_message_id, put.id.value() + 1);
@@ -253,6 +254,12 @@ void Engine::Impl::note_salvage(const wal::Recovered& recovered) {
       recovered.segments.empty() ? recovered.start.segment.index + 1 : recovered.segments.front().index;
 }
 
+// The bounds may have been lowered since the largest message came in: compaction has to carry it even so.
+std::uint64_t Engine::Impl::segment_bytes_needed() const {
+  const auto needed = align_up(segment_bytes_for(largest_put_bytes_), wal::kBlockBytes);
+  return std::max(options_.segment_bytes_min, needed);
+}
+
 void Engine::Impl::start_log(wal::Recovered& recovered) {
   auto& start = recovered.start;
   const auto last = start.segment.index;
@@ -286,11 +293,18 @@ Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> d
     co_return;
   }
   if (mode == wal::RecoveryMode::kSalvage) note_salvage(*recovered);
-  pool_.emplace(storage_, clock_, options_.segment_bytes_min,
+  const auto bytes_min = segment_bytes_needed();
+  if (bytes_min > options_.segment_bytes_min) {
+    report.notes.push_back(
+        fmt::format("the log has a message of {} bytes, more than max_message_bytes allows today: until it has gone, "
+                    "segments have at least {} bytes",
+                    largest_put_bytes_, bytes_min));
+  }
+  pool_.emplace(storage_, clock_, bytes_min,
                 wal::SegmentPool::Hooks{[this] { pool_changed(); }, [this](std::string_view line) { warn(line); }});
   writer_.emplace(
       storage_, clock_, rng_, *pool_,
-      wal::LogWriter::Limits{options_.segment_bytes_min, options_.segment_bytes_max, options_.batches_in_flight},
+      wal::LogWriter::Limits{bytes_min, std::max(bytes_min, options_.segment_bytes_max), options_.batches_in_flight},
       *this);
   drop_open_group();  // before the compactor can run: it would carry what was never acknowledged
   engine_state_ = EngineState::kRunning;

@@ -27,8 +27,8 @@ constexpr auto kRoomPatience = std::chrono::seconds(10);
 /// at the end of a segment, and the records that move the head and reserve ids.
 std::uint64_t Engine::Impl::carry_room(std::uint64_t live) const {
   const auto batches = live / writer_->batch_bytes_max() + 2;
-  return live + batches * wal::kBlockBytes + std::min<std::uint64_t>(live, options_.max_message_bytes) +
-         kStateRecordBytes;
+  return live + batches * wal::kBlockBytes +
+         std::min<std::uint64_t>(live, std::max(options_.max_message_bytes, largest_put_bytes_)) + kStateRecordBytes;
 }
 
 /// What an append must leave. A round of the compactor loses a little at each segment before it comes to one that it

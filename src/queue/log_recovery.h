@@ -46,6 +46,8 @@ class Replay {
   virtual Result<void> on_record(const RecordView& record, Ordinal ordinal) = 0;
   /// Salvage only: records in this range of sequence numbers are lost.
   virtual void on_gap(std::uint64_t from_seq, std::uint64_t to_seq) = 0;
+  /// Asked behind the last record: how small a segment may be that the log goes on in.
+  virtual std::uint64_t segment_bytes_needed() const { return 0; }
 };
 
 struct Recovered {

@@ -56,6 +56,7 @@ Task<Result<bool>> Recovery::torn_creation(std::uint64_t index) {
 // Prepared segments are used again; what belonged to the log once is retired; what is neither is set aside.
 Task<Result<void>> Recovery::sort_other_files() {
   std::uint64_t next = last_index_ + 1;
+  const auto bytes_min = std::max(options_.segment_bytes_min, replay_.segment_bytes_needed());
   const AlignedBuffer zeros(kBlockBytes);
   for (const auto& [index, segment] : segments_) {
     if (std::any_of(out_.segments.begin(), out_.segments.end(), [&, i = index](const auto& s) { return s.index == i; }))
@@ -72,7 +73,7 @@ Task<Result<void>> Recovery::sort_other_files() {
       if (!aside) co_return aside;
       note(fmt::format("{}: not part of this log ({}); kept as {}.unknown", name,
                        segment.damage.empty() ? "of another queue" : segment.damage, name));
-    } else if (index == next && segment.bytes >= options_.segment_bytes_min && segment.bytes % kBlockBytes == 0) {
+    } else if (index == next && segment.bytes >= bytes_min && segment.bytes % kBlockBytes == 0) {
       auto file = co_await io::open(storage_, name, Storage::OpenMode::kReadWrite);
       if (!file) co_return fail(std::move(file.error()));
       // It may have been cut off before its size was synced, or after that failed: its last block, written

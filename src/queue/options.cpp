@@ -16,6 +16,11 @@ constexpr std::uint64_t kPutFieldsMax = 128 + 255 + 1024 + 256;
 
 }  // namespace
 
+// Segments then hold more live bytes than half of themselves, whatever their messages: compaction comes to an end.
+std::uint64_t segment_bytes_for(std::uint64_t largest_record_bytes) {
+  return 5 * largest_record_bytes / 2 + 3 * wal::kBlockBytes;
+}
+
 Result<void> Options::check() const {
   if (name.empty() || name.size() > wal::kQueueNameBytesMax) return bad("name", "must have 1 to 64 bytes");
   if (max_depth == 0) return bad("max_depth", "must be at least 1");
@@ -35,8 +40,7 @@ Result<void> Options::check() const {
     return bad("segment_bytes_min", "segments are multiples of 4096 bytes");
   }
   if (segment_bytes_min > segment_bytes_max) return bad("segment_bytes_min", "is over segment_bytes_max");
-  // Segments then hold more live bytes than half of themselves, whatever their messages: compaction comes to an end.
-  const auto needed = 5 * (std::uint64_t{max_message_bytes} + kPutFieldsMax) / 2 + 3 * wal::kBlockBytes;
+  const auto needed = segment_bytes_for(max_message_bytes + kPutFieldsMax);
   if (segment_bytes_min < needed) {
     return bad("segment_bytes_min",
                fmt::format("must be at least {}, so that two of the largest messages fit into one", needed));

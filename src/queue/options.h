@@ -58,4 +58,7 @@ struct Options {
   Result<void> check() const;
 };
 
+/// The smallest segments of a log whose largest put record has so many bytes.
+std::uint64_t segment_bytes_for(std::uint64_t largest_record_bytes);
+
 }  // namespace qh::queue

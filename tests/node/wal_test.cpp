@@ -212,6 +212,33 @@ TEST_F(Wal, AnImportWithOneBadLineStoresNone) {
   EXPECT_TRUE(there.code != 0 || there.out.empty()) << there.out;
 }
 
+std::string large_line(std::uint64_t id, std::size_t bytes) {
+  return R"({"message":{"Gossip":{"topic":"t","data":"0x)" + std::string(2 * bytes, 'a') + R"("}},"message_id":)" +
+         std::to_string(id) + R"(,"created_at":1})" + "\n";
+}
+
+// They were lowered behind the import: the node goes on with what is there.
+TEST_F(Wal, ANodeStartsOnAMessageOverItsBounds) {
+  const auto file = data_.path() / "large.ndjson", top = data_.path() / "lowered";
+  std::ofstream(file) << large_line(1, 1'000'000);
+  const auto done = wal("import", top / "alice" / "queue", {file.string()});
+  ASSERT_EQ(done.code, 0) << done.err;
+  for (int round = 0; round < 3; ++round) {
+    const auto offset = free_port_offset(1);
+    NodeProcess node({"--validator", "--name", "alice", "--port-offset", std::to_string(offset), "--data-dir",
+                      top.string(), "--queue-max-message-bytes=16KiB", "--queue-max-tx-bytes=16KiB",
+                      "--queue-segment-bytes-min=64KiB", "--queue-segment-bytes-max=64KiB"});
+    ASSERT_TRUE(node.says("alice: ready on port")) << node.err();
+    HttpClient client(static_cast<std::uint16_t>(9944 + offset));
+    for (int i = 0; i < 200; ++i) {  // the log turns over, and the message is carried
+      ASSERT_TRUE(client.call(rpc("qssh_submitMessage", vote(i))).as_object().contains("result")) << node.err();
+      ASSERT_TRUE(client.call(rpc("qssh_popMessage")).as_object().contains("result")) << node.err();
+    }
+    EXPECT_EQ(client.call(rpc("qssh_peek", R"({"count":10})")).at("result").as_array().size(), 1U);
+    ASSERT_EQ(node.stop(), 0) << node.err();
+  }
+}
+
 TEST_F(Wal, ARunningNodeMayBeLookedAtButNotRepaired) {
   auto node = start(data_.path(), free_port_offset(1));
   ASSERT_TRUE(node.says("ready on port")) << node.err();

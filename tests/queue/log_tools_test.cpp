@@ -443,6 +443,85 @@ TEST(LogTools, WhatHasExpiredBeforeItsImportIsADeadLetter) {
   EXPECT_EQ(c.engine->depth().total(), 1U);
 }
 
+std::string line_of(std::uint64_t id, std::size_t bytes, std::string_view more = {}) {
+  return fmt::format(R"({{"message":{{"Gossip":{{"topic":"t","data":"0x{}"}}}},"message_id":{},"created_at":1{}}})",
+                     std::string(2 * bytes, 'a'), id, more);
+}
+
+TEST(LogTools, AnImportIsJudgedAsAWhole) {
+  const auto first = line_of(1, 1) + "\n";
+  Options bounds;
+  const auto refused = [&](const std::string& text, LogTool::ImportOptions how = {}) {
+    QueueMachine m(5);
+    how.bounds = bounds;
+    const auto done = import(m, text, how);
+    EXPECT_FALSE(done) << text.substr(0, 200);
+    EXPECT_FALSE(m.disk.contents("identity")) << "something was stored";
+    return done ? std::string() : done.error().context;
+  };
+  const auto starts = [](const std::string& text, std::string_view with) {
+    EXPECT_TRUE(text.starts_with(with)) << text;
+  };
+  const auto id = refused(first + line_of(std::uint64_t{1} << 52, 1));
+  starts(id, "line 2: message_id: must be 1 to 2^52 - 1");
+  EXPECT_TRUE(id.ends_with("with --renumber every line gets a new one")) << id;
+  starts(refused(first + line_of(0, 1)), "line 2: message_id: must be 1 to");
+  starts(refused(first + line_of(2, 1, R"(,"expires_at_ms":0)")), "line 2: expires_at_ms: is before 1970");
+  starts(refused(first + line_of(2, 1, R"(,"expires_at_ms":"x")")),
+         "line 2: expires_at_ms: expected Unix milliseconds");
+  starts(refused(first + line_of(2, 1, R"(,"submitted_by":")" + std::string(256, 'x') + '"')),
+         "line 2: submitted_by: ");
+  bounds.max_message_bytes = 1000;
+  const auto large = refused(first + line_of(2, 1000));
+  starts(large,
+         "line 2: message: a Gossip of 1010 bytes; at most 1000 are allowed: raise max-message-bytes of [queue]");
+  bounds.max_depth = 1;
+  starts(refused(first + line_of(2, 1)), "2 messages are too many: the queue has 0 and holds 1; raise max-depth");
+  bounds.max_depth = 2;
+  bounds.max_bytes = 20;
+  starts(refused(first + line_of(2, 1)), "22 bytes are too many: the queue has 0 and holds 20; raise max-bytes");
+}
+
+TEST(LogTools, AnIdThatIsNotUsedIsNotJudged) {
+  QueueMachine m(5);
+  const auto done = import(m, line_of(std::uint64_t{1} << 52, 1), {.renumber = true});
+  ASSERT_TRUE(done) << done.error().to_string();
+}
+
+TEST(LogTools, WhatIsThereCountsForAnImport) {
+  QueueMachine m(5);
+  Options bounds;
+  bounds.max_depth = 2;
+  ASSERT_TRUE(import(m, line_of(1, 1), {.bounds = bounds}));
+  const auto before = exported(m);
+  const auto refused = import(m, line_of(2, 1) + "\n" + line_of(3, 1), {.bounds = bounds});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::kQueueFull);
+  EXPECT_EQ(exported(m), before);
+  EXPECT_TRUE(import(m, line_of(2, 1), {.bounds = bounds}));
+}
+
+TEST(LogTools, WhatALargerNodeHasExportedIsImportedByItsBounds) {
+  Options large;
+  large.max_message_bytes = 3U << 20;
+  large.segment_bytes_min = 16U << 20;
+  QueueMachine a(5, large);
+  ASSERT_TRUE(a.start());
+  ASSERT_TRUE(a.submit(gossip("large", std::string(3'000'000, 'x')), sync_by("alice")));
+  ASSERT_TRUE(a.stop());
+  const auto lines = exported(a);
+  QueueMachine b(6, large);
+  EXPECT_FALSE(import(b, text_of(lines)));
+  const auto done = import(b, text_of(lines), {.bounds = large});
+  ASSERT_TRUE(done) << done.error().to_string();
+  EXPECT_EQ(exported(b), lines);
+  ASSERT_TRUE(b.start());
+  ASSERT_TRUE(b.answer<void>([&](auto compacted) { b.engine->compact_wal(std::move(compacted)); }));
+  auto taken = b.take();
+  ASSERT_TRUE(taken && *taken);
+  EXPECT_EQ(std::get<Gossip>(std::move(**taken).consume().message()).data.size(), 3'000'000U);
+}
+
 TEST(LogTools, AWrongLineStoresNothing) {
   QueueMachine m(5);
   const std::string good =

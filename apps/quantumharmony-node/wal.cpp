@@ -13,7 +13,9 @@
 
 #include "base/directory_lock.h"
 #include "base/file_storage.h"
+#include "base/make_directories.h"
 #include "crypto/random.h"
+#include "node/command_line.h"
 #include "node/config.h"
 #include "queue/log_tools.h"
 
@@ -24,21 +26,28 @@ namespace fs = std::filesystem;
 using queue::LogTool;
 
 constexpr const char* kUsage =
-    "quantumharmony-node wal COMMAND [--data-dir DIR] [--name VALIDATOR] | [--dir QUEUE_DIRECTORY]\n"
+    "quantumharmony-node wal COMMAND [--config FILE] [--data-dir DIR] [--name VALIDATOR] | [--dir QUEUE_DIRECTORY]\n"
     "\n"
     "  dump [--output text|json]   every file, segment and record, a line each\n"
     "  verify                      read the whole log as a start would: exit 0 sound, 1 damaged\n"
     "  repair                      save what can be read from a damaged log; the node must be stopped\n"
     "  export [--ndjson]           every message on disk as a JSON line; dead letters have dead_letter\n"
     "  import FILE|- [--renumber] [--dead-letters]\n"
-    "                              store such lines durably; the node must be stopped\n"
+    "                              store such lines durably, all or none; the node must be stopped\n"
+    "\n"
+    "An import keeps to the bounds of the node: give it the configuration that the node has, by --config FILE, by\n"
+    "QUANTUMHARMONY_CONFIG and the other variables, or by these flags of the node's: --queue-max-message-bytes,\n"
+    "--queue-max-tx-bytes, --queue-max-depth, --queue-max-bytes, --queue-segment-bytes-min, "
+    "--queue-segment-bytes-max.\n"
     "\n"
     "dump, verify and export change nothing and may run beside the node. Messages that are only in memory are in "
-    "none; idempotency keys are not exported, so a submit that is repeated after an import is stored again.\n"
+    "none; idempotency keys are not exported, so a submit that is repeated after an import is stored again. Deliveries "
+    "are not imported: every message has all of its tries again.\n"
     "Exit: 0 done, 1 failed or damaged, 2 usage.\n";
 
 struct Arguments {
-  std::string command, data_dir, name, dir, output = "text", file;
+  std::string command, config_file, data_dir, name, dir, output = "text", file;
+  node::GivenSettings settings;  ///< of an import
   bool renumber = false, dead_letters = false;
 };
 
@@ -52,6 +61,15 @@ int failed(const Error& error) {
   return 1;
 }
 
+/// The setting whose flag this is, if an import keeps to it.
+const node::Setting* setting_of_import(const std::string& flag) {
+  for (const auto name : node::settings_of_import()) {
+    const auto* setting = node::find_setting(name);
+    if (node::flag_of(*setting) == flag) return setting;
+  }
+  return nullptr;
+}
+
 /// What is wrong, or nothing.
 std::string parse(const std::vector<std::string>& words, Arguments& out) {
   for (std::size_t i = 0; i < words.size(); ++i) {
@@ -61,14 +79,19 @@ std::string parse(const std::vector<std::string>& words, Arguments& out) {
       value = word.substr(eq + 1);
       word.resize(eq);
     }
+    std::string bound;
+    const auto* setting = setting_of_import(word);
     std::string* target = word == "--data-dir" ? &out.data_dir
+                          : word == "--config" ? &out.config_file
                           : word == "--name"   ? &out.name
                           : word == "--dir"    ? &out.dir
                           : word == "--output" ? &out.output
+                          : setting != nullptr ? &bound
                                                : nullptr;
     if (target != nullptr) {
       if (!value && i + 1 == words.size()) return word + ": needs a value";
       *target = value ? *value : words[++i];
+      if (setting != nullptr) out.settings[std::string(setting->name)] = {{bound}, word};
     } else if (word == "--renumber") {
       out.renumber = true;
     } else if (word == "--dead-letters") {
@@ -90,6 +113,7 @@ std::string parse(const std::vector<std::string>& words, Arguments& out) {
   if (std::find(std::begin(kCommands), std::end(kCommands), out.command) == std::end(kCommands)) {
     return out.command + ": unknown command; there are dump, verify, repair, export and import";
   }
+  if (out.command != "import" && !out.settings.empty()) return out.settings.begin()->second.origin + ": is for import";
   if (out.output != "text" && out.output != "json") return "--output: expected text or json, got '" + out.output + "'";
   if (out.command == "import" && out.file.empty()) return "import: which FILE? - is the standard input";
   if (!out.dir.empty() && (!out.name.empty() || !out.data_dir.empty()))
@@ -97,14 +121,14 @@ std::string parse(const std::vector<std::string>& words, Arguments& out) {
   return {};
 }
 
-/// The queue's directory, or what is wrong.
-std::string find_directory(const Arguments& arguments, fs::path& directory) {
-  if (!arguments.dir.empty()) return directory = arguments.dir, std::string();
+/// The node's, from where the node has it; or what is wrong.
+std::string read_config(const Arguments& arguments, std::optional<node::Config>& out) {
   node::Mistakes mistakes;
   std::string config_file;
   const auto environment = node::read_environment(environ, config_file, mistakes);
   if (!mistakes.empty()) return mistakes.front();
-  node::GivenSettings flags;
+  if (!arguments.config_file.empty()) config_file = arguments.config_file;
+  auto flags = arguments.settings;
   if (!arguments.data_dir.empty()) flags["data-dir"] = {{arguments.data_dir}, "--data-dir"};
   node::GivenFile file;
   if (!config_file.empty()) {
@@ -112,8 +136,15 @@ std::string find_directory(const Arguments& arguments, fs::path& directory) {
     if (!read) return read.error().front();
     file = std::move(*read);
   }
-  const auto config = node::make_config(flags, environment, file);
+  auto config = node::make_config(flags, environment, file);
   if (!config) return config.error().front();
+  out = std::move(*config);
+  return {};
+}
+
+/// The queue's directory, or what is wrong.
+std::string find_directory(const Arguments& arguments, const std::optional<node::Config>& config, fs::path& directory) {
+  if (!arguments.dir.empty()) return directory = arguments.dir, std::string();
   std::vector<std::string> names;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(config->data_dir, ignored)) {
@@ -138,8 +169,10 @@ class Work {
   /// To write one must be alone.
   Result<void> open(const fs::path& directory, FileStorage::Access access, bool create) {
     directory_ = directory;
+    if (create) {
+      if (auto made = make_directories(directory); !made) return fail(std::move(made.error()));
+    }
     std::error_code error;
-    if (create) fs::create_directories(directory, error);
     if (!fs::is_directory(directory, error))
       return fail(Errc::kNotFound, directory.string() + ": there is no such directory");
     if (access == FileStorage::Access::kReadWrite) {
@@ -249,8 +282,8 @@ int repair(Work& work) {
   return 0;
 }
 
-int import(Work& work, const Arguments& arguments, const std::string& text) {
-  const auto done = work.finish(work.tool->import_lines(text, {arguments.renumber, arguments.dead_letters}));
+int import(Work& work, const Arguments& arguments, const queue::Options& bounds, const std::string& text) {
+  const auto done = work.finish(work.tool->import_lines(text, {arguments.renumber, arguments.dead_letters, bounds}));
   if (!done) {
     if (done.error().code == Errc::kExists) std::fputs("--renumber gives every line a new id.\n", stderr);
     return work.failed(done.error());
@@ -270,8 +303,13 @@ int run_wal(const std::vector<std::string>& words) {
   }
   Arguments arguments;
   if (const auto wrong = parse(words, arguments); !wrong.empty()) return usage(wrong);
+  std::optional<node::Config> config;
+  // Whoever only looks at a directory needs none.
+  if (arguments.dir.empty() || arguments.command == "import" || !arguments.config_file.empty()) {
+    if (const auto wrong = read_config(arguments, config); !wrong.empty()) return usage(wrong);
+  }
   fs::path directory;
-  if (const auto wrong = find_directory(arguments, directory); !wrong.empty()) return usage(wrong);
+  if (const auto wrong = find_directory(arguments, config, directory); !wrong.empty()) return usage(wrong);
   std::string text;
   if (arguments.command == "import") {
     std::ifstream file;
@@ -286,7 +324,7 @@ int run_wal(const std::vector<std::string>& words) {
   if (auto opened = work.open(directory, access, arguments.command == "import"); !opened) return failed(opened.error());
   if (arguments.command == "verify") return verify(work);
   if (arguments.command == "repair") return repair(work);
-  if (arguments.command == "import") return import(work, arguments, text);
+  if (arguments.command == "import") return import(work, arguments, config->settings.queue, text);
   bool written = true;
   auto sink = [&written](std::string_view line) { written = written && print_line(line); };
   const auto done = arguments.command == "dump" ? work.finish(work.tool->dump(arguments.output == "json", sink))

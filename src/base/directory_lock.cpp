@@ -32,6 +32,28 @@ std::string holder(int fd) {
   return words.empty() ? "an unknown process" : words;
 }
 
+tl::unexpected<Error> busy(const std::filesystem::path& directory, int fd) {
+  const std::string who =
+      fd >= 0 ? holder(fd)
+              : "an unknown process (" + std::string(DirectoryLock::kFileName) + " was removed while it runs)";
+  return fail(Error(Errc::kBusy, directory.string() + " is in use by " + who).about(who));
+}
+
+/// Of a file system that has no lock for what is open for reading only (NFS), or none at all.
+bool has_no_lock(int os_errno) {
+  return os_errno == EBADF || os_errno == EINVAL || os_errno == ENOLCK || os_errno == EOPNOTSUPP || os_errno == ENOSYS;
+}
+
+/// The directory's own lock.
+Result<UniqueFd> lock_directory(const std::filesystem::path& directory, const std::string& file) {
+  UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return storage_error(errno, "open", directory.native());
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0 || has_no_lock(errno)) return fd;
+  if (errno != EWOULDBLOCK) return storage_error(errno, "lock", directory.native());
+  const UniqueFd words(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  return busy(directory, words.get());
+}
+
 /// Whether the name still leads to the file that is locked.
 bool still_named(int fd, const std::string& path) {
   struct stat held {};
@@ -45,14 +67,15 @@ bool still_named(int fd, const std::string& path) {
 Result<DirectoryLock> DirectoryLock::acquire(const std::filesystem::path& directory, std::string_view program,
                                              WallTime since) {
   const std::string path = (directory / kFileName).string();
+  auto whole = lock_directory(directory, path);
+  if (!whole) return fail(std::move(whole.error()));
   UniqueFd fd;
   do {
     fd = UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!fd) return storage_error(errno, "open", path);
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) return storage_error(errno, "lock", path);
-      const std::string who = holder(fd.get());
-      return fail(Error(Errc::kBusy, directory.string() + " is in use by " + who).about(who));
+      return busy(directory, fd.get());
     }
   } while (!still_named(fd.get(), path));  // somebody removed it between our open and our flock
 
@@ -60,13 +83,15 @@ Result<DirectoryLock> DirectoryLock::acquire(const std::filesystem::path& direct
       "pid " + std::to_string(::getpid()) + " (" + std::string(program) + ") since " + utc(since) + "\n";
   // A full disk must not keep a node from starting: the lock holds without its words.
   if (::ftruncate(fd.get(), 0) == 0) (void)write_plain(fd.get(), as_bytes(words), 0);
-  return DirectoryLock(std::move(fd), ::getpid());
+  return DirectoryLock(std::move(*whole), std::move(fd), ::getpid());
 }
 
 DirectoryLock::~DirectoryLock() {
-  if (!fd_ || ::getpid() != owner_) return;
-  (void)!::ftruncate(fd_.get(), 0);
-  ::flock(fd_.get(), LOCK_UN);  // closing is not enough while a forked child has the descriptor too
+  if (!file_ || ::getpid() != owner_) return;
+  (void)!::ftruncate(file_.get(), 0);
+  // Closing is not enough while a forked child has the descriptors too.
+  ::flock(file_.get(), LOCK_UN);
+  ::flock(directory_.get(), LOCK_UN);
 }
 
 }  // namespace qh

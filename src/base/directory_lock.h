@@ -1,8 +1,10 @@
 // base/directory_lock.h - one process (and one owner in it) to a directory.
 //
-// A file LOCK in the directory, held with flock: the kernel gives it up when the process dies, however
-// it dies, so there are no stale locks. The file says who holds it, for people: pid, since when, program.
-// It stays behind, emptied, because removing it would race with the next holder.
+// The directory itself and a file LOCK in it are held with flock: the kernel gives them up when the process dies,
+// however it dies, so there are no stale locks. The file says who holds it, for people: pid, since when, program. It
+// stays behind, emptied, because removing it would race with the next holder. Whoever removes it by hand unlocks
+// nothing: the directory cannot be unlocked without removing what is in it. Where a directory cannot be locked (NFS),
+// the file is all there is.
 //
 // Errors   kBusy: held by somebody else, `subject` is "pid 123 (quantumharmony-node) since
 //          2026-11-21T09:30:00Z". kNotFound: no such directory. Others as base/file_storage_error.h.
@@ -32,9 +34,11 @@ class DirectoryLock {
   ~DirectoryLock();
 
  private:
-  DirectoryLock(UniqueFd fd, pid_t owner) : fd_(std::move(fd)), owner_(owner) {}
+  DirectoryLock(UniqueFd directory, UniqueFd file, pid_t owner)
+      : directory_(std::move(directory)), file_(std::move(file)), owner_(owner) {}
 
-  UniqueFd fd_;
+  UniqueFd directory_;
+  UniqueFd file_;
   pid_t owner_;
 };
 

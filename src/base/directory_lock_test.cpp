@@ -91,6 +91,24 @@ TEST_F(DirectoryLockTest, AForkedChildThatEndsDoesNotReleaseIt) {
   EXPECT_FALSE(acquire());
 }
 
+TEST_F(DirectoryLockTest, RemovingItsFileUnlocksNothing) {
+  std::optional held = acquire().value();
+  fs::remove(directory_ / DirectoryLock::kFileName);
+  const auto second = acquire();
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Errc::kBusy);
+  EXPECT_EQ(second.error().subject, "an unknown process (LOCK was removed while it runs)");
+  held.reset();
+  EXPECT_TRUE(acquire());
+}
+
+TEST_F(DirectoryLockTest, AnotherFileInItsPlaceUnlocksNothing) {
+  const auto held = acquire();
+  fs::remove(directory_ / DirectoryLock::kFileName);
+  std::ofstream(directory_ / DirectoryLock::kFileName) << "pid 1 (somebody) since ever\n";
+  EXPECT_FALSE(acquire());
+}
+
 TEST_F(DirectoryLockTest, MovingKeepsIt) {
   auto first = acquire();
   const DirectoryLock second = std::move(*first);

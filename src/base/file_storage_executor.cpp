@@ -1,30 +1,12 @@
 #include "base/file_storage_executor.h"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <system_error>
 
+#include "base/signals_blocked.h"
+
 namespace qh {
-namespace {
-
-/// Signals are the main thread's business: one taken here could cut a system call short.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
-
-}  // namespace
 
 Result<std::unique_ptr<DiskExecutor>> DiskExecutor::start(unsigned hot_threads, UniqueFunction<void()> wake) {
   std::unique_ptr<DiskExecutor> executor(new DiskExecutor(std::move(wake)));

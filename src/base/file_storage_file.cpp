@@ -69,7 +69,7 @@ int write_durably(WriteMethod method, int plain, int direct, ByteView bytes, std
   if (method == WriteMethod::kDirect) {
     while (!bytes.empty()) {
       const ssize_t n = ::pwrite(direct, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-      if (n < 0) return errno;
+      if (n < 0) return errno;  // EINTR too: it may come from the sync
       auto done = static_cast<std::size_t>(n);
       // O_DIRECT refuses a rest that starts inside a block, so that block is written again as a whole.
       if (done < bytes.size()) done -= done % Storage::kBlockBytes;

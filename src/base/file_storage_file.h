@@ -3,7 +3,11 @@
 // Durability  write_durable() and sync() as in base/storage.h. After one of them failed, both answer
 //             the same error for as long as the file is open: the kernel may have dropped the dirty
 //             pages and would report success (Rebello et al., USENIX ATC 2020).
-// Errors      a short count is continued; any error is final for its operation.
+// Errors      a short count is continued; any error is final for its operation. EINTR is, too, where it may come from a
+//             sync: that of O_DSYNC and RWF_DSYNC has the same answer as their write, and a sync that was cut short has
+//             perhaps taken the report of a lost page with it. A write without a sync is made again. No signal of ours
+//             can be the reason: FileStorage's threads, and those of its owners, block them
+//             (base/signals_blocked.h); a file system (FUSE, NFS) may still answer it.
 // Threads     every member may be called from any thread. Durable writes by kDirect run concurrently;
 //             those by kDsync and kFdatasync, and sync(), are serialised, because the kernel reports a
 //             lost page once per descriptor, and a second caller on it would hear success.

@@ -116,6 +116,7 @@ class Parser {
     wal_->prefix_command();
     wal_->add_option("--data-dir", unused_, "the node's data directory")->type_name("DIR");
     wal_->add_option("--name", unused_, "whose queue")->type_name("VALIDATOR");
+    wal_->add_option("--config", unused_, "the node's configuration file")->type_name("FILE");
     wal_->add_option("--dir", unused_, "the queue's own directory, instead of the two")->type_name("QUEUE_DIRECTORY");
     auto* dump = wal_->add_subcommand("dump", "every file, segment and record, a line each");
     dump->add_option("--output", unused_, "text or json")->type_name("FORMAT")->check(CLI::IsMember({"text", "json"}));
@@ -126,6 +127,11 @@ class Parser {
     auto* import = wal_->add_subcommand("import", "store such lines durably; the node must be stopped");
     import->add_flag("--renumber", unused_flag_, "give every message a new id");
     import->add_flag("--dead-letters", unused_flag_, "dead letters come in as messages instead of being passed over");
+    for (const auto name : settings_of_import()) {
+      const auto* setting = find_setting(name);
+      import->add_option(flag_of(*setting), unused_, std::string(setting->meaning))
+          ->type_name(std::string(setting->value_name));
+    }
   }
 
   static CommandHelp describe(CLI::App& app) {
@@ -193,6 +199,13 @@ class Parser {
 };
 
 }  // namespace
+
+std::span<const std::string_view> settings_of_import() {
+  static constexpr std::array<std::string_view, 6> kNames{"queue.max-depth",         "queue.max-bytes",
+                                                          "queue.max-message-bytes", "queue.max-tx-bytes",
+                                                          "queue.segment-bytes-min", "queue.segment-bytes-max"};
+  return kNames;
+}
 
 CommandHelp command_tree() { return Parser().tree(); }
 

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "node/config.h"
@@ -38,6 +40,9 @@ struct CommandHelp {
 };
 
 CommandHelp command_tree();
+
+/// The settings that `wal import` keeps to; they are flags of it as well.
+std::span<const std::string_view> settings_of_import();
 
 /// `arguments` without the program's name.
 tl::expected<CommandLine, Mistakes> parse_command_line(const std::vector<std::string>& arguments);

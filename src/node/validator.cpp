@@ -18,6 +18,8 @@
 
 #include "base/directory_lock.h"
 #include "base/file_storage.h"
+#include "base/make_directories.h"
+#include "base/signals_blocked.h"
 #include "crypto/random.h"
 #include "node/log.h"
 #include "queue/engine.h"
@@ -113,6 +115,7 @@ class Validator::Impl final : public rpc::NodeControl {
 
   void start(ValidatorHooks hooks) {
     hooks_ = std::move(hooks);
+    const SignalsBlocked inherited;  // durable writes run on it
     thread_ = std::thread([this] {
       pthread_setname_np(pthread_self(), options_.name.substr(0, 15).c_str());
       asio::post(loop_, [this] { open(); });
@@ -176,14 +179,11 @@ class Validator::Impl final : public rpc::NodeControl {
 
   Result<void> open_storage() {
     const auto directory = queue_directory();
-    std::error_code error;
-    const bool created = std::filesystem::create_directories(directory, error);
-    if (error) {
-      return fail(
-          with_remedy(Error(Errc::kIo, "make the directory " + directory.string(), error.value()), kAnotherPlace));
-    }
+    auto created = make_directories(directory);
+    if (!created) return fail(with_remedy(std::move(created.error()), kAnotherPlace));
     // What was there keeps the permissions that its owner gave it.
-    if (created) std::filesystem::permissions(options_.directory, std::filesystem::perms::owner_all, error);
+    std::error_code ignored;
+    if (*created) std::filesystem::permissions(options_.directory, std::filesystem::perms::owner_all, ignored);
     auto locked = DirectoryLock::acquire(directory, "quantumharmony-node", clock_.wall());
     if (!locked && locked.error().code == Errc::kBusy) {
       return fail(Error(Errc::kBusy, "the data in " + directory.string() + " is in use by " + locked.error().subject +

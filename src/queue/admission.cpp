@@ -19,7 +19,29 @@ tl::unexpected<Error> full(std::string_view bound, std::uint64_t limit, std::int
   return tl::unexpected<Error>(std::move(error));
 }
 
+// An import may choose ids below it; as many again are left for what is submitted afterwards.
+constexpr std::uint64_t kGivenIdMax = std::uint64_t{1} << 52;
+constexpr std::size_t kKeyBytesMax = 128;
+constexpr std::size_t kSubmitterBytesMax = 255;
+
+tl::unexpected<Error> bad_option(std::string_view name, std::string why) {
+  return fail(Error(Errc::kInvalid, fmt::format("{}: {}", name, why)).about(name));
+}
+
 }  // namespace
+
+Result<void> check_submit_options(const SubmitOptions& options) {
+  if (options.idempotency_key.size() > kKeyBytesMax) {
+    return bad_option("idempotency_key", fmt::format("has {} bytes; at most {} are allowed",
+                                                     options.idempotency_key.size(), kKeyBytesMax));
+  }
+  if (options.submitted_by.size() > kSubmitterBytesMax) return bad_option("submitted_by", "is longer than 255 bytes");
+  if (options.not_before && options.not_before->ns < 0) return bad_option("not_before_ms", "is before 1970");
+  if (options.expires_at && options.expires_at->ns <= 0) return bad_option("expires_at_ms", "is before 1970");
+  if (options.id && (options.id->value() == 0 || options.id->value() >= kGivenIdMax))
+    return bad_option("message_id", "must be 1 to 2^52 - 1, so that as many ids are left behind it");
+  return {};
+}
 
 std::int64_t TokenBucket::wait_ms(double count, MonoTime now) {
   if (rate_ <= 0) return 0;

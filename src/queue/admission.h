@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "queue/engine.h"
 #include "queue/message.h"
 #include "queue/options.h"
 
@@ -30,6 +31,10 @@ class TokenBucket {
   double rate_, burst_, tokens_;
   MonoTime filled_at_{INT64_MIN};
 };
+
+/// What is true of one submit by itself, whatever is in the queue: the lengths of its texts, its times, and an id that
+/// an import chose. kInvalid, `subject` the option.
+Result<void> check_submit_options(const SubmitOptions& options);
 
 class Admission {
  public:

@@ -102,6 +102,7 @@ struct Found {
   std::optional<QueuedMessage> message;  ///< empty when gone
   std::optional<WallTime> ready_at;      ///< kDelayed
   std::optional<WallTime> lease_until;   ///< kLeased with a clock
+  std::optional<WallTime> expires_at;    ///< its submit's, or that of a Transaction itself
 };
 
 struct Depth {

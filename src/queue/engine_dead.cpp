@@ -313,6 +313,7 @@ Found Engine::Impl::find(MessageId id) const {
       found.state = MessageState::kDead;
       break;
   }
+  if (entry->expires_at_ms != 0) found.expires_at = WallTime::from_ms(entry->expires_at_ms);
   found.message = store_.describe(*entry);
   return found;
 }

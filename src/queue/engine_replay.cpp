@@ -314,6 +314,12 @@ Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> d
   if (mode == wal::RecoveryMode::kSalvage) note_salvage(*recovered);
   largest_carried_ = largest_body();
   const auto segment_min = segment_bytes_min();
+  if (segment_min > options_.segment_bytes_min) {
+    report.notes.push_back(fmt::format(
+        "the log has a message of {} bytes, more than max_message_bytes allows today: until a start finds it "
+        "gone, segments have at least {} bytes",
+        largest_carried_, segment_min));
+  }
   pool_.emplace(storage_, clock_, segment_min,
                 wal::SegmentPool::Hooks{[this] { pool_changed(); }, [this](std::string_view line) { warn(line); }});
   writer_.emplace(storage_, clock_, rng_, *pool_,

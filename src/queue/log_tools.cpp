@@ -12,7 +12,6 @@
 namespace qh::queue {
 namespace {
 
-constexpr std::size_t kImportAtOnce = 512;
 constexpr std::uint64_t kSegmentBytesMin = 4U << 20;
 
 class Nothing final : public wal::Replay {
@@ -35,41 +34,6 @@ Options keep_all() {
   options.idempotency_keys_max = UINT32_MAX;
   options.idempotency_window = std::chrono::hours(24 * 3'650);
   return options;
-}
-
-Error line_error(std::uint64_t number, std::string_view field, std::string_view why, Errc code = Errc::kInvalid) {
-  return Error(code, fmt::format("line {}: {}: {}", number, field, why)).about(field);
-}
-
-/// What the engine would refuse, found before anything is stored.
-Result<void> check_line(const ImportLine& line, const Bytes& body, const Options& options) {
-  const auto kind = kind_of(line.message.message);
-  const auto limit = info(kind).ordered ? options.max_tx_bytes : options.max_message_bytes;
-  if (body.size() > limit)
-    return fail(
-        line_error(line.number, "message",
-                   fmt::format("has {} bytes; at most {} are allowed for {}", body.size(), limit, info(kind).name),
-                   Errc::kTooLarge));
-  if (line.message.submitted_by.size() > 255)
-    return fail(line_error(line.number, "submitted_by", "is longer than 255 bytes"));
-  const auto id = line.message.id.value();
-  if (id == 0 || id > kIntegerMax) return fail(line_error(line.number, "message_id", "must be 1 to 2^53 - 1"));
-  return {};
-}
-
-Result<std::vector<ImportLine>> read_lines(std::string_view text) {
-  std::vector<ImportLine> lines;
-  for (std::uint64_t number = 1; !text.empty(); ++number) {
-    const auto end = std::min(text.find('\n'), text.size());
-    auto one = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (one.ends_with('\r')) one.remove_suffix(1);
-    if (one.find_first_not_of(" \t") == std::string_view::npos) continue;
-    auto line = import_line(one, number);
-    if (!line) return fail(std::move(line.error()));
-    lines.push_back(std::move(*line));
-  }
-  return lines;
 }
 
 }  // namespace
@@ -198,93 +162,6 @@ Task<Result<LogTool::Repaired>> LogTool::repair() {
   if (!after) co_return fail(std::move(after.error()));
   repaired.after = std::move(*after);
   co_return repaired;
-}
-
-Task<Result<void>> LogTool::store(std::vector<Submission> submissions, std::uint64_t& stored) {
-  struct Chunk {
-    std::size_t left = 0;
-    std::optional<Error> error;
-    UniqueFunction<void(Result<void>)> done;
-  };
-  for (std::size_t at = 0; at < submissions.size(); at += kImportAtOnce) {
-    const auto end = std::min(at + kImportAtOnce, submissions.size());
-    auto done = co_await until<Result<void>>([&](auto answer) {
-      auto chunk = std::make_shared<Chunk>(Chunk{end - at, {}, std::move(answer)});
-      for (std::size_t i = at; i < end; ++i) {
-        engine_->submit(std::move(submissions[i]), [chunk, &stored](Result<Submitted> result) {
-          if (result)
-            ++stored;
-          else if (!chunk->error)
-            chunk->error = std::move(result.error());
-          if (--chunk->left > 0) return;
-          if (chunk->error)
-            chunk->done(fail(*chunk->error));
-          else
-            chunk->done({});
-        });
-      }
-    });
-    if (!done) co_return done;
-  }
-  co_return Result<void>();
-}
-
-Task<Result<LogTool::Imported>> LogTool::import_lines(std::string_view text, ImportOptions how) {
-  Imported imported;
-  auto lines = read_lines(text);
-  if (!lines) co_return fail(std::move(lines.error()));
-  if (!how.dead_letters)
-    imported.dead_letters = std::erase_if(*lines, [](const ImportLine& line) { return line.dead_letter; });
-  if (!how.renumber)
-    std::stable_sort(lines->begin(), lines->end(),
-                     [](const auto& a, const auto& b) { return a.message.id < b.message.id; });
-  auto options = co_await options_here();
-  if (!options) co_return fail(std::move(options.error()));
-  std::vector<Submission> submissions;
-  for (std::size_t i = 0; i < lines->size(); ++i) {
-    const auto& line = (*lines)[i];
-    auto body = encode(line.message.message);
-    if (!body) co_return fail(line_error(line.number, "message." + body.error().subject, body.error().context));
-    if (auto good = check_line(line, *body, *options); !good) co_return fail(std::move(good.error()));
-    if (!how.renumber && i > 0 && (*lines)[i - 1].message.id == line.message.id) {
-      co_return fail(line_error(
-          line.number, "message_id",
-          fmt::format("{} stands in line {} as well", line.message.id.value(), (*lines)[i - 1].number), Errc::kExists));
-    }
-    SubmitOptions submit;
-    submit.durability = Durability::kSync;
-    submit.submitted_by = line.message.submitted_by;
-    submit.created_at = line.message.created_at;
-    submit.not_before = line.not_before;
-    if (!how.renumber) submit.id = line.message.id;
-    submissions.push_back({std::move(*body), std::move(submit)});
-  }
-  Engine& engine = new_engine(std::move(*options));
-  auto opened = co_await until<Result<RecoveryReport>>([&](auto done) { engine.open(std::move(done)); });
-  if (!opened) co_return fail(std::move(opened.error()));
-  const auto first_line = lines->empty() ? 0 : lines->front().number;
-  auto done = Result<void>();
-  if (!submissions.empty() && submissions.front().options.id) {
-    // The smallest id goes first and alone: if it is free, all above are.
-    std::vector<Submission> smallest;
-    smallest.push_back(std::move(submissions.front()));
-    submissions.erase(submissions.begin());
-    done = co_await store(std::move(smallest), imported.messages);
-  }
-  const bool taken = !done && done.error().code == Errc::kExists;
-  if (done) done = co_await store(std::move(submissions), imported.messages);
-  auto stopped = co_await until<Result<void>>([&](auto ended) { engine.stop(std::move(ended)); });
-  if (taken) co_return fail(std::move(done.error()).in(fmt::format("line {}", first_line)));
-  if (done) done = std::move(stopped);
-  if (!done)
-    co_return fail(std::move(done.error())
-                       .in(fmt::format("{} of {} messages were stored, those with the smallest ids", imported.messages,
-                                       lines->size())));
-  if (!lines->empty() && !how.renumber) {
-    imported.first_id = lines->front().message.id.value();
-    imported.last_id = lines->back().message.id.value();
-  }
-  co_return imported;
 }
 
 }  // namespace qh::queue

@@ -8,7 +8,8 @@
 // Durability  verify, dump and export change nothing and may run beside the queue's owner: when the log moved
 //             away under them, they look again. repair and import need the directory to themselves (hold its
 //             DirectoryLock) and are durable when they have answered.
-// Options     bounds and ages are those of nobody: what is in the log stays, whatever the node would drop.
+// Options     bounds and ages are those of nobody: what is in the log stays, whatever the node would drop. An import
+//             keeps to the node's bounds, but for its rates and the fifth that is kept for Critical kinds.
 // Errors      kCorrupt names the file, the offset and what is lost. kTimeout: the log moved at every look until
 //             `patience` was over. import: `line N: FIELD: ...`.
 // Threads     one owner, the storage's. Destroy the tool when no completion of the storage can arrive.
@@ -48,7 +49,8 @@ class LogTool {
   };
   struct ImportOptions {
     bool renumber = false;      ///< new ids, in the order of the lines
-    bool dead_letters = false;  ///< dead letters come in as messages instead of being passed over
+    bool dead_letters = false;  ///< dead letters come in as messages, without expires_at, instead of being passed over
+    Options bounds = {};        ///< the node's: sizes and counts of messages, sizes of segments
   };
 
   LogTool(Storage& storage, Clock& clock, Rng& rng, Duration patience = std::chrono::seconds(10));
@@ -58,7 +60,8 @@ class LogTool {
   Task<Result<Repaired>> repair();
   /// Every message that is on disk, dead letters included, by id: a line each, without its end. Answers how many.
   Task<Result<std::uint64_t>> export_lines(Sink sink);
-  /// All lines are judged before the first is stored. Empty lines are passed over.
+  /// All lines are judged, and all of them together, before the first is stored. Empty lines are passed over. What
+  /// the disk does meanwhile is said with how many were stored.
   Task<Result<Imported>> import_lines(std::string_view text, ImportOptions options);
   /// Files, segments and records, a line each: for people, or JSON. Answers how many records.
   Task<Result<std::uint64_t>> dump(bool json, Sink sink);
@@ -71,6 +74,9 @@ class LogTool {
   Task<Result<Options>> options_here();
   Task<Result<RecoveryReport>> open_steadily();
   Engine& new_engine(Options options);
+  static Result<std::vector<Submission>> judge(std::string_view text, const ImportOptions& how, Imported& imported,
+                                               std::uint64_t& smallest_line);
+  Task<Result<Options>> options_of_import(const Options& bounds);
   Task<Result<void>> store(std::vector<Submission> submissions, std::uint64_t& stored);
 
   Storage& storage_;

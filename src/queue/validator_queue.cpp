@@ -8,6 +8,8 @@
 
 #include "base/directory_lock.h"
 #include "base/file_storage.h"
+#include "base/make_directories.h"
+#include "base/signals_blocked.h"
 #include "crypto/random.h"
 
 namespace qh::queue {
@@ -45,7 +47,10 @@ class ValidatorQueue::Owner {
                                                      [this](std::string_view line) {
                                                        if (warn_) warn_(line);
                                                      }});
-    thread_ = std::thread([this] { run(); });
+    {
+      const SignalsBlocked inherited;  // durable writes run on it
+      thread_ = std::thread([this] { run(); });
+    }
     // Recovery of a long log takes as long as it takes; it cannot be outrun by a deadline of the caller's.
     auto opened = call<RecoveryReport>(MonoTime::never(), [](Engine& e, auto done) { e.open(std::move(done)); });
     if (!opened) return fail(std::move(opened.error()));
@@ -164,9 +169,7 @@ Result<std::unique_ptr<ValidatorQueue>> ValidatorQueue::open(std::filesystem::pa
 
 Result<std::unique_ptr<ValidatorQueue>> ValidatorQueue::open(std::filesystem::path directory, Options options,
                                                              Files files) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) return fail(Errc::kIo, "cannot make the directory " + directory.string(), error.value());
+  if (auto made = make_directories(directory); !made) return fail(std::move(made.error()));
   SystemClock clock;
   auto lock = DirectoryLock::acquire(directory, options.name, clock.wall());
   if (!lock) return fail(std::move(lock.error()));

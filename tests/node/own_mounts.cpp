@@ -25,14 +25,21 @@ bool enter_namespaces() {
   return ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;  // what we mount stays ours
 }
 
+/// What to do about it.
+const char* remedy_for(int error) {
+  if (error == EINVAL)
+    return "/ is no mount point here (a plain chroot): bind it onto itself first (mount --bind DIR DIR, then chroot)";
+  return "run this as root, or allow user namespaces (kernel.unprivileged_userns_clone)";
+}
+
 std::string size_option(std::size_t bytes) { return "size=" + std::to_string(bytes); }
 
 }  // namespace
 
 OwnTmpfs::OwnTmpfs(const std::filesystem::path& at, std::size_t bytes) : at_(at), bytes_(bytes) {
   static const bool entered = enter_namespaces();
-  EXPECT_TRUE(entered) << "no mount namespace of our own: " << std::strerror(errno)
-                       << "; run this as root, or allow user namespaces (kernel.unprivileged_userns_clone)";
+  const int error = errno;
+  EXPECT_TRUE(entered) << "no mount namespace of our own: " << std::strerror(error) << "; " << remedy_for(error);
   EXPECT_EQ(::mount("qh-test", at_.c_str(), "tmpfs", 0, size_option(bytes).c_str()), 0) << std::strerror(errno);
 }
 

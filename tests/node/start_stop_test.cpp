@@ -95,6 +95,41 @@ TEST(Start, ASecondProcessOnTheSameDataIsRefusedWithThePid) {
   EXPECT_EQ(node.process().stop(), 0);
 }
 
+TEST(Start, RemovingTheLockByHandLetsNobodyIn) {
+  TempDir data;
+  DevNode node({}, data.path());
+  ASSERT_TRUE(std::filesystem::remove(data.path() / "alice" / "queue" / "LOCK"));
+  const Ended second({"--validator", "--name", "alice", "--data-dir", data.path().string(), "--port-offset",
+                      std::to_string(free_port_offset())});
+  EXPECT_EQ(second.code, 1);
+  EXPECT_TRUE(contains(second.process.err(), "is in use by an unknown process (LOCK was removed while it runs)"))
+      << second.process.err();
+  EXPECT_EQ(node.process().stop(), 0);
+}
+
+// A durable write may run on a validator's own thread: a signal taken there could cut it short.
+TEST(Start, TheThreadsThatWriteBlockTheSignalsOfTheProcess) {
+  DevNode node;
+  std::size_t threads = 0;
+  for (const auto& task :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(node.process().pid()) + "/task")) {
+    std::string name, line;
+    std::uint64_t blocked = 0;
+    std::ifstream status(task.path() / "status");
+    while (std::getline(status, line)) {
+      if (line.starts_with("Name:\t")) name = line.substr(6);
+      if (line.starts_with("SigBlk:\t")) blocked = std::stoull(line.substr(8), nullptr, 16);
+    }
+    if (name != "alice" && name != "bob" && name != "charlie" && !name.starts_with("qh-disk")) continue;
+    ++threads;
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGALRM})
+      EXPECT_TRUE(blocked >> (signal - 1) & 1) << name << " takes signal " << signal;
+    EXPECT_FALSE(blocked >> (SIGSEGV - 1) & 1) << name;
+  }
+  EXPECT_GE(threads, 9U) << "three validators, each with two threads for its disk";
+  EXPECT_EQ(node.process().stop(), 0);
+}
+
 TEST(Start, DataThatCannotBeMadeIsNamedWithTheRemedy) {
   const Ended ended({"--dev", "--data-dir", "/proc/nowhere", "--port-offset", std::to_string(free_port_offset())});
   EXPECT_EQ(ended.code, 1);

@@ -212,6 +212,61 @@ TEST_F(Wal, AnImportWithOneBadLineStoresNone) {
   EXPECT_TRUE(there.code != 0 || there.out.empty()) << there.out;
 }
 
+std::string large_line(std::uint64_t id, std::size_t bytes) {
+  return R"({"message":{"Gossip":{"topic":"t","data":"0x)" + std::string(2 * bytes, 'a') + R"("}},"message_id":)" +
+         std::to_string(id) + R"(,"created_at":1})" + "\n";
+}
+
+TEST_F(Wal, AnImportKeepsToTheBoundsOfTheNodeWhereverTheyComeFrom) {
+  const auto file = data_.path() / "large.ndjson", config = data_.path() / "node.toml";
+  std::ofstream(file) << large_line(1, 10) << large_line(2, 1'500'000);
+  std::ofstream(config) << "[queue]\nmax-message-bytes = \"2MiB\"\nsegment-bytes-min = \"8MiB\"\n";
+  const auto elsewhere = data_.path() / "other" / "queue";
+  const auto refused = wal("import", elsewhere, {file.string()});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_TRUE(contains(refused.err,
+                       "line 2: message: a Gossip of 1500010 bytes; at most 1048576 are allowed: raise "
+                       "max-message-bytes of [queue] in the node's configuration"))
+      << refused.err;
+  EXPECT_NE(wal("export", elsewhere).code, 0) << "something was stored";
+
+  const auto by_file = wal("import", elsewhere, {file.string(), "--config", config.string()});
+  EXPECT_EQ(by_file.code, 0) << by_file.err;
+  const auto by_flag = wal("import", data_.path() / "flag" / "queue",
+                           {file.string(), "--queue-max-message-bytes", "2MiB", "--queue-segment-bytes-min=8MiB"});
+  EXPECT_EQ(by_flag.code, 0) << by_flag.err;
+  NodeProcess by_variable(
+      {"wal", "import", file.string(), "--data-dir", (data_.path() / "variable").string(), "--name", "alice"},
+      {.environment = {{"QUANTUMHARMONY_CONFIG", config.string()}}});
+  EXPECT_EQ(by_variable.wait(), 0) << by_variable.err();
+
+  // A smaller node refuses what would be over its bounds.
+  const auto smaller = wal("import", data_.path() / "small" / "queue", {file.string(), "--queue-max-message-bytes=5"});
+  EXPECT_TRUE(contains(smaller.err, "line 1: message: ")) << smaller.err;
+}
+
+// They were lowered behind the import: the node goes on with what is there.
+TEST_F(Wal, ANodeStartsOnAMessageOverItsBounds) {
+  const auto file = data_.path() / "large.ndjson", top = data_.path() / "lowered";
+  std::ofstream(file) << large_line(1, 1'000'000);
+  const auto done = wal("import", top / "alice" / "queue", {file.string()});
+  ASSERT_EQ(done.code, 0) << done.err;
+  for (int round = 0; round < 3; ++round) {
+    const auto offset = free_port_offset(1);
+    NodeProcess node({"--validator", "--name", "alice", "--port-offset", std::to_string(offset), "--data-dir",
+                      top.string(), "--queue-max-message-bytes=16KiB", "--queue-max-tx-bytes=16KiB",
+                      "--queue-segment-bytes-min=64KiB", "--queue-segment-bytes-max=64KiB"});
+    ASSERT_TRUE(node.says("alice: ready on port")) << node.err();
+    HttpClient client(static_cast<std::uint16_t>(9944 + offset));
+    for (int i = 0; i < 200; ++i) {  // the log turns over, and the message is carried
+      ASSERT_TRUE(client.call(rpc("qssh_submitMessage", vote(i))).as_object().contains("result")) << node.err();
+      ASSERT_TRUE(client.call(rpc("qssh_popMessage")).as_object().contains("result")) << node.err();
+    }
+    EXPECT_EQ(client.call(rpc("qssh_peek", R"({"count":10})")).at("result").as_array().size(), 1U);
+    ASSERT_EQ(node.stop(), 0) << node.err();
+  }
+}
+
 TEST_F(Wal, ARunningNodeMayBeLookedAtButNotRepaired) {
   auto node = start(data_.path(), free_port_offset(1));
   ASSERT_TRUE(node.says("ready on port")) << node.err();
@@ -235,6 +290,9 @@ TEST(WalUsage, MistakesAreNamedAndEndWithTwo) {
       {{"dump", "--output", "xml"}, "expected text or json"},
       {{"import"}, "which FILE?"},
       {{"verify", "--dir"}, "--dir: needs a value"},
+      {{"verify", "--queue-max-depth=5"}, "--queue-max-depth: is for import"},
+      {{"import", "x", "--dir", "/x", "--queue-max-message-bytes=64MiB"}, "must be at least"},
+      {{"import", "/dev/null", "--dir", "/x", "--config", "/nonexistent.toml"}, "/nonexistent.toml"},
       {{"verify", "--dir", "/x", "--name", "alice"}, "not together"},
       {{"verify", "--data-dir", "/nonexistent"}, "no validator has a queue in /nonexistent"}};
   for (const auto& [words, part] : mistakes) {

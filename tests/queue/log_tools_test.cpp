@@ -4,95 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <map>
-#include <ranges>
 
 #include <fmt/format.h>
 
+#include "log_tool_machine.h"
 #include "queue/log_format.h"
-#include "queue_machine.h"
 
 namespace qh::queue {
 namespace {
-
-/// Runs one of the tool's tasks to its end; false: it stood still (the disk was frozen).
-template <class T>
-bool run(QueueMachine& machine, LogTool& tool, Task<T>& work) {
-  work.start();
-  for (int i = 0; work.running() && i < 2'000'000; ++i) {
-    if (tool.step()) continue;
-    const auto next = tool.next_wakeup();
-    if (next != MonoTime::never()) {
-      const auto timer = machine.world.at(next, [] {});
-      machine.world.run_one();
-      machine.world.cancel(timer);
-    } else if (!machine.world.run_one()) {
-      break;
-    }
-    if (machine.disk.frozen()) break;
-  }
-  return !work.running();
-}
-
-/// What a tool answers, and the disk as a finished process leaves it.
-template <class Start>
-auto ask(QueueMachine& machine, Start start) {
-  LogTool tool(machine.disk, machine.world, machine.rng);
-  auto work = start(tool);
-  if (!run(machine, tool, work)) {
-    ADD_FAILURE() << machine.disk.trace();
-  }
-  auto result = work.result();
-  machine.disk.process_kill(7);
-  machine.disk.reboot();
-  return result;
-}
-auto verify(QueueMachine& m) {
-  return ask(m, [](LogTool& t) { return t.verify(); });
-}
-auto repair(QueueMachine& m) {
-  return ask(m, [](LogTool& t) { return t.repair(); });
-}
-std::vector<std::string> exported(QueueMachine& m) {
-  std::vector<std::string> lines;
-  auto count =
-      ask(m, [&](LogTool& t) { return t.export_lines([&](std::string_view line) { lines.emplace_back(line); }); });
-  EXPECT_TRUE(count) << count.error().to_string();
-  return lines;
-}
-Result<LogTool::Imported> import(QueueMachine& m, const std::string& text, LogTool::ImportOptions how = {}) {
-  return ask(m, [&](LogTool& t) { return t.import_lines(text, how); });
-}
-
-std::map<std::string, Bytes> files(const SimDisk& disk) {
-  std::map<std::string, Bytes> all;
-  for (const auto& name : disk.names()) all[name] = *disk.contents(name);
-  return all;
-}
-
-void put_back(SimDisk& disk, const std::map<std::string, Bytes>& all) {
-  for (const auto& name : disk.names()) disk.erase(name);
-  for (const auto& [name, bytes] : all) disk.set_contents(name, bytes);
-}
-
-/// A queue of several segments whose messages are of every state; `ids` are there at its end.
-std::map<std::string, Bytes> grown(QueueMachine& m, std::map<std::uint64_t, std::string>& ids, bool stopped = true) {
-  EXPECT_TRUE(m.start());
-  for (int i = 0; i < 60; ++i) {
-    const auto topic = fmt::format("t{}", i);
-    const auto id = m.submit(gossip(topic, std::string(3000, 'x')), sync_by("alice"))->id.value();
-    ids[id] = topic;
-    if (i % 20 != 7) continue;
-    EXPECT_TRUE(m.take());  // the oldest
-    ids.erase(ids.begin());
-  }
-  if (stopped) {
-    EXPECT_TRUE(m.stop());
-  } else {
-    m.run_for(std::chrono::milliseconds(200));  // at rest all that was acknowledged lies below a mark
-    m.process_kill(3);
-  }
-  return files(m.disk);
-}
 
 std::map<std::uint64_t, std::string> present(QueueMachine& m) {
   std::map<std::uint64_t, std::string> found;
@@ -331,54 +250,6 @@ TEST(LogTools, ToolsBesideARunningQueueFindItSound) {
     EXPECT_FALSE(lines.empty());
   }
   EXPECT_GT(done, 0);
-}
-
-TEST(LogTools, WhatIsExportedIsImported) {
-  QueueMachine a(5);
-  std::map<std::uint64_t, std::string> ids;
-  grown(a, ids);
-  const auto lines = exported(a);
-  ASSERT_EQ(lines.size(), ids.size());
-  std::string text;
-  for (const auto& line : lines | std::views::reverse) text += line + "\n";  // in any order
-  QueueMachine b(6);
-  auto done = import(b, text);
-  ASSERT_TRUE(done) << done.error().to_string();
-  EXPECT_EQ(done->messages, ids.size());
-  EXPECT_EQ(exported(b), lines);
-  const auto again = import(b, text);
-  ASSERT_FALSE(again);
-  EXPECT_EQ(again.error().code, Errc::kExists);
-  EXPECT_NE(again.error().context.find("line "), std::string::npos) << again.error().context;
-  EXPECT_EQ(exported(b), lines);
-  ASSERT_TRUE(import(b, text, {.renumber = true}));
-  EXPECT_EQ(exported(b).size(), 2 * lines.size());
-}
-
-TEST(LogTools, TheSeedsLinesAreImported) {
-  QueueMachine m(5);
-  const auto done = import(
-      m,
-      R"({"message":{"Gossip":{"topic":"test","data":[1,2,3]}},"message_id":7,"created_at":1698509120,"submitted_by":"alice","persisted":true,"broadcast":false})");
-  ASSERT_TRUE(done) << done.error().to_string();
-  const auto lines = exported(m);
-  ASSERT_EQ(lines.size(), 1U);
-  EXPECT_NE(lines[0].find(R"("message_id":7,"created_at":1698509120,"submitted_by":"alice")"), std::string::npos)
-      << lines[0];
-}
-
-TEST(LogTools, AWrongLineStoresNothing) {
-  QueueMachine m(5);
-  const std::string good =
-      R"({"message":{"Gossip":{"topic":"t","data":[1]}},"message_id":1,"created_at":1,"submitted_by":"a"})";
-  const auto bad =
-      import(m, good + "\n\n" + R"({"message":{"Gossip":{"topic":"t","data":[300]}},"message_id":2,"created_at":1})");
-  ASSERT_FALSE(bad);
-  EXPECT_TRUE(bad.error().context.starts_with("line 3: Gossip.data[0]: ")) << bad.error().context;
-  const auto twice = import(m, good + "\n" + good);
-  ASSERT_FALSE(twice);
-  EXPECT_TRUE(twice.error().context.starts_with("line 2: message_id: 1 stands in line 1")) << twice.error().context;
-  EXPECT_FALSE(m.disk.contents("identity"));
 }
 
 }  // namespace

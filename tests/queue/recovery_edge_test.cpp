@@ -338,5 +338,39 @@ TEST(WhatMustHold2, ACreationThatIsCutAtAnyOperationLeadsToAQueue) {
   }
 }
 
+// A log may hold a message that a later configuration would refuse: the node goes on with it.
+TEST(RecoveryEdge, AMessageOverTodaysBoundsIsCarriedAndHandedOut) {
+  auto large = small_options();
+  large.segment_bytes_min = large.segment_bytes_max = 1U << 20;
+  large.max_message_bytes = 300U << 10;
+  QueueMachine m(3, large);
+  ASSERT_TRUE(m.start());
+  const std::string text(300'000, 'x');
+  ASSERT_TRUE(m.submit(gossip("large", text), sync_by("a")));
+  ASSERT_TRUE(m.stop());
+  m.options = small_options();  // segments of 64 KiB
+  const auto report = m.start();
+  ASSERT_TRUE(report) << report.error().to_string();
+  ASSERT_EQ(report->notes.size(), 1U);
+  EXPECT_NE(report->notes[0].find("more than max_message_bytes allows today"), std::string::npos) << report->notes[0];
+  for (int round = 0; round < 20; ++round) {
+    ASSERT_TRUE(m.submit(gossip("small", std::string(8000, 'y')), sync_by("a")));
+    ASSERT_TRUE(m.answer<void>([&](auto compacted) { m.engine->compact_wal(std::move(compacted)); }));
+    if (round % 5 != 4) continue;
+    ASSERT_TRUE(m.stop());
+    ASSERT_TRUE(m.start());
+  }
+  EXPECT_FALSE(m.submit(gossip("large", text), sync_by("a"))) << "its bounds are today's";
+  auto taken = m.take();
+  ASSERT_TRUE(taken && *taken);
+  EXPECT_EQ(std::get<Gossip>(std::move(**taken).consume().message()).data.size(), text.size());
+  for (int i = 0; i < 200; ++i) {  // until the log has turned over
+    ASSERT_TRUE(m.submit(gossip("small", std::string(8000, 'y')), sync_by("a")));
+    ASSERT_TRUE(m.take());
+  }
+  ASSERT_TRUE(m.stop());
+  EXPECT_TRUE(m.start()->notes.empty()) << "it has gone";
+}
+
 }  // namespace
 }  // namespace qh::queue

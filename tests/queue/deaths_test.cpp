@@ -111,8 +111,8 @@ TEST_P(ADeathForWhichTheLogHadNoRoom, OfTooManyDeliveriesIsWrittenWhenThereIsSom
     const auto id = lease_to_the_last(m);
     const auto leases = many_leases(m);
     die_without_room(m, id, m.engine->find(id).lease_until.value(), leases);
-    // A stop writes it at once; otherwise there is time.
-    expect_deaths_last(m, id, GetParam(), GetParam() == End::kStop ? Duration(0) : seconds(20));
+    // A stop writes it at once; otherwise it is the next segment that does.
+    expect_deaths_last(m, id, GetParam(), GetParam() == End::kStop ? Duration(0) : milliseconds(200));
   }
 }
 
@@ -125,7 +125,7 @@ TEST_P(ADeathForWhichTheLogHadNoRoom, OfExpiryIsWrittenWhenThereIsSome) {
     const auto expiry = WallTime::from_ms((m.world.wall() + seconds(1)).ms());
     const auto id = m.submit(BlockImport{}, expiring_at(expiry))->id;
     die_without_room(m, id, expiry, leases);
-    expect_deaths_last(m, id, GetParam(), GetParam() == End::kStop ? Duration(0) : seconds(20));
+    expect_deaths_last(m, id, GetParam(), GetParam() == End::kStop ? Duration(0) : milliseconds(200));
   }
 }
 

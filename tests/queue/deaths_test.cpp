@@ -16,28 +16,38 @@ SubmitOptions expiring_at(WallTime at) {
   return how;
 }
 
+SimDisk::Options slow() {
+  SimDisk::Options disk;
+  disk.inline_share = 0;
+  return disk;
+}
+
 SubmitOptions in_memory_until(WallTime at) {
   auto how = expiring_at(at);
   how.durability = Durability::kAsync;
   return how;
 }
 
-/// More than the log has ready for the moment: the next segments are still being made.
-void fill_the_log(QueueMachine& m) {
-  for (int i = 0; i < 40; ++i) {
-    m.engine->submit({encode(Message(gossip("x", std::string(7'000, 'x')))).value(), sync_by("a")}, [](auto) {});
-  }
+/// Leases whose answers can use up all room of the log.
+std::vector<LeaseId> many_leases(QueueMachine& m) {
+  std::vector<LeaseId> leases;
+  for (int i = 0; i < 500; ++i) EXPECT_TRUE(m.submit(Telemetry{"t", {}}, sync_by("a")));
+  const auto leased = m.lease(500, std::chrono::hours(1));
+  for (const auto& one : *leased) leases.push_back(one.lease);
+  EXPECT_EQ(leases.size(), 500U);
+  return leases;
 }
 
-/// Submits fill the log until the message has died amid them. False: it did not.
-bool dies_amid_submits(QueueMachine& m, MessageId id) {
-  const auto until = m.world.mono() + seconds(2);
-  while (m.engine->find(id).state != MessageState::kDead) {
-    if (m.world.mono() >= until) return false;
-    fill_the_log(m);
-    for (int i = 0; i < 20; ++i) m.step();
+/// Up to a moment before the message dies; then the log is filled, and the next segments are still being made when it
+/// does.
+void die_without_room(QueueMachine& m, MessageId id, WallTime death, const std::vector<LeaseId>& leases) {
+  m.run_for(death - m.world.wall() + -std::chrono::microseconds(10));
+  EXPECT_NE(m.engine->find(id).state, MessageState::kDead);
+  for (const auto lease : leases) {
+    m.engine->nack({lease}, std::chrono::hours(1), std::string(1'000, 'e'), [](auto) {});
   }
-  return true;
+  EXPECT_TRUE(m.run_until([&] { return m.engine->find(id).state == MessageState::kDead; }));
+  EXPECT_LE(m.world.wall() - death, milliseconds(1));
 }
 
 std::string letters(const Engine& engine) {
@@ -53,7 +63,7 @@ std::string letters(const Engine& engine) {
 MessageId lease_to_the_last(QueueMachine& m) {
   const auto id = m.submit(BlockImport{}, sync_by("a"))->id;
   for (std::uint32_t i = 0; i < m.options.max_deliveries; ++i) {
-    const auto leased = m.lease(1, milliseconds(100));
+    const auto leased = m.lease(1, seconds(5));
     EXPECT_EQ(leased->size(), 1U);
     if (i + 1 == m.options.max_deliveries) break;
     EXPECT_TRUE(m.nack(leased->at(0).lease, Duration(0), "an error"));
@@ -94,29 +104,28 @@ void expect_deaths_last(QueueMachine& m, MessageId id, End end, Duration rest) {
 class ADeathForWhichTheLogHadNoRoom : public ::testing::TestWithParam<End> {};
 
 TEST_P(ADeathForWhichTheLogHadNoRoom, OfTooManyDeliveriesIsWrittenWhenThereIsSome) {
-  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
-    auto options = small_options();
-    options.max_deliveries = 2;
-    QueueMachine m(seed, options);
+    QueueMachine m(seed, small_options(), slow());
     ASSERT_TRUE(m.start());
-    m.run_for(seconds(1));
     const auto id = lease_to_the_last(m);
-    ASSERT_TRUE(dies_amid_submits(m, id));
-    // A stop writes it at once; otherwise there is time.
-    expect_deaths_last(m, id, GetParam(), GetParam() == End::kStop ? Duration(0) : seconds(20));
+    const auto leases = many_leases(m);
+    die_without_room(m, id, m.engine->find(id).lease_until.value(), leases);
+    // A stop writes it at once; otherwise it is the next segment that does.
+    expect_deaths_last(m, id, GetParam(), GetParam() == End::kStop ? Duration(0) : milliseconds(200));
   }
 }
 
 TEST_P(ADeathForWhichTheLogHadNoRoom, OfExpiryIsWrittenWhenThereIsSome) {
-  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
-    QueueMachine m(seed);
+    QueueMachine m(seed, small_options(), slow());
     ASSERT_TRUE(m.start());
-    m.run_for(seconds(1));
-    const auto id = m.submit(BlockImport{}, expiring_at(m.world.wall() + milliseconds(50)))->id;
-    if (!dies_amid_submits(m, id)) continue;
-    expect_deaths_last(m, id, GetParam(), GetParam() == End::kStop ? Duration(0) : seconds(20));
+    const auto leases = many_leases(m);
+    const auto expiry = WallTime::from_ms((m.world.wall() + seconds(1)).ms());
+    const auto id = m.submit(BlockImport{}, expiring_at(expiry))->id;
+    die_without_room(m, id, expiry, leases);
+    expect_deaths_last(m, id, GetParam(), GetParam() == End::kStop ? Duration(0) : milliseconds(200));
   }
 }
 
@@ -124,15 +133,13 @@ INSTANTIATE_TEST_SUITE_P(Ends, ADeathForWhichTheLogHadNoRoom,
                          ::testing::Values(End::kStop, End::kCut, End::kRetryAndCut, End::kPurgeAndCut));
 
 TEST(Deaths, OfMessagesThatWereOnlyInMemoryAreWrittenWhenThereIsRoom) {
-  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
-    SCOPED_TRACE(fmt::format("seed {}", seed));
-    QueueMachine m(seed);
-    ASSERT_TRUE(m.start());
-    m.run_for(seconds(1));
-    const auto id = m.submit(BlockImport{}, in_memory_until(m.world.wall() + milliseconds(50)))->id;
-    if (!dies_amid_submits(m, id)) continue;
-    expect_deaths_last(m, id, End::kCut, seconds(20));
-  }
+  QueueMachine m(1, small_options(), slow());
+  ASSERT_TRUE(m.start());
+  const auto leases = many_leases(m);
+  const auto expiry = WallTime::from_ms((m.world.wall() + seconds(1)).ms());
+  const auto id = m.submit(BlockImport{}, in_memory_until(expiry))->id;
+  die_without_room(m, id, expiry, leases);
+  expect_deaths_last(m, id, End::kCut, seconds(20));
 }
 
 /// On a full disk nothing is written; what was known dies again, once, and the counters say so.

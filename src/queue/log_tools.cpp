@@ -40,6 +40,13 @@ Error line_error(std::uint64_t number, std::string_view field, std::string_view 
   return Error(code, fmt::format("line {}: {}: {}", number, field, why)).about(field);
 }
 
+/// "00000003.wal.damaged", also ".damaged.2"
+bool is_kept_aside(std::string_view name) {
+  constexpr std::string_view kSuffixes[] = {".damaged", ".unknown", ".torn"};
+  return std::any_of(std::begin(kSuffixes), std::end(kSuffixes),
+                     [&](auto suffix) { return name.find(suffix) != std::string_view::npos; });
+}
+
 /// What the engine would refuse, found before anything is stored.
 Result<void> check_line(const ImportLine& line, const Bytes& body, const Options& options) {
   const auto kind = kind_of(line.message.message);
@@ -178,12 +185,22 @@ Task<Result<std::uint64_t>> LogTool::export_lines(Sink sink) {
 
 // -- Changing --------------------------------------------------------------------------------------------
 
+Task<Result<std::set<std::string>>> LogTool::names_here() {
+  auto entries = co_await io::list(storage_);
+  if (!entries) co_return fail(std::move(entries.error()));
+  std::set<std::string> names;
+  for (auto& entry : *entries) names.insert(std::move(entry.name));
+  co_return names;
+}
+
 Task<Result<LogTool::Repaired>> LogTool::repair() {
   Repaired repaired;
   auto before = co_await verify();
   if (!before) co_return fail(std::move(before.error()));
   repaired.before = std::move(*before);
   if (repaired.before.sound()) co_return repaired;
+  const auto there = co_await names_here();
+  if (!there) co_return fail(there.error());
   auto options = co_await options_here();
   if (!options) co_return fail(std::move(options.error()));
   Engine& engine = new_engine(std::move(*options));
@@ -196,6 +213,11 @@ Task<Result<LogTool::Repaired>> LogTool::repair() {
   auto after = co_await verify();
   if (!after) co_return fail(std::move(after.error()));
   repaired.after = std::move(*after);
+  const auto now = co_await names_here();
+  if (!now) co_return fail(now.error());
+  for (const auto& name : *now) {
+    if (!there->contains(name) && is_kept_aside(name)) repaired.kept_aside.push_back(name);
+  }
   co_return repaired;
 }
 

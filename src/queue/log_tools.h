@@ -16,6 +16,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,7 @@ class LogTool {
     Verdict before;
     RecoveryReport salvaged;  ///< empty if the queue was sound: then nothing was changed
     Verdict after;
+    std::vector<std::string> kept_aside;  ///< what has got another name, by that name
   };
   struct Imported {
     std::uint64_t messages = 0;
@@ -69,6 +71,7 @@ class LogTool {
 
  private:
   Task<Result<Options>> options_here();
+  Task<Result<std::set<std::string>>> names_here();
   Task<Result<RecoveryReport>> open_steadily();
   Engine& new_engine(Options options);
   Task<Result<void>> store(std::vector<Submission> submissions, std::uint64_t& stored);

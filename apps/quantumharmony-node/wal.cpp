@@ -238,7 +238,8 @@ void print_lost(const std::vector<queue::LostRange>& lost, const char* what) {
       std::printf("records up to %llu", to);
     else
       std::printf("records %llu to %llu", from, to);
-    std::printf(" (%s)\n", one.why.c_str());
+    std::printf("%s (%s)\n", one.at_least && to >= from ? " at least, nobody knows how many more" : "",
+                one.why.c_str());
   }
 }
 
@@ -256,6 +257,7 @@ int verify(Work& work) {
   if (verdict->sound()) return print_report(verdict->report), std::puts("sound"), 0;
   std::printf("damaged: %s\n", verdict->damage->to_string().c_str());
   print_lost(verdict->lost, "would be lost");
+  for (const auto& note : verdict->report.notes) std::printf("note: %s\n", note.c_str());
   std::puts("`quantumharmony-node wal repair` saves the rest; copy the directory first");
   return 1;
 }
@@ -271,7 +273,7 @@ int repair(Work& work) {
   std::printf("damaged: %s\n", repaired->before.damage->to_string().c_str());
   print_lost(repaired->salvaged.lost, "lost");
   print_report(repaired->salvaged);
-  for (const auto& file : repaired->salvaged.damaged_files) std::printf("kept aside: %s.damaged\n", file.c_str());
+  for (const auto& file : repaired->kept_aside) std::printf("kept aside: %s\n", file.c_str());
   if (!repaired->salvaged.lost.empty()) {
     std::puts(
         "Messages in a lost range are gone; those whose end (take, ack) stood in one are back and may be handed out "

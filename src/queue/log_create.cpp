@@ -32,17 +32,17 @@ Task<Result<FileId>> Recovery::make_file(std::string name, std::uint64_t bytes) 
 }
 
 // True where there is nothing, or no more than a creation leaves behind that was cut off: no identity, a first
-// segment with nothing behind its header (itself whole, torn or not there yet), an empty mark.
+// segment with nothing behind its header (itself whole, torn or not there yet), an empty mark. A file that only has
+// the name of a segment is none of that.
 Task<Result<bool>> Recovery::nothing_was_stored() {
   if (has_identity_) co_return false;
-  const auto empty = [](ByteView bytes) {
-    return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
-  };
   for (const auto& [index, segment] : segments_) {
-    if (index != 1 && (segment.header || !segment.damage.empty())) co_return false;
+    const bool first = index == 1 && (!segment.header || segment.header->index == 1) &&
+                       (segment.damage.empty() || segment.torn_header);
+    if (!first && (segment.header || !segment.damage.empty())) co_return false;
     auto loaded = co_await load(index, Storage::ReadPath::kDevice);
     if (!loaded) co_return fail(std::move(loaded.error()));
-    if (!empty(view_.subspan(std::min<std::size_t>(kBlockBytes, view_.size())))) co_return false;
+    if (!is_zero(view_.subspan(std::min<std::size_t>(kBlockBytes, view_.size())))) co_return false;
   }
   if (!has_mark_) co_return true;
   AlignedBuffer mark(2 * kBlockBytes);
@@ -51,7 +51,7 @@ Task<Result<bool>> Recovery::nothing_was_stored() {
   const auto got = co_await io::read(storage_, *file, 0, mark.span(), Storage::ReadPath::kDevice);
   storage_.close(*file);
   if (!got) co_return fail(got.error());
-  if (empty(mark.view())) co_return true;
+  if (is_zero(mark.view())) co_return true;
   if (!segments_.empty()) co_return false;
   co_return damage(std::string(kMarkName),
                    "says that records were stored, though there is neither an identity nor a segment");

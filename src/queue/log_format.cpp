@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 
 #include <fmt/format.h>
 #include <xxhash.h>
@@ -24,10 +25,6 @@ constexpr std::size_t kBatchLifeAt = kBatchMagicAt + 8;
 
 std::uint64_t xxh3(ByteView bytes, std::uint64_t seed) {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
-}
-
-bool is_zero(ByteView bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
 }
 
 /// A block that starts with a magic and the version and ends with its checksum.
@@ -99,6 +96,12 @@ void get_id(ByteReader& in, QueueId& id) {
 }
 
 }  // namespace
+
+// Each byte is compared with the one before it, as fast as memcmp goes: whole segments are looked at.
+bool is_zero(ByteView bytes) {
+  return bytes.empty() ||
+         (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
 
 std::string_view record_type_name(RecordType type) {
   switch (type) {
@@ -299,8 +302,18 @@ std::optional<std::pair<RecordView, BatchHeader>> read_batch_record(ByteView in)
 
 bool looks_like_batch_of(ByteView block, std::uint64_t life) {
   if (block.size() < kBatchRecordBytes || read_batch_record(block)) return false;
-  return as_text(block.subspan(kBatchMagicAt, kBatchMagic.size())) == kBatchMagic ||
-         load_le<std::uint64_t>(block.data() + kBatchLifeAt) == life;
+  if (load_le<std::uint64_t>(block.data() + kBatchLifeAt) == life) return true;
+  Bytes mended(block.begin(), block.begin() + kBatchRecordBytes);
+  store_le(mended.data() + kBatchLifeAt, life);
+  return read_batch_record(mended).has_value();
+}
+
+bool may_be_torn_header(ByteView block) {
+  constexpr std::size_t kSectorBytes = 512;  // all fields stand in the first one, the checksum in the last
+  if (block.size() < kBlockBytes) return is_zero(block);
+  const bool starts_well =
+      is_zero(block.first(kSectorBytes)) || as_text(block.first(kSegmentMagic.size())) == kSegmentMagic;
+  return starts_well && is_zero(block.first(kChecksumAt).subspan(kSectorBytes));
 }
 
 std::string segment_name(std::uint64_t index) { return fmt::format("{:08}.wal", index); }

@@ -141,9 +141,14 @@ struct RecordView {
 std::optional<RecordView> read_record(ByteView in, std::uint64_t life);
 /// The batch record at the start of a block, if it holds for the life that it names itself.
 std::optional<std::pair<RecordView, BatchHeader>> read_batch_record(ByteView in);
-/// True when a block looks like a batch of this life whose record has been damaged: one flip leaves
-/// either the magic or the life number as it was.
+/// True when a block looks like a batch of this life whose record has been damaged: it names this life, or its checksum
+/// holds once it does. The magic alone proves nothing: what was submitted in an earlier life may contain it.
 bool looks_like_batch_of(ByteView block, std::uint64_t life);
+/// True for what a header leaves in a file that was made ready for it when the write is cut off: sectors of it, of
+/// zeros, and of the header of the file's earlier life. `block` may be shorter than a block.
+bool may_be_torn_header(ByteView block);
+
+bool is_zero(ByteView bytes);
 
 std::string segment_name(std::uint64_t index);
 /// The number in "00000042.wal"; nothing for other names.

@@ -7,6 +7,17 @@
 #include "base/storage_await.h"
 
 namespace qh::queue::wal {
+namespace {
+
+/// What this program has begun and never finished: nobody else's `*.new`.
+bool is_half_made(std::string_view name) {
+  constexpr std::string_view kMaking = ".new";
+  if (!name.ends_with(kMaking)) return false;
+  name.remove_suffix(kMaking.size());
+  return name == kIdentityName || segment_index(name);
+}
+
+}  // namespace
 
 Recovery::Recovery(Storage& storage, Clock& clock, Rng& rng, const Options& options, Replay& replay, RecoveryMode mode)
     : storage_(storage), clock_(clock), rng_(rng), options_(options), replay_(replay), mode_(mode), ahead_(storage) {}
@@ -56,17 +67,19 @@ Task<Result<void>> Recovery::look() {
   for (const auto& entry : *entries) {
     all_names_.push_back(entry.name);
     if (const auto index = segment_index(entry.name)) {
+      segments_[*index].name = entry.name;
       segments_[*index].bytes = entry.bytes;
     } else if (entry.name == kIdentityName) {
       identity_bytes = entry.bytes;
     } else if (entry.name == kMarkName) {
       has_mark_ = true;
-    } else if (entry.name.ends_with(".new")) {
+    } else if (is_half_made(entry.name)) {
       leftovers_.push_back(entry.name);
     }
   }
   auto done = co_await read_headers();
   if (done && identity_bytes) done = co_await read_identity(*identity_bytes);
+  if (identity_) queue_id_ = identity_->queue_id;
   co_return done;
 }
 
@@ -110,6 +123,7 @@ Task<Result<void>> Recovery::read_headers() {
       co_return fail(std::move(header.error()).in(segment_name(index)).about(segment_name(index)));
     } else {
       segment.damage = header.error().context;
+      segment.torn_header = may_be_torn_header(block.view().first(*got));
     }
   }
   co_return Result<void>();
@@ -122,7 +136,7 @@ Task<Result<std::uint64_t>> Recovery::first_segment() {
   std::uint64_t head = 0;
   std::uint64_t newest = 0;
   for (const auto& [index, segment] : segments_) {
-    if (!segment.in_log(index)) continue;
+    if (!in_log(index)) continue;
     newest = index;
     head = std::max(head, segment.header->state.head_segment);
   }
@@ -131,6 +145,10 @@ Task<Result<std::uint64_t>> Recovery::first_segment() {
     for (const auto& [index, segment] : segments_) {
       if (!segment.damage.empty())
         co_return damage(segment_name(index), segment.damage + "; all its messages are lost");
+      if (segment.header && !is_ours(*segment.header)) {
+        co_return damage(segment_name(index), "belongs to another queue (" + segment.header->queue_name +
+                                                  "), as the identity says, and no other segment is left");
+      }
     }
     if (auto read = co_await read_mark(); !read) co_return fail(std::move(read.error()));
     co_return damage(segment_name(std::max<std::uint64_t>(marked_segment_, 1)),
@@ -158,7 +176,7 @@ Task<Result<std::uint64_t>> Recovery::newest_head(std::uint64_t head) {
   std::uint64_t ends_with = 0;
   for (auto it = segments_.rbegin(); it != segments_.rend() && looked_at < 2; ++it) {
     const auto& [index, segment] = *it;
-    if (!segment.in_log(index)) continue;
+    if (!in_log(index)) continue;
     ++looked_at;
     auto loaded = co_await load(index, Storage::ReadPath::kDevice);
     if (!loaded) co_return fail(std::move(loaded.error()));
@@ -183,15 +201,14 @@ Task<Result<std::uint64_t>> Recovery::newest_head(std::uint64_t head) {
   co_return head;
 }
 
-Task<Result<void>> Recovery::load(std::uint64_t index, Storage::ReadPath path) {
-  const auto bytes = segments_.at(index).bytes;
+Task<Result<void>> Recovery::load(const SegmentFile& segment, Storage::ReadPath path) {
   co_await ahead_.finish();
-  if (!ahead_.has(segment_name(index), path)) co_await ahead_.start(segment_name(index), bytes, path);
+  if (!ahead_.has(segment.name, path)) co_await ahead_.start(segment.name, segment.bytes, path);
   co_await ahead_.finish();
   auto got = ahead_.fetch(buffer_);
-  if (!got && salvages()) co_return co_await read_by_block(index, bytes);
+  if (!got && salvages()) co_return co_await read_by_block(segment);
   // A read error is never the end of a log.
-  if (!got) co_return fail(std::move(got.error()).in("recover").about(segment_name(index)));
+  if (!got) co_return fail(std::move(got.error()).in("recover").about(segment.name));
   view_ = buffer_.view().first(*got);
   out_.report.bytes += *got;
   co_return Result<void>();
@@ -206,12 +223,11 @@ Result<void> Recovery::check_place(std::uint64_t index) const {
   if (!segment.damage.empty()) return damage(name, segment.damage + "; " + lost_from);
   if (!segment.header) return damage(name, "its header is zeros, though the log names it; " + lost_from);
   const auto& header = *segment.header;
+  if (!is_ours(header)) return damage(name, "belongs to another queue (" + header.queue_name + ")");
   if (header.index != index) {
     return damage(name,
                   fmt::format("its header says segment {}, though the log names it; {}", header.index, lost_from));
   }
-  if (identity_ && header.queue_id != identity_->queue_id)
-    return damage(name, "belongs to another queue (" + header.queue_name + ")");
   if (segment.bytes < header.bytes) {
     return damage(name,
                   fmt::format("is {} bytes long, its header says {}; {}", segment.bytes, header.bytes, lost_from));
@@ -227,7 +243,12 @@ Result<void> Recovery::check_place(std::uint64_t index) const {
 
 bool Recovery::in_log(std::uint64_t index) const {
   const auto it = segments_.find(index);
-  return it != segments_.end() && it->second.in_log(index);
+  if (it == segments_.end() || !it->second.header) return false;
+  return it->second.header->index == index && is_ours(*it->second.header);
+}
+
+bool Recovery::was_read(std::uint64_t index) const {
+  return std::any_of(out_.segments.begin(), out_.segments.end(), [&](const auto& s) { return s.index == index; });
 }
 
 // The newest one or two may hold what the page cache has and the disk has not.
@@ -271,8 +292,7 @@ Task<Result<bool>> Recovery::read_segment(std::uint64_t index) {
     next_seq_ = end_.next_seq;
     durable_seq_ = std::max(durable_seq_, end_.durable_seq);
     if (!replayed_) co_return fail(replayed_.error());
-    if (!end_.resume_offset || !lose(index, end_.offset, end_.resume_seq - 1, end_.fault)) break;
-    end_ = scan_segment(file, header.life, *end_.resume_offset, end_.resume_seq, visit);
+    if (!salvages() || !read_behind_fault(index, file, visit)) break;
   }
   seal_ = end_.seal;
   co_return end_.seal.has_value();
@@ -298,7 +318,7 @@ Task<Result<void>> Recovery::read_log() {
 Task<Result<void>> Recovery::look_at_followers(std::uint64_t last) {
   for (auto it = segments_.upper_bound(last); it != segments_.end(); ++it) {
     const auto& [index, segment] = *it;
-    if (!segment.in_log(index) || (identity_ && segment.header->queue_id != identity_->queue_id)) continue;
+    if (!in_log(index)) continue;
     durable_seq_ = std::max(durable_seq_, segment.header->durable_seq);
     auto loaded = co_await load(index, Storage::ReadPath::kDevice);
     if (!loaded) co_return loaded;
@@ -315,26 +335,33 @@ Task<Result<void>> Recovery::look_at_followers(std::uint64_t last) {
   co_return Result<void>();
 }
 
+Task<Result<void>> Recovery::load_mark() {
+  if (!has_mark_ || mark_.size() != 0) co_return Result<void>();
+  mark_ = AlignedBuffer(2 * kBlockBytes);
+  auto file = co_await io::open(storage_, std::string(kMarkName), Storage::OpenMode::kRead);
+  if (!file) co_return fail(std::move(file.error()));
+  const auto got = co_await io::read(storage_, *file, 0, mark_.span(), Storage::ReadPath::kDevice);
+  storage_.close(*file);
+  if (!got && !salvages()) co_return fail(got.error());
+  mark_unreadable_ = !got;
+  mark_bytes_ = got ? *got : 0;
+  co_return Result<void>();
+}
+
 Task<Result<void>> Recovery::read_mark() {
+  if (std::exchange(mark_read_, true)) co_return Result<void>();
   if (!has_mark_) {
     note("mark: missing; made anew (no message is lost by that)");
     co_return Result<void>();
   }
-  AlignedBuffer blocks(2 * kBlockBytes);
-  auto file = co_await io::open(storage_, std::string(kMarkName), Storage::OpenMode::kRead);
-  if (!file) co_return fail(std::move(file.error()));
-  auto got = co_await io::read(storage_, *file, 0, blocks.span(), Storage::ReadPath::kDevice);
-  storage_.close(*file);
-  if (!got && !salvages()) co_return fail(got.error());
-  mark_unreadable_ = !got;
-  if (!got) got = 0;
-  if (*got < 2 * kBlockBytes) note("mark: cut short; made anew (no message is lost by that)");
+  auto loaded = co_await load_mark();
+  if (!loaded) co_return loaded;
+  if (mark_bytes_ < 2 * kBlockBytes) note("mark: cut short; made anew (no message is lost by that)");
   for (std::size_t i = 0; i < 2; ++i) {
-    const auto block = blocks.view().subspan(i * kBlockBytes, kBlockBytes);
-    const bool zero = std::all_of(block.begin(), block.end(), [](std::byte b) { return b == std::byte{0}; });
+    const auto block = mark_.view().subspan(i * kBlockBytes, kBlockBytes);
     const auto mark = decode_mark(block);
-    if (!mark && zero) continue;
-    if (!mark || mark->turn % 2 != i || (identity_ && mark->queue_id != identity_->queue_id)) {
+    if (!mark && is_zero(block)) continue;
+    if (!mark || mark->turn % 2 != i || (queue_id_ && mark->queue_id != *queue_id_)) {
       note(fmt::format("mark: block {} does not check; it will be written again (no message is lost by that)", i));
       continue;
     }

@@ -74,13 +74,21 @@ class Recovery {
 
  private:
   struct SegmentFile {
+    std::string name;
     std::uint64_t bytes = 0;
     std::optional<SegmentHeader> header;  ///< empty: zeros, a prepared segment
     std::string damage;                   ///< why the header is none
+    bool torn_header = false;             ///< `damage` may be a header that was being written
     bool adopted = false;                 ///< salvage: the header is lost, its records tell the life
-    bool in_log(std::uint64_t index) const { return header && header->index == index; }
+    bool adopted_late = false;            ///< and they are not those of its first batch
   };
   using Segments = std::map<std::uint64_t, SegmentFile>;
+  /// What a file is that the log does not name.
+  enum class Leaving : std::uint8_t {
+    kTorn,     ///< was being made; holds nothing
+    kFree,     ///< zeros, or a segment that the log has let go of
+    kUnknown,  ///< anything else: never removed
+  };
 
   Task<Result<void>> look();
   Task<Result<void>> read_identity(std::uint64_t bytes);
@@ -91,33 +99,56 @@ class Recovery {
   Task<Result<void>> create();
   Task<Result<FileId>> make_file(std::string name, std::uint64_t bytes);
   Task<Result<void>> read_log();
-  Task<Result<void>> load(std::uint64_t index, Storage::ReadPath path);
+  Task<Result<void>> load(const SegmentFile& segment, Storage::ReadPath path);
+  Task<Result<void>> load(std::uint64_t index, Storage::ReadPath path) { return load(segments_.at(index), path); }
+  bool is_ours(const SegmentHeader& header) const { return !queue_id_ || header.queue_id == *queue_id_; }
   bool in_log(std::uint64_t index) const;
+  bool was_read(std::uint64_t index) const;
   Storage::ReadPath path_of(std::uint64_t index) const;
   Task<Result<bool>> read_segment(std::uint64_t index);
   Result<void> check_place(std::uint64_t index) const;
   Task<Result<void>> look_at_followers(std::uint64_t last);
+  Task<Result<void>> load_mark();
   Task<Result<void>> read_mark();
   Result<void> check_durable() const;
   Task<Result<void>> set_torn_aside();
-  Task<Result<void>> write_torn(const std::string& name, ByteView torn);
-  Task<Result<bool>> torn_creation(std::uint64_t index);
+  Task<Result<std::string>> write_torn(std::string name, ByteView torn);
+  Task<Result<bool>> is_begun_copy(std::string name, ByteView of);
+  Task<bool> torn_creation(std::uint64_t index);
   Task<Result<void>> make_ready();
   Task<Result<void>> make_identity_and_mark();
   Task<Result<void>> sync_segment(std::uint64_t index);
+  std::string why_unknown(const SegmentFile& segment) const;
+  Task<Leaving> leaving(std::uint64_t index, bool follows);
   Task<Result<void>> sort_other_files();
-  Task<Result<void>> put_aside(std::string name, std::string_view suffix);
+  Task<Result<void>> aside(std::string name, std::string_view suffix, std::string why);
 
   // log_salvage.cpp
   Task<Result<void>> salvage_log();
+  Task<Result<void>> read_what_is_there();
   Task<Result<bool>> usable(std::uint64_t index);
-  bool is_ours(const SegmentHeader& header) const;
-  Task<Result<void>> make_ready_salvaged();
-  Task<Result<void>> sort_salvaged_files();
-  Task<Result<void>> read_by_block(std::uint64_t index, std::uint64_t bytes);
-  bool lose(std::uint64_t index, std::uint64_t offset, std::uint64_t to_seq, std::string why);
+  bool may_follow(std::uint64_t index) const;
+  bool read_behind_fault(std::uint64_t index, ByteView file, RecordVisitor& visit);
+  void lose_before(std::uint64_t index, std::uint64_t culprit, bool any);
+  void lose_at_end(std::uint64_t culprit, bool any);
+  Task<Result<void>> read_by_block(const SegmentFile& segment);
+  std::string why_lost(std::uint64_t index) const;
+  void lose(std::uint64_t index, std::uint64_t offset, std::uint64_t to_seq, std::string why, bool at_least = false);
+  void no_record_lost(std::uint64_t index, std::uint64_t offset, std::string why);
   void damaged(std::uint64_t index);
   bool is_damaged(std::uint64_t index) const;
+  std::uint64_t newest_in_log() const;
+
+  // log_salvage_files.cpp
+  Task<Result<void>> whose_log();
+  Task<Result<void>> find_head();
+  Task<Result<void>> raise_head(std::uint64_t index, std::uint64_t life, std::uint64_t first_seq, ScanEnd& end);
+  void find_misplaced();
+  std::uint64_t highest_number() const;
+  Task<Result<void>> make_ready_salvaged();
+  Task<Result<void>> sort_salvaged_files();
+  Task<Result<void>> sort_salvaged(std::uint64_t index, const SegmentFile& segment, bool stray);
+  Task<Result<void>> put_in_place();
 
   tl::unexpected<Error> damage(std::string file, std::string what) const;
   void note(std::string line) { out_.report.notes.push_back(std::move(line)); }
@@ -138,9 +169,17 @@ class Recovery {
   bool mark_unreadable_ = false;  ///< salvage: by the disk, not only its content
   std::vector<std::string> all_names_;
   std::uint64_t marked_segment_ = 0;
-  QueueId queue_id_{};  ///< salvage: the newest header's, when the identity is lost
-  Segments segments_;
+  std::optional<QueueId> queue_id_;  ///< the identity's; in a salvage, where that is lost, what speaks for one most
+  AlignedBuffer mark_;               ///< its blocks
+  std::size_t mark_bytes_ = 0;
+  bool mark_read_ = false;
+  Segments segments_;                   ///< by their numbers
+  std::vector<SegmentFile> strays_;     ///< salvage: whose number belongs to another file
   std::vector<std::string> leftovers_;  ///< half-made files of ours
+  std::uint64_t head_ = 0;              ///< salvage: the log has let go of what is below
+  bool head_in_doubt_ = false;          ///< salvage: and perhaps of more
+  bool keep_all_ = false;               ///< salvage: whose log this is is in doubt
+  bool identity_is_foreign_ = false;
   ReadAhead ahead_;
   AlignedBuffer buffer_;
   ByteView view_;  ///< the segment that was loaded last

@@ -5,6 +5,7 @@
 
 #include "base/storage_await.h"
 #include "queue/log_recovery.h"
+#include "queue/put_aside.h"
 
 namespace qh::queue::wal {
 
@@ -13,7 +14,6 @@ namespace qh::queue::wal {
 Task<Result<void>> Recovery::set_torn_aside() {
   if (end_.fault.empty()) co_return Result<void>();
   const auto segment = segment_name(last_index_);
-  const auto name = fmt::format("{}.{}.torn", segment, end_.offset);
   auto loaded = co_await load(last_index_, Storage::ReadPath::kDevice);
   if (!loaded) co_return loaded;
   const auto end = std::min<std::uint64_t>(end_.fault_end, view_.size());
@@ -22,30 +22,59 @@ Task<Result<void>> Recovery::set_torn_aside() {
   out_.start.roll_first = true;
   const auto what = fmt::format("{}: torn tail at offset {} ({}): {} bytes that were never acknowledged", segment,
                                 end_.offset, end_.fault, torn.size());
-  auto kept = co_await write_torn(name, torn);
-  if (!kept && kept.error().code != Errc::kStorageFull) co_return kept;
-  note(kept ? what + " are kept in " + name : what + " are given up: the disk has no room to keep them");
+  auto kept = co_await write_torn(fmt::format("{}.{}.torn", segment, end_.offset), torn);
+  if (!kept && kept.error().code != Errc::kStorageFull) co_return fail(std::move(kept.error()));
+  note(kept ? what + " are kept in " + *kept : what + " are given up: the disk has no room to keep them");
   co_return Result<void>();
 }
 
-Task<Result<void>> Recovery::write_torn(const std::string& name, ByteView torn) {
-  static_cast<void>(co_await io::remove(storage_, name));  // of a recovery that was cut off
-  auto file = co_await io::open(storage_, name, Storage::OpenMode::kCreate);
+/// Whether a file of this name is there that a recovery began to write which was cut off: nothing but the same bytes,
+/// and zeros.
+Task<Result<bool>> Recovery::is_begun_copy(std::string name, ByteView of) {
+  auto file = co_await io::open(storage_, std::move(name), Storage::OpenMode::kRead);
+  if (!file && file.error().code == Errc::kNotFound) co_return false;
+  if (!file) co_return fail(std::move(file.error()));
+  AlignedBuffer there(align_up(of.size() + 1, kBlockBytes));
+  const auto got = co_await io::read(storage_, *file, 0, there.span(), Storage::ReadPath::kCached);
+  storage_.close(*file);
+  if (!got) co_return fail(got.error());
+  if (*got > of.size()) co_return false;
+  co_return std::equal(there.data(), there.data() + *got, of.begin(),
+                       [](std::byte is, std::byte was) { return is == was || is == std::byte{0}; });
+}
+
+/// Answers the name that it got.
+Task<Result<std::string>> Recovery::write_torn(std::string name, ByteView torn) {
+  const auto begun = co_await is_begun_copy(name, torn);
+  if (!begun) co_return fail(begun.error());
+  if (*begun) static_cast<void>(co_await io::remove(storage_, name));
+  auto free = co_await free_name(storage_, std::move(name));
+  if (!free) co_return free;
+  auto file = co_await io::open(storage_, *free, Storage::OpenMode::kCreate);
   if (!file) co_return fail(std::move(file.error()));
   auto done = co_await io::write(storage_, *file, 0, torn, Storage::Durability::kDurable);
   storage_.close(*file);
   if (done) done = co_await io::sync_directory(storage_);
-  if (!done) static_cast<void>(co_await io::remove(storage_, name));
-  co_return done;
+  if (done) co_return free;
+  static_cast<void>(co_await io::remove(storage_, *free));
+  co_return fail(std::move(done.error()));
 }
 
-/// No seal names a segment behind the log's end. One whose header does not check was being made when the process ended,
-/// unless it holds a batch that follows what was read.
-Task<Result<bool>> Recovery::torn_creation(std::uint64_t index) {
+Task<Result<void>> Recovery::aside(std::string name, std::string_view suffix, std::string why) {
+  auto kept = co_await put_aside(storage_, name, std::string(suffix));
+  if (!kept) co_return fail(std::move(kept.error()));
+  all_names_.push_back(*kept);
+  note(fmt::format("{}: {}; kept as {}", name, why, *kept));
+  co_return Result<void>();
+}
+
+/// No seal names a segment behind the log's end. The next one, when its header does not check but may be one that was
+/// being written, was being made when the process ended, unless it holds a batch that follows what was read.
+Task<bool> Recovery::torn_creation(std::uint64_t index) {
   const auto& segment = segments_.at(index);
-  if (index <= last_index_ || segment.damage.empty()) co_return false;
-  auto loaded = co_await load(index, Storage::ReadPath::kDevice);
-  if (!loaded) co_return fail(std::move(loaded.error()));
+  if (index != last_index_ + 1 || !segment.torn_header) co_return false;
+  const auto loaded = co_await load(index, Storage::ReadPath::kDevice);
+  if (!loaded) co_return false;
   for (std::uint64_t at = kBlockBytes; at + kBlockBytes <= view_.size(); at += kBlockBytes) {
     const auto batch = read_batch_record(view_.subspan(at));
     if (batch && batch->first.seq >= next_seq_) co_return false;
@@ -53,43 +82,63 @@ Task<Result<bool>> Recovery::torn_creation(std::uint64_t index) {
   co_return true;
 }
 
+/// What only looks unused is unknown, and so is what cannot be read. `follows`: behind the last segment without a gap,
+/// as the pool numbers what it makes ready.
+Task<Recovery::Leaving> Recovery::leaving(std::uint64_t index, bool follows) {
+  const auto& segment = segments_.at(index);
+  const bool torn = co_await torn_creation(index);
+  if (torn) co_return Leaving::kTorn;
+  if (!segment.damage.empty()) co_return Leaving::kUnknown;
+  if (!segment.header) {
+    const auto loaded = co_await load(index, Storage::ReadPath::kCached);
+    co_return loaded&& is_zero(view_) ? Leaving::kFree : Leaving::kUnknown;
+  }
+  const auto& header = *segment.header;
+  const auto head = out_.segments.front().index;
+  // Behind the last: a header without a batch, of a creation that was cut off before a seal named it.
+  if (in_log(index)) co_return index<head || index> last_index_ ? Leaving::kFree : Leaving::kUnknown;
+  co_return is_ours(header) && header.index < head&& follows ? Leaving::kFree : Leaving::kUnknown;
+}
+
+std::string Recovery::why_unknown(const SegmentFile& segment) const {
+  if (!segment.damage.empty()) return segment.damage;
+  if (!segment.header) return "its header is zeros, what is behind it is not, or cannot be read";
+  if (!is_ours(*segment.header)) return "of another queue, " + segment.header->queue_name;
+  return fmt::format("its header says segment {}", segment.header->index);
+}
+
 // Prepared segments are used again; what belonged to the log once is retired; what is neither is set aside.
 Task<Result<void>> Recovery::sort_other_files() {
-  std::uint64_t next = last_index_ + 1;
+  std::uint64_t next = last_index_ + 1;  // to be made ready
+  std::uint64_t run = last_index_ + 1;   // to follow without a gap
   const auto bytes_min = replay_.prepared_bytes_min();
   const AlignedBuffer zeros(kBlockBytes);
   for (const auto& [index, segment] : segments_) {
-    if (std::any_of(out_.segments.begin(), out_.segments.end(), [&, i = index](const auto& s) { return s.index == i; }))
-      continue;
-    const bool ours = segment.damage.empty() && (!segment.header || segment.header->queue_id == out_.start.queue_id);
-    const auto name = segment_name(index);
-    const auto torn = co_await torn_creation(index);
-    if (!torn) co_return fail(torn.error());
-    if (*torn) {
-      auto removed = co_await io::remove(storage_, name);
-      if (!removed) co_return removed;
-    } else if (!ours) {
-      auto aside = co_await io::rename(storage_, name, name + ".unknown");
-      if (!aside) co_return aside;
-      note(fmt::format("{}: not part of this log ({}); kept as {}.unknown", name,
-                       segment.damage.empty() ? "of another queue" : segment.damage, name));
-    } else if (index == next && segment.bytes >= bytes_min && segment.bytes % kBlockBytes == 0) {
-      auto file = co_await io::open(storage_, name, Storage::OpenMode::kReadWrite);
+    if (was_read(index)) continue;
+    const bool follows = index == run;
+    if (follows) ++run;
+    const auto what = co_await leaving(index, follows);
+    Result<void> done;
+    if (what == Leaving::kUnknown) {
+      done = co_await aside(segment.name, ".unknown", "not part of this log (" + why_unknown(segment) + ")");
+    } else if (what == Leaving::kFree && index == next && segment.bytes >= bytes_min &&
+               segment.bytes % kBlockBytes == 0) {
+      auto file = co_await io::open(storage_, segment.name, Storage::OpenMode::kReadWrite);
       if (!file) co_return fail(std::move(file.error()));
       // It may have been cut off before its size was synced, or after that failed: its last block, written
       // durably, makes the size so.
-      auto sized =
+      done =
           co_await io::write(storage_, *file, segment.bytes - kBlockBytes, zeros.view(), Storage::Durability::kDurable);
-      if (!sized) co_return sized;
-      out_.prepared.push_back({index, segment.bytes, *file});
+      if (done) out_.prepared.push_back({index, segment.bytes, *file});
       ++next;
     } else if (index < last_index_) {
       out_.retired.push_back({index, segment.bytes});
     } else {
-      // Prepared, but of no use: a gap, an odd size, or too small. Its number will be given again, so it must not wait.
-      auto removed = co_await io::remove(storage_, name);
-      if (!removed) co_return removed;
+      // Torn, or ready but of no use: a gap, an odd size, or too small. Its number will be given again, so it must not
+      // wait.
+      done = co_await io::remove(storage_, segment.name);
     }
+    if (!done) co_return done;
   }
   co_return Result<void>();
 }

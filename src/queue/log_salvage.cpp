@@ -1,35 +1,16 @@
-// Recovery that reads on behind damage: what can be read, what is lost, and a new segment to go on in.
+// Recovery that reads on behind damage: what can be read, and what is lost.
 //
-// Nothing is written into a segment that is there, and no number that was ever used is given again. Until the
-// new segments hold all that is alive and a durable record says that the log starts there, the old ones stay
-// as they are, and a start refuses them as before: a repair that is cut off is begun anew and finds the same.
+// The law of what is torn is that of any start: above the known-durable mark nothing was acknowledged for sure, and the
+// first fault ends the log. Below it every record counts that checks by itself, whatever became of its batch. That may
+// be a part of what was submitted as one: it was whole, and acknowledged, so each message left of it is owed.
 #include <algorithm>
-#include <charconv>
 
 #include <fmt/format.h>
 
-#include "base/codec.h"
 #include "base/storage_await.h"
 #include "queue/log_recovery.h"
 
 namespace qh::queue::wal {
-namespace {
-
-bool is_zero(ByteView bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
-}
-
-/// The number that a name starts with, also in "00000007.wal.damaged".
-std::uint64_t number_of(std::string_view name) {
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-  const auto rest = name.substr(static_cast<std::size_t>(end - name.data()));
-  return error == std::errc() && rest.starts_with(".wal") ? number : 0;
-}
-
-}  // namespace
-
-bool Recovery::is_ours(const SegmentHeader& header) const { return header.queue_id == queue_id_; }
 
 bool Recovery::is_damaged(std::uint64_t index) const {
   return std::find(out_.damaged_files.begin(), out_.damaged_files.end(), segment_name(index)) !=
@@ -41,17 +22,36 @@ void Recovery::damaged(std::uint64_t index) {
 }
 
 /// Says that the records from the one that is expected next up to `to_seq` cannot be read.
-bool Recovery::lose(std::uint64_t index, std::uint64_t offset, std::uint64_t to_seq, std::string why) {
-  if (!salvages()) return false;
-  out_.lost.push_back({segment_name(index), offset, next_seq_, to_seq, std::move(why)});
+void Recovery::lose(std::uint64_t index, std::uint64_t offset, std::uint64_t to_seq, std::string why, bool at_least) {
+  out_.lost.push_back({segment_name(index), offset, next_seq_, to_seq, std::move(why), at_least});
   damaged(index);
   replay_.on_gap(next_seq_, to_seq);
-  return true;
+}
+
+void Recovery::no_record_lost(std::uint64_t index, std::uint64_t offset, std::string why) {
+  out_.lost.push_back({segment_name(index), offset, next_seq_, next_seq_ - 1, std::move(why)});
+  damaged(index);
+}
+
+/// Why a segment of the log is of no use.
+std::string Recovery::why_lost(std::uint64_t index) const {
+  const auto it = segments_.find(index);
+  if (it == segments_.end()) {
+    return head_in_doubt_ && index == head_
+               ? "the file is missing; what cannot be read elsewhere may have said that it is not needed any more"
+               : "the file is missing";
+  }
+  const auto& segment = it->second;
+  if (!segment.damage.empty()) return segment.damage;
+  if (!segment.header) return "its header is zeros";
+  if (!in_log(index)) return why_unknown(segment);
+  return "it is of another life than the one the log names";
 }
 
 /// What cannot be read counts as zeros, which are no records.
-Task<Result<void>> Recovery::read_by_block(std::uint64_t index, std::uint64_t bytes) {
-  auto file = co_await io::open(storage_, segment_name(index), Storage::OpenMode::kRead);
+Task<Result<void>> Recovery::read_by_block(const SegmentFile& segment) {
+  const auto bytes = segment.bytes;
+  auto file = co_await io::open(storage_, segment.name, Storage::OpenMode::kRead);
   if (!file) co_return fail(std::move(file.error()));
   if (buffer_.size() < bytes) buffer_ = AlignedBuffer(bytes);
   std::uint64_t at = 0;
@@ -68,6 +68,19 @@ Task<Result<void>> Recovery::read_by_block(std::uint64_t index, std::uint64_t by
   co_return Result<void>();
 }
 
+std::uint64_t Recovery::newest_in_log() const {
+  std::uint64_t newest = 0;
+  for (const auto& [index, segment] : segments_) {
+    if (in_log(index)) newest = index;
+  }
+  return newest;
+}
+
+/// Whether records may stand in a segment that no seal names: something before it is missing, or a later one is there.
+bool Recovery::may_follow(std::uint64_t index) const {
+  return out_.segments.empty() || !end_.fault.empty() || durable_seq_ > next_seq_ || index < newest_in_log();
+}
+
 /// Whether a segment's records can be read. One whose header is lost is read by the life number that its
 /// batches carry, when that is surely the life that the log means.
 Task<Result<bool>> Recovery::usable(std::uint64_t index) {
@@ -75,72 +88,136 @@ Task<Result<bool>> Recovery::usable(std::uint64_t index) {
   if (it == segments_.end()) co_return false;
   auto& segment = it->second;
   const bool named = seal_ && seal_->next_segment == index;
-  if (segment.in_log(index)) co_return is_ours(*segment.header) && (!named || seal_->next_life == segment.header->life);
-  if (segment.header) co_return false;
+  if (in_log(index)) co_return !named || seal_->next_life == segment.header->life;
+  if (segment.header || (!named && !may_follow(index))) co_return false;
   auto loaded = co_await load(index, Storage::ReadPath::kDevice);
   if (!loaded) co_return fail(std::move(loaded.error()));
-  const auto follower = segments_.find(index + 1);
-  const bool bounded = follower != segments_.end() && follower->second.in_log(index + 1);
+  const bool bounded = in_log(index + 1);
   for (std::uint64_t at = kBlockBytes; at + kBlockBytes <= view_.size(); at += kBlockBytes) {
     const auto batch = read_batch_record(view_.subspan(at));
     if (!batch) continue;
     const auto seq = batch->first.seq;
     if (named ? batch->second.life != seal_->next_life : seq < next_seq_) continue;
-    if (bounded && seq > follower->second.header->first_seq) continue;
+    if (bounded && seq > segments_.at(index + 1).header->first_seq) continue;
     SegmentHeader header;
     header.index = index;
     header.bytes = segment.bytes;
     header.life = batch->second.life;
     header.first_seq = header.durable_seq = named ? next_seq_ : seq;
-    header.queue_id = queue_id_;
+    header.queue_id = *queue_id_;
     segment.header = header;
     segment.adopted = true;
+    segment.adopted_late = at != kBlockBytes;
     co_return true;
   }
   co_return false;
 }
 
+// -- Behind a fault ----------------------------------------------------------------------------------------
+
+/// Behind a fault below the known-durable mark: each record that checks, then on from the next whole batch. False:
+/// that was all of this segment.
+bool Recovery::read_behind_fault(std::uint64_t index, ByteView file, RecordVisitor& visit) {
+  const bool last = index >= newest_in_log();
+  if (end_.seal || (durable_seq_ <= next_seq_ && last)) return false;
+  const bool resumes = end_.resume_offset && end_.resume_seq <= durable_seq_;
+  const auto why = end_.fault.empty() ? std::string("the log ends too early") : end_.fault;
+  const RecordSearch where{end_.offset, resumes ? *end_.resume_offset : file.size(), next_seq_,
+                           resumes ? end_.resume_seq : std::max(durable_seq_, next_seq_)};
+  RecordVisitor each = [&](const RecordView& record, std::uint64_t offset) {
+    if (record.seq > next_seq_) lose(index, end_.offset, record.seq - 1, why);
+    next_seq_ = record.seq;
+    visit(record, offset);
+    if (const auto seal = seal_in(record)) end_.seal = seal;
+    end_.offset = offset + record.bytes;
+    if (!is_logical(record.type)) return;
+    ++next_seq_;
+    ++out_.report.records;
+  };
+  const auto lost_before = out_.lost.size();
+  scan_records(file, last_life_, where, each);
+  if (resumes && where.max_seq > next_seq_) lose(index, end_.offset, where.max_seq - 1, why);
+  if (out_.lost.size() == lost_before && (resumes || end_.seal || next_seq_ >= where.max_seq) && !end_.fault.empty())
+    no_record_lost(index, where.from, why);
+  if (!resumes || end_.seal) return false;
+  end_ = scan_segment(file, last_life_, where.to, where.max_seq, visit);
+  return true;
+}
+
+/// The segment `index` can be read: what is lost between it and the one that was read before.
+void Recovery::lose_before(std::uint64_t index, std::uint64_t culprit, bool any) {
+  const auto& segment = segments_.at(index);
+  const auto first = segment.header->first_seq;
+  if (!any && (culprit != 0 || segment.adopted_late)) next_seq_ = 0;  // nobody knows which record was the first
+  if ((any || culprit != 0) && first > next_seq_) {
+    if (culprit != 0)
+      lose(culprit, 0, first - 1, why_lost(culprit));
+    else
+      lose(last_index_, end_.offset, first - 1, end_.fault.empty() ? "the log ends too early" : end_.fault);
+  } else if (any && !end_.seal) {
+    no_record_lost(last_index_, end_.offset, "the seal that names the next segment does not check");
+  }
+  if (!segment.adopted) return;
+  if (any || culprit != 0 || !segment.adopted_late) next_seq_ = std::max(next_seq_, first);
+  lose(index, 0, first - 1,
+       "the header is lost (" + (segment.damage.empty() ? "zeros" : segment.damage) +
+           "); its records were read without it");
+}
+
+/// What is lost at the end: nobody follows who would know how much, unless the last batch says so itself.
+void Recovery::lose_at_end(std::uint64_t culprit, bool any) {
+  const auto last_durable = durable_seq_ > next_seq_ ? durable_seq_ - 1 : 0;
+  if (culprit != 0 && (end_.seal || !any)) {
+    if (any || last_durable != 0)
+      lose(culprit, 0, last_durable, why_lost(culprit), true);
+    else
+      lose(culprit, 0, 0, "nothing of it can be read");
+    return;
+  }
+  if (!any) return lose(1, 0, last_durable, "no segment is left", true);
+  const auto& last = segments_.at(last_index_);
+  const bool cut = last.bytes < last.header->bytes;
+  if (last_durable == 0 && !cut) return;
+  const bool counted = !cut && !last.adopted && end_.counted_seq && *end_.counted_seq >= durable_seq_;
+  lose(last_index_, end_.offset, last_durable,
+       cut                  ? "the file is cut short here"
+       : end_.fault.empty() ? "the log ends here, though more was known to be durable"
+                            : end_.fault,
+       !counted);
+}
+
+// -- All of it ---------------------------------------------------------------------------------------------
+
 Task<Result<void>> Recovery::salvage_log() {
-  std::uint64_t head = 0, newest = 0;
+  auto done = co_await whose_log();
+  if (done) done = co_await read_mark();
+  if (done) done = co_await find_head();
+  if (!done) co_return done;
+  find_misplaced();
+  done = co_await find_head();
+  if (!done) co_return done;
   for (const auto& [index, segment] : segments_) {
-    if (!segment.in_log(index) || (identity_ && segment.header->queue_id != identity_->queue_id)) continue;
-    newest = index;
-    queue_id_ = segment.header->queue_id;
-    head = std::max(head, segment.header->state.head_segment);
+    if (in_log(index)) durable_seq_ = std::max(durable_seq_, segment.header->durable_seq);
   }
-  if (identity_) queue_id_ = identity_->queue_id;
-  if (newest != 0) {
-    auto moved = co_await newest_head(head);
-    if (!moved) co_return fail(std::move(moved.error()));
-    head = *moved;
-  } else if (!segments_.empty()) {
-    head = segments_.begin()->first;
+  done = co_await read_what_is_there();
+  if (keep_all_) {
+    for (const auto& segment : out_.segments) damaged(segment.index);
   }
+  out_.report.segments = out_.segments.size();
+  co_return done;
+}
+
+Task<Result<void>> Recovery::read_what_is_there() {
+  const auto newest = newest_in_log();
   bool any = false;
   std::uint64_t culprit = 0;  // the first that could not be read since the last that could
-  std::uint64_t index = head;
+  std::uint64_t index = head_ != 0 || segments_.empty() ? head_ : segments_.begin()->first;
   while (index != 0) {
     auto good = co_await usable(index);
     if (!good) co_return fail(std::move(good.error()));
     if (*good) {
-      const auto& segment = segments_.at(index);
-      const auto first = segment.header->first_seq;
-      if (!any && culprit != 0) next_seq_ = 0;  // nobody knows which record was the first
-      const bool open_end = any && !end_.seal;
-      if ((any || culprit != 0) && first > next_seq_) {
-        if (culprit != 0)
-          lose(culprit, 0, first - 1,
-               segments_.contains(culprit) ? segments_.at(culprit).damage : "the file is missing");
-        else
-          lose(last_index_, end_.offset, first - 1, end_.fault.empty() ? "the log ends too early" : end_.fault);
-      } else if (open_end && last_index_ != 0) {
-        lose(last_index_, end_.offset, next_seq_ - 1, "the seal that names the next segment does not check");
-      }
+      lose_before(index, culprit, any);
       culprit = 0;
-      if (segment.adopted)
-        lose(index, 0, first - 1,
-             "the header is lost (" + (segment.damage.empty() ? "zeros" : segment.damage) +
-                 "); its records were read without it");
       auto read = co_await read_segment(index);
       if (!read) co_return fail(std::move(read.error()));
       if (segments_.at(index).bytes < segments_.at(index).header->bytes) damaged(index);
@@ -156,97 +233,7 @@ Task<Result<void>> Recovery::salvage_log() {
     else
       index = next == segments_.end() ? 0 : next->first;
   }
-  Result<void> done;
-  if (has_mark_) done = co_await read_mark();  // never in a conditional expression: segment_pool.cpp says why
-  if (!done) co_return done;
-  const bool cut = any && segments_.at(last_index_).bytes < segments_.at(last_index_).header->bytes;
-  const auto last_durable = durable_seq_ > next_seq_ ? durable_seq_ - 1 : 0;
-  if (culprit != 0 && (end_.seal || !any)) {
-    if (any || last_durable != 0)
-      lose(culprit, 0, last_durable,
-           segments_.contains(culprit) ? segments_.at(culprit).damage : "the file is missing");
-    else
-      lose(culprit, 0, 0, "nothing of it can be read");
-  } else if (!any) {
-    lose(1, 0, last_durable, "no segment is left");
-  } else if (last_durable != 0 || cut) {
-    lose(last_index_, end_.offset, last_durable,
-         end_.fault.empty() ? "the log ends here, though more was known to be durable" : end_.fault);
-  }
-  out_.report.segments = out_.segments.size();
-  co_return Result<void>();
-}
-
-Task<Result<void>> Recovery::make_ready_salvaged() {
-  auto& start = out_.start;
-  std::uint64_t newest = std::max(marked_segment_, seal_ ? seal_->next_segment : 0);
-  for (const auto& name : all_names_) newest = std::max(newest, number_of(name));
-  for (const auto& [index, segment] : segments_) newest = std::max(newest, segment.header ? segment.header->index : 0);
-  start.queue_name = identity_ ? identity_->queue_name : options_.name;
-  for (const auto& [index, segment] : segments_) {
-    if (!identity_ && segment.header && !segment.header->queue_name.empty())
-      start.queue_name = segment.header->queue_name;
-  }
-  if (queue_id_ == QueueId{}) {
-    store_le(queue_id_.data(), rng_.next());
-    store_le(queue_id_.data() + 8, rng_.next());
-  }
-  start.queue_id = queue_id_;
-  start.segment = {newest, options_.segment_bytes_min, FileId{}};
-  start.next_seq = std::max(next_seq_, durable_seq_);
-  start.next_ordinal = out_.segments.size() + 1;
-  start.nothing_open = true;
-  Result<void> done;
-  if (last_index_ != 0 && !is_damaged(last_index_)) done = co_await set_torn_aside();
-  start.roll_first = true;
-  if (done) done = co_await sort_salvaged_files();
-  if (done && has_identity_ && !identity_) done = co_await put_aside(std::string(kIdentityName), ".damaged");
-  if (done && mark_unreadable_) done = co_await put_aside(std::string(kMarkName), ".damaged");
-  if (done) done = co_await make_identity_and_mark();
-  // What is kept is as durable as after any start; a damaged one that cannot be opened says so.
-  for (std::size_t i = out_.segments.size() - std::min<std::size_t>(2, out_.segments.size());
-       done && i < out_.segments.size(); ++i) {
-    done = co_await sync_segment(out_.segments[i].index);
-  }
-  if (done) done = co_await io::sync_directory(storage_);
-  co_return done;
-}
-
-Task<Result<void>> Recovery::put_aside(std::string name, std::string_view suffix) {
-  auto to = name + std::string(suffix);
-  for (int i = 2; std::find(all_names_.begin(), all_names_.end(), to) != all_names_.end(); ++i) {
-    to = fmt::format("{}{}.{}", name, suffix, i);
-  }
-  auto aside = co_await io::rename(storage_, name, to);
-  if (!aside) co_return aside;
-  all_names_.push_back(to);
-  note(fmt::format("{}: kept as {}", name, to));
-  co_return Result<void>();
-}
-
-Task<Result<void>> Recovery::sort_salvaged_files() {
-  for (const auto& name : leftovers_) static_cast<void>(co_await io::remove(storage_, name));
-  for (const auto& [index, segment] : segments_) {
-    if (std::any_of(out_.segments.begin(), out_.segments.end(), [&, i = index](const auto& s) { return s.index == i; }))
-      continue;
-    const auto name = segment_name(index);
-    const bool ours = segment.damage.empty() && (!segment.header || is_ours(*segment.header));
-    bool empty = false;
-    if (ours && !segment.header && !is_damaged(index)) {
-      auto loaded = co_await load(index, Storage::ReadPath::kDevice);
-      if (!loaded) co_return loaded;
-      empty = is_zero(view_);
-    }
-    Result<void> done;
-    if (is_damaged(index) || !ours || (!segment.header && !empty)) {
-      done = co_await put_aside(name, segment.header && !ours ? ".unknown" : ".damaged");
-    } else if (segment.in_log(index) && index < last_index_) {
-      out_.retired.push_back({index, segment.bytes});
-    } else {
-      done = co_await io::remove(storage_, name);  // prepared, never used in this life
-    }
-    if (!done) co_return done;
-  }
+  lose_at_end(culprit, any);
   co_return Result<void>();
 }
 

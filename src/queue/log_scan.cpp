@@ -47,13 +47,7 @@ void visit_batch(ByteView file, std::uint64_t life, const Batch& batch, ScanEnd&
     const auto record = read_record(file.subspan(at), life);
     visit(*record, at);
     if (is_logical(record->type)) ++end.next_seq;
-    if (record->type == RecordType::kSeal) {
-      ByteReader fields(record->payload);
-      Seal seal;
-      seal.next_segment = fields.get<std::uint64_t>();
-      seal.next_life = fields.get<std::uint64_t>();
-      if (fields.at_end()) end.seal = seal;
-    }
+    if (const auto seal = seal_in(*record)) end.seal = seal;
     at += record->bytes;
   }
   end.records += batch.header.records;
@@ -70,6 +64,7 @@ void look_behind(ByteView file, std::uint64_t life, ScanEnd& end) {
       if (!looks_like_batch_of(file.subspan(at, kBlockBytes), life)) continue;
       if (end.fault.empty()) end.fault = fmt::format("the batch record at offset {} does not check", at);
       end.fault_end = at + kBlockBytes;
+      end.counted_seq.reset();
       continue;
     }
     if (end.fault.empty()) {
@@ -79,14 +74,52 @@ void look_behind(ByteView file, std::uint64_t life, ScanEnd& end) {
     }
     end.durable_seq = std::max(end.durable_seq, batch->header.durable_seq);
     end.fault_end = std::min<std::uint64_t>(file.size(), align_up(at + batch->header.bytes, kBlockBytes));
-    if (batch->fault.empty() && !end.resume_offset) {
+    end.counted_seq = batch->seq + batch->header.records;
+    if (batch->fault.empty() && !end.resume_offset && batch->seq >= end.next_seq) {
       end.resume_offset = at;
       end.resume_seq = batch->seq;
     }
   }
 }
 
+/// What a record's first bytes must look like before its checksum is worth computing.
+bool may_be_record(ByteView in, const RecordSearch& where) {
+  const auto type = static_cast<RecordType>(in[4]);
+  const bool known =
+      is_logical(type) ? type <= RecordType::kEvict : type == RecordType::kMark || type == RecordType::kSeal;
+  if (!known || in[5] != std::byte{0} || in[6] != std::byte{0} || in[7] != std::byte{0}) return false;
+  const auto seq = load_le<std::uint64_t>(in.data() + 8);
+  return seq >= where.min_seq && (seq < where.max_seq || (seq == where.max_seq && !is_logical(type)));
+}
+
 }  // namespace
+
+std::optional<Seal> seal_in(const RecordView& record) {
+  if (record.type != RecordType::kSeal) return std::nullopt;
+  ByteReader fields(record.payload);
+  Seal seal;
+  seal.next_segment = fields.get<std::uint64_t>();
+  seal.next_life = fields.get<std::uint64_t>();
+  return fields.at_end() ? std::optional(seal) : std::nullopt;
+}
+
+// Records lie side by side, so behind a good one the next begins; behind a bad one, whose length may be what is bad,
+// every byte may be the start. What a body says there does not count: nobody who writes one knows the life.
+void scan_records(ByteView file, std::uint64_t life, const RecordSearch& where, RecordVisitor& visit) {
+  const auto end = std::min<std::uint64_t>(where.to, file.size());
+  RecordSearch rest = where;
+  for (std::uint64_t at = where.from; at + kRecordOverheadBytes <= end;) {
+    const auto in = file.subspan(at, end - at);
+    const auto record = may_be_record(in, rest) ? read_record(in, life) : std::nullopt;
+    if (!record) {
+      ++at;
+      continue;
+    }
+    visit(*record, at);
+    rest.min_seq = record->seq + (is_logical(record->type) ? 1 : 0);
+    at += record->bytes;
+  }
+}
 
 ScanEnd scan_segment(ByteView file, std::uint64_t life, std::uint64_t offset, std::uint64_t next_seq,
                      RecordVisitor& visit) {

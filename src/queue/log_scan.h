@@ -24,9 +24,11 @@ struct ScanEnd {
   /// not continue it: a torn tail, or damage when `durable_seq` > `next_seq`.
   std::string fault;
   std::uint64_t fault_end = 0;  ///< behind the last such byte
-  /// The next whole batch of this life behind the fault, for a reader that salvages.
+  /// The next whole batch of this life behind the fault that goes on from it, for a reader that salvages.
   std::optional<std::uint64_t> resume_offset;
   std::uint64_t resume_seq = 0;
+  /// Behind the last record that the last batch there says it holds; nothing when it cannot even say that.
+  std::optional<std::uint64_t> counted_seq;
 };
 
 using RecordVisitor = UniqueFunction<void(const RecordView& record, std::uint64_t offset)>;
@@ -35,5 +37,16 @@ using RecordVisitor = UniqueFunction<void(const RecordView& record, std::uint64_
 /// once the whole batch has been checked; `visit` sees batch, mark and seal records too.
 ScanEnd scan_segment(ByteView file, std::uint64_t life, std::uint64_t offset, std::uint64_t next_seq,
                      RecordVisitor& visit);
+
+struct RecordSearch {
+  std::uint64_t from = 0, to = 0;          ///< offsets
+  std::uint64_t min_seq = 0, max_seq = 0;  ///< of logical records max_seq is the first that is not meant
+};
+/// For a reader that salvages: every record of this life there that checks by itself, whatever has become of its
+/// batch. Their numbers rise, with gaps. Batch records are not visited.
+void scan_records(ByteView file, std::uint64_t life, const RecordSearch& where, RecordVisitor& visit);
+
+/// The seal in a record, if it is one.
+std::optional<Seal> seal_in(const RecordView& record);
 
 }  // namespace qh::queue::wal

@@ -36,6 +36,13 @@ Options keep_all() {
   return options;
 }
 
+/// "00000003.wal.damaged", also ".damaged.2"
+bool is_kept_aside(std::string_view name) {
+  constexpr std::string_view kSuffixes[] = {".damaged", ".unknown", ".torn"};
+  return std::any_of(std::begin(kSuffixes), std::end(kSuffixes),
+                     [&](auto suffix) { return name.find(suffix) != std::string_view::npos; });
+}
+
 }  // namespace
 
 LogTool::LogTool(Storage& storage, Clock& clock, Rng& rng, Duration patience)
@@ -143,12 +150,22 @@ Task<Result<std::uint64_t>> LogTool::export_lines(Sink sink) {
 
 // -- Changing --------------------------------------------------------------------------------------------
 
+Task<Result<std::set<std::string>>> LogTool::names_here() {
+  auto entries = co_await io::list(storage_);
+  if (!entries) co_return fail(std::move(entries.error()));
+  std::set<std::string> names;
+  for (auto& entry : *entries) names.insert(std::move(entry.name));
+  co_return names;
+}
+
 Task<Result<LogTool::Repaired>> LogTool::repair() {
   Repaired repaired;
   auto before = co_await verify();
   if (!before) co_return fail(std::move(before.error()));
   repaired.before = std::move(*before);
   if (repaired.before.sound()) co_return repaired;
+  const auto there = co_await names_here();
+  if (!there) co_return fail(there.error());
   auto options = co_await options_here();
   if (!options) co_return fail(std::move(options.error()));
   Engine& engine = new_engine(std::move(*options));
@@ -161,6 +178,11 @@ Task<Result<LogTool::Repaired>> LogTool::repair() {
   auto after = co_await verify();
   if (!after) co_return fail(std::move(after.error()));
   repaired.after = std::move(*after);
+  const auto now = co_await names_here();
+  if (!now) co_return fail(now.error());
+  for (const auto& name : *now) {
+    if (!there->contains(name) && is_kept_aside(name)) repaired.kept_aside.push_back(name);
+  }
   co_return repaired;
 }
 

@@ -17,6 +17,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +42,7 @@ class LogTool {
     Verdict before;
     RecoveryReport salvaged;  ///< empty if the queue was sound: then nothing was changed
     Verdict after;
+    std::vector<std::string> kept_aside;  ///< what has got another name, by that name
   };
   struct Imported {
     std::uint64_t messages = 0;
@@ -72,6 +74,7 @@ class LogTool {
 
  private:
   Task<Result<Options>> options_here();
+  Task<Result<std::set<std::string>>> names_here();
   Task<Result<RecoveryReport>> open_steadily();
   Engine& new_engine(Options options);
   static Result<std::vector<Submission>> judge(std::string_view text, const ImportOptions& how, Imported& imported,

@@ -13,8 +13,11 @@ namespace qh::queue {
 struct LostRange {
   std::string file;
   std::uint64_t offset = 0;
-  std::uint64_t from_seq = 0, to_seq = 0;  ///< inclusive; to_seq < from_seq: no record was lost for sure
+  /// Inclusive. `to_seq` + 1 == `from_seq`: no record; `to_seq` less than that: nobody knows how many. `from_seq` 0:
+  /// nobody knows which was the first.
+  std::uint64_t from_seq = 0, to_seq = 0;
   std::string why;
+  bool at_least = false;  ///< there may have been more behind `to_seq`
 };
 
 struct RecoveryReport {

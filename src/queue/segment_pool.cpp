@@ -7,6 +7,7 @@
 
 #include "base/storage_await.h"
 #include "queue/log_format.h"
+#include "queue/put_aside.h"
 
 namespace qh::queue::wal {
 namespace {
@@ -149,10 +150,9 @@ Task<Result<void>> SegmentPool::put_away() {
 }
 
 Task<Result<void>> SegmentPool::keep_aside(RetiredSegment segment) {
-  const auto name = segment_name(segment.index);
-  auto kept = co_await io::rename(storage_, name, name + ".damaged");
-  if (kept) kept = co_await io::sync_directory(storage_);
-  co_return kept;
+  auto kept = co_await put_aside(storage_, segment_name(segment.index), ".damaged");
+  if (!kept) co_return fail(std::move(kept.error()));
+  co_return co_await io::sync_directory(storage_);
 }
 
 void SegmentPool::failed(Error error) {

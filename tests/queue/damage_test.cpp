@@ -1,7 +1,9 @@
 // "What must hold" 3: damage is found, none is served as data, and nothing goes missing without a word.
 //
-// The queue is small, so that every byte of it has its turn. QH_SOAK=1 also turns each byte of what no
-// reader relies on, with every mask.
+// The queue is small, so that every byte of it has its turn, and what makes a start refuse is repaired. QH_SOAK=1 also
+// turns each byte of what no reader relies on, with every mask.
+#include <set>
+
 #include <gtest/gtest.h>
 
 #include "base/codec.h"
@@ -27,11 +29,23 @@ Options tiny_options(std::string name = "sim") {
   return options;
 }
 
+using Messages = std::map<std::uint64_t, std::string>;
+
 struct Resting {
   Files files;
   Duration age{};  ///< virtual time since the queue was made
   std::string says;
+  Messages messages;
 };
+
+Messages messages_of(const Engine& engine) {
+  Messages all;
+  engine.each([&](const Found& found) {
+    all[found.message->id.value()] = fmt::format("{} {} ready at {}", message_state_name(found.state),
+                                                 describe(*found.message), found.ready_at ? found.ready_at->ns : 0);
+  });
+  return all;
+}
 
 /// What one start says, in a world of its own.
 struct Start {
@@ -39,18 +53,21 @@ struct Start {
   std::string says;
   std::vector<std::string> warnings;
   Files files;  ///< afterwards, when it was refused
+  Messages messages;
 };
 
 Start start_on(const Files& files, Duration age, const Options& options = tiny_options()) {
   QueueMachine m(77, options, at_once());
   m.world.advance(age);
   put_files(m.disk, files);
-  Start start{m.start(), {}, {}, {}};
+  Start start{m.start(), {}, {}, {}, {}};
   start.warnings = m.warnings;
-  if (start.report)
+  if (start.report) {
     start.says = snapshot(*m.engine);
-  else
+    start.messages = messages_of(*m.engine);
+  } else {
     start.files = files_of(m.disk);
+  }
   return start;
 }
 
@@ -65,11 +82,12 @@ Resting rest(QueueMachine& m, End end) {
     m.process_kill(1);
   }
   const auto age = m.world.mono() - MonoTime{1'000'000'000};
-  Resting queue{files_of(m.disk), age, {}};
+  Resting queue{files_of(m.disk), age, {}, {}};
   const auto start = start_on(queue.files, age);
   EXPECT_TRUE(start.report) << start.report.error().to_string();
   EXPECT_TRUE(start.warnings.empty()) << start.warnings.at(0);
   queue.says = start.says;
+  queue.messages = start.messages;
   return queue;
 }
 
@@ -134,16 +152,13 @@ Resting make_queue(End end, std::string name = "sim", std::uint64_t seed = 5) {
 
 struct Span {
   std::uint64_t from = 0, to = 0;
+  std::uint64_t message = 0;  ///< whose record it is; 0: nobody's
 };
 
 struct Layout {
   std::map<std::string, std::vector<Span>> relied_on;
   std::map<std::string, std::vector<std::uint64_t>> boundaries;  ///< of records and batches
 };
-
-bool is_zero(ByteView bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
-}
 
 /// From the formats alone, not from what recovery does: the segments that the newest head names, whole
 /// headers, and each batch to its last record.
@@ -153,7 +168,7 @@ Layout layout_of(const Files& files) {
   for (std::uint64_t block = 0; block < 2; ++block) {
     const auto at = block * wal::kBlockBytes;
     const auto bytes = ByteView(files.at(std::string(wal::kMarkName))).subspan(at, wal::kBlockBytes);
-    if (!is_zero(bytes)) layout.relied_on[std::string(wal::kMarkName)].push_back({at, at + wal::kBlockBytes});
+    if (!wal::is_zero(bytes)) layout.relied_on[std::string(wal::kMarkName)].push_back({at, at + wal::kBlockBytes});
   }
   std::uint64_t head = 0;
   for (int pass = 0; pass < 2; ++pass) {
@@ -167,7 +182,9 @@ Layout layout_of(const Files& files) {
       wal::RecordVisitor visit = [&](const wal::RecordView& record, std::uint64_t offset) {
         if (record.type == wal::RecordType::kState)
           head = std::max(head, wal::decode_state(record.payload)->head_segment);
-        spans.push_back({offset, offset + record.bytes});
+        const bool has_id = wal::is_logical(record.type) && record.type != wal::RecordType::kState;
+        const auto id = has_id ? load_le<std::uint64_t>(record.payload.data()) : 0;
+        spans.push_back({offset, offset + record.bytes, id});
         boundaries.push_back(offset);
       };
       const auto end = wal::scan_segment(bytes, (*header)->life, wal::kBlockBytes, (*header)->first_seq, visit);
@@ -187,10 +204,57 @@ bool relied_on(const Layout& layout, const std::string& name, std::uint64_t at) 
          std::any_of(it->second.begin(), it->second.end(), [&](Span s) { return s.from <= at && at < s.to; });
 }
 
+/// Whose record has this byte.
+std::uint64_t message_at(const Layout& layout, const std::string& name, std::uint64_t at) {
+  const auto it = layout.relied_on.find(name);
+  if (it == layout.relied_on.end()) return 0;
+  const auto span =
+      std::find_if(it->second.begin(), it->second.end(), [&](Span s) { return s.from <= at && at < s.to; });
+  return span == it->second.end() ? 0 : span->message;
+}
+
 enum class Must { kBeFound, kNotMatter };
 
-/// The law of this file.
-void judge(const Resting& queue, const Files& damaged, Must must, const std::string& what) {
+void expect_kept(const Messages& found, const Resting& queue, const std::set<std::uint64_t>& touched,
+                 const std::string& what) {
+  for (const auto& [id, line] : queue.messages) {
+    if (touched.contains(id)) continue;
+    const auto it = found.find(id);
+    if (it == found.end()) {
+      ADD_FAILURE() << what << ": the repair has lost " << line;
+    } else {
+      EXPECT_EQ(it->second, line) << what;
+    }
+  }
+  for (const auto& [id, line] : found) {
+    EXPECT_TRUE(touched.contains(id) || queue.messages.contains(id)) << what << ": the repair brought back " << line;
+  }
+}
+
+/// A repair always works, costs nothing but the messages in whose records the damage is, and leaves a sound queue.
+void repair(const Resting& queue, const Files& damaged, const std::set<std::uint64_t>& touched,
+            const std::string& what) {
+  QueueMachine m(78, tiny_options(), at_once());
+  m.world.advance(queue.age);
+  put_files(m.disk, damaged);
+  const auto salvaged = m.start(true);
+  ASSERT_TRUE(salvaged) << what << ": " << salvaged.error().to_string();
+  EXPECT_FALSE(salvaged->lost.empty() && salvaged->notes.empty()) << what << ": nothing was said";
+  expect_kept(messages_of(*m.engine), queue, touched, what);
+  const auto compacted = m.answer<void>([&](auto done) { m.engine->compact_wal(std::move(done)); });
+  ASSERT_TRUE(compacted) << what << ": " << compacted.error().to_string();
+  ASSERT_TRUE(m.stop()) << what;
+  const auto again = m.start();
+  ASSERT_TRUE(again) << what << ", repaired: " << again.error().to_string();
+  expect_kept(messages_of(*m.engine), queue, touched, what + ", started again");
+  const auto fresh = m.submit(gossip("fresh"), sync_by("a"));
+  ASSERT_TRUE(fresh) << what;
+  EXPECT_GT(fresh->id.value(), queue.messages.rbegin()->first) << what << ": an id was given twice";
+}
+
+/// The law of this file. With `touched`, what makes a start refuse is repaired.
+void judge(const Resting& queue, const Files& damaged, Must must, const std::string& what,
+           const std::optional<std::set<std::uint64_t>>& touched = {}) {
   const auto start = start_on(damaged, queue.age);
   if (!start.report) {
     const auto& error = start.report.error();
@@ -198,6 +262,7 @@ void judge(const Resting& queue, const Files& damaged, Must must, const std::str
     EXPECT_TRUE(queue.files.contains(error.subject)) << what << ": names no file: " << error.to_string();
     EXPECT_EQ(must, Must::kBeFound) << what << ": " << error.to_string();
     EXPECT_EQ(start.files, damaged) << what << ": a refused start changed the disk";
+    if (touched) repair(queue, damaged, *touched, what);
     return;
   }
   EXPECT_EQ(start.says, queue.says) << what;
@@ -224,8 +289,10 @@ void flip_every_byte(const Resting& queue) {
         if (!soak && bit != at % 8 && !(matters && bit == (at + 5) % 8)) continue;
         const auto before = bytes[at];
         bytes[at] ^= static_cast<std::byte>(1U << bit);
+        std::optional<std::set<std::uint64_t>> touched;
+        if (soak || bit == at % 8) touched.emplace({message_at(layout, name, at)});
         judge(queue, damaged, matters ? Must::kBeFound : Must::kNotMatter,
-              fmt::format("{}: byte {} bit {}", name, at, bit));
+              fmt::format("{}: byte {} bit {}", name, at, bit), touched);
         bytes[at] = before;
         ++(matters ? flips : idle);
         if (::testing::Test::HasFailure()) return;
@@ -250,17 +317,19 @@ void lose_every_file(const Resting& queue) {
     const bool mark = name == wal::kMarkName;
     const auto must = matters && !mark ? Must::kBeFound : Must::kNotMatter;
     damaged.erase(name);
-    judge(queue, damaged, matters ? Must::kBeFound : Must::kNotMatter, name + " removed");
+    std::set<std::uint64_t> touched;
+    for (const auto& span : matters ? layout.relied_on.at(name) : std::vector<Span>()) touched.insert(span.message);
+    judge(queue, damaged, matters ? Must::kBeFound : Must::kNotMatter, name + " removed", touched);
     damaged[name] = {};
-    judge(queue, damaged, must, name + " emptied");
+    judge(queue, damaged, must, name + " emptied", touched);
     damaged[name] = Bytes(bytes.size());
-    judge(queue, damaged, must, name + " zeroed");
+    judge(queue, damaged, must, name + " zeroed", touched);
     damaged[name] = Bytes(bytes.size(), std::byte{0xff});
-    judge(queue, damaged, must, name + " full of ones");
+    judge(queue, damaged, must, name + " full of ones", touched);
     damaged[name] = bytes;
     damaged[name].resize(bytes.size() / 2);
-    judge(queue, damaged, matters && name != wal::kIdentityName && !mark ? Must::kBeFound : must,
-          name + " cut in half");
+    judge(queue, damaged, matters && name != wal::kIdentityName && !mark ? Must::kBeFound : must, name + " cut in half",
+          touched);
   }
 }
 TEST(WhatMustHold3, EachFileRemovedEmptiedZeroedAfterAKillAtRest) { lose_every_file(make_queue(End::kKilledAtRest)); }
@@ -303,7 +372,9 @@ TEST(WhatMustHold3, SegmentsInEachOthersPlaceAreFound) {
       if (name >= with) continue;
       auto damaged = queue.files;
       std::swap(damaged[name], damaged[with]);
-      judge(queue, damaged, Must::kBeFound, name + " swapped with " + with);
+      const bool segments = name.ends_with(".wal") && with.ends_with(".wal");
+      judge(queue, damaged, Must::kBeFound, name + " swapped with " + with,
+            segments ? std::optional<std::set<std::uint64_t>>(std::in_place) : std::nullopt);
       damaged = queue.files;
       damaged[name] = queue.files.at(with);
       judge(queue, damaged, Must::kBeFound, name + " is a copy of " + with);
@@ -316,7 +387,9 @@ TEST(WhatMustHold3, SegmentsInEachOthersPlaceAreFound) {
     if (!layout.relied_on.contains(name)) continue;
     auto damaged = queue.files;
     damaged[name] = bytes;
-    judge(queue, damaged, Must::kBeFound, name + " of another queue");
+    std::set<std::uint64_t> touched;
+    for (const auto& span : layout.relied_on.at(name)) touched.insert(span.message);
+    judge(queue, damaged, Must::kBeFound, name + " of another queue", touched);
   }
 }
 

@@ -90,6 +90,8 @@ class Edge {
   void check(const std::string& when) {
     const auto report = machine_.start();
     ASSERT_TRUE(report) << when << ": " << report.error().to_string();
+    for (const auto& name : machine_.disk.names())
+      EXPECT_EQ(name.find(".unknown"), std::string::npos) << when << ": a cut leaves nothing unknown: " << name;
     std::map<std::string, std::uint64_t> there;
     machine_.engine->each([&](const Found& found) {
       const auto tag = std::get<Gossip>(found.message->message()).topic;

@@ -55,6 +55,9 @@ class Torture {
       ledger_.fail("start: " + report.error().to_string());
       return false;
     }
+    for (const auto& name : machine_.disk.names()) {
+      if (name.find(".unknown") != std::string::npos) ledger_.fail("a cut leaves nothing unknown: " + name);
+    }
     result_.torn += report->torn_bytes > 0;
     ledger_.look(present());
     check_order();

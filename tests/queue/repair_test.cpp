@@ -1,0 +1,383 @@
+// What stands in a queue's directory and is not ours, not where it belongs, or only partly good: a start and a repair
+// keep it, name it, and read what can be read.
+#include <algorithm>
+#include <ranges>
+
+#include <gtest/gtest.h>
+
+#include "queue/log_scan.h"
+#include "queue_machine.h"
+#include "queue_snapshot.h"
+
+namespace qh::queue {
+namespace {
+
+using std::chrono::seconds;
+
+/// Stopped, with `messages` in several segments, of which `taken` have been taken: the first segments are gone then.
+Files grown(std::uint64_t seed, std::size_t messages, std::size_t taken = 0) {
+  QueueMachine m(seed, small_options(), at_once());
+  EXPECT_TRUE(m.start());
+  for (std::size_t i = 0; i < messages; ++i) EXPECT_TRUE(m.submit(gossip("m", std::string(3000, 'o')), sync_by("a")));
+  for (std::size_t i = 0; i < taken; ++i) EXPECT_TRUE(*m.take());
+  m.run_for(seconds(1));
+  EXPECT_TRUE(m.stop());
+  return files_of(m.disk);
+}
+
+std::optional<wal::SegmentHeader> header_of(const Files& files, const std::string& name) {
+  const auto header = wal::decode_header(ByteView(files.at(name)));
+  return header ? *header : std::nullopt;
+}
+
+/// Those with a header of their own number, by number.
+std::vector<std::string> segments_of(const Files& files) {
+  std::vector<std::string> names;
+  for (const auto& [name, bytes] : files) {
+    const auto index = wal::segment_index(name);
+    if (!index) continue;
+    const auto header = header_of(files, name);
+    if (header && header->index == *index) names.push_back(name);
+  }
+  return names;
+}
+
+/// A machine on these files.
+struct On : QueueMachine {
+  explicit On(const Files& files, std::uint64_t seed = 50) : QueueMachine(seed, small_options(), at_once()) {
+    put_files(disk, files);
+  }
+  /// As `wal repair` does it.
+  Result<RecoveryReport> repair() {
+    auto report = start(true);
+    if (!report) return report;
+    const auto compacted = answer<void>([&](auto done) { engine->compact_wal(std::move(done)); });
+    if (!compacted) return fail(compacted.error());
+    return report;
+  }
+  std::string names() const { return fmt::format("{}", fmt::join(disk.names(), " ")); }
+  std::uint64_t messages() const { return engine->depth().total(); }
+  bool holds(const Bytes& bytes) const {
+    return std::ranges::any_of(disk.names(), [&](const auto& name) { return disk.contents(name) == bytes; });
+  }
+};
+
+bool says(const RecoveryReport& report, std::string_view what) {
+  return std::ranges::any_of(report.notes, [&](const auto& note) { return note.find(what) != note.npos; });
+}
+
+std::string lost_of(const RecoveryReport& report) {
+  std::string text;
+  for (const auto& lost : report.lost)
+    text += fmt::format("{} {} to {}{}; ", lost.file, lost.from_seq, lost.to_seq, lost.at_least ? " at least" : "");
+  return text;
+}
+
+// -- Another queue's segment ---------------------------------------------------------------------------------
+
+TEST(Repair, AForeignSegmentIsNoPartOfTheLog) {
+  const auto theirs = grown(7, 200, 190);
+  const auto foreign = segments_of(theirs).back();
+  auto files = grown(1, 40);
+  ASSERT_FALSE(files.contains(foreign));
+  files[foreign] = theirs.at(foreign);
+  {
+    On m(files);
+    const auto report = m.start();
+    ASSERT_TRUE(report) << "nothing of ours is damaged: " << report.error().to_string();
+    EXPECT_EQ(m.messages(), 40U);
+    EXPECT_EQ(m.disk.contents(foreign + ".unknown"), theirs.at(foreign)) << m.names();
+  }
+  On m(files);
+  const auto report = m.repair();
+  ASSERT_TRUE(report) << report.error().to_string();
+  EXPECT_EQ(m.messages(), 40U);
+  EXPECT_EQ(lost_of(*report), "");
+  EXPECT_EQ(m.disk.contents(foreign + ".unknown"), theirs.at(foreign)) << m.names();
+  EXPECT_TRUE(says(*report, foreign + ": not part of this log (of another queue, sim); kept as "));
+}
+
+TEST(Repair, WithoutAnIdentityTheDoubtIsSaidAndEveryFileIsKept) {
+  const auto theirs = grown(7, 200, 190);
+  const auto foreign = segments_of(theirs).back();
+  for (const bool marked : {true, false}) {
+    auto files = grown(1, 40);
+    files[foreign] = theirs.at(foreign);
+    files.erase("identity");
+    if (!marked) files.erase("mark");
+    On m(files);
+    const auto report = m.repair();
+    ASSERT_TRUE(report) << report.error().to_string();
+    EXPECT_EQ(m.messages(), 40U) << "the mark, or most segments, say whose it is";
+    EXPECT_TRUE(says(*report, "whose log this is is in doubt")) << marked;
+    for (const auto& name : segments_of(files)) EXPECT_TRUE(m.holds(files.at(name))) << name << ": " << m.names();
+  }
+}
+
+TEST(Repair, AnIdentityOfAnotherQueueIsSetAside) {
+  auto files = grown(1, 40);
+  const auto theirs = grown(7, 1).at("identity");
+  files["identity"] = theirs;
+  On m(files);
+  ASSERT_FALSE(m.start());
+  const auto report = m.repair();
+  ASSERT_TRUE(report) << report.error().to_string();
+  EXPECT_EQ(m.messages(), 40U);
+  EXPECT_EQ(m.disk.contents("identity.unknown"), theirs);
+  EXPECT_TRUE(says(*report, "whose log this is is in doubt"));
+}
+
+// -- The head ------------------------------------------------------------------------------------------------
+
+// What says which segments the log has let go of may be what is damaged.
+TEST(Repair, DamageInTheNewestSegmentNeverStopsARepair) {
+  const auto files = grown(1, 60, 25);
+  const auto newest = segments_of(files).back();
+  ASSERT_FALSE(files.contains("00000001.wal")) << "the log has let go of it";
+  for (const std::size_t at : {std::size_t{9}, std::size_t{40}, std::size_t{4090}, std::size_t{4100}}) {
+    auto damaged = files;
+    damaged[newest][at] ^= std::byte{0x10};
+    On m(damaged);
+    ASSERT_FALSE(m.start()) << at;
+    const auto report = m.repair();
+    ASSERT_TRUE(report) << at << ": " << report.error().to_string();
+    EXPECT_GE(m.messages(), 35U) << at << ": only a record of a take may be lost";
+    EXPECT_FALSE(report->lost.empty()) << at;
+    ASSERT_TRUE(m.stop());
+    EXPECT_TRUE(m.start()) << at;
+  }
+  auto gone = files;
+  gone.erase(newest);
+  On m(gone);
+  const auto report = m.repair();
+  ASSERT_TRUE(report) << report.error().to_string();
+  EXPECT_NE(lost_of(*report).find(" at least"), std::string::npos) << lost_of(*report);
+}
+
+// -- Not where it belongs ------------------------------------------------------------------------------------
+
+TEST(Repair, ASegmentUnderAnotherNameIsReadByItsNumber) {
+  const auto files = grown(1, 60);
+  for (const auto& name : segments_of(files)) {
+    auto moved = files;
+    moved["00000099.wal"] = moved.at(name);
+    moved.erase(name);
+    On m(moved);
+    ASSERT_FALSE(m.start()) << name;
+    const auto report = m.repair();
+    ASSERT_TRUE(report) << name << ": " << report.error().to_string();
+    EXPECT_EQ(m.messages(), 60U) << name;
+    EXPECT_EQ(lost_of(*report), "") << name;
+    EXPECT_TRUE(says(*report, "00000099.wal: its header says segment ")) << name;
+  }
+}
+
+TEST(Repair, ASegmentUnderAnotherNameIsKeptWhereItsPlaceIsTaken) {
+  auto files = grown(1, 60);
+  files["00000099.wal"] = files.at("00000002.wal");
+  On m(files);
+  const auto report = m.repair();
+  ASSERT_TRUE(report) << report.error().to_string();
+  EXPECT_EQ(m.messages(), 60U);
+  EXPECT_EQ(m.disk.contents("00000099.wal.unknown"), files.at("00000099.wal")) << m.names();
+}
+
+// A repair of two segments in each other's place, cut off at each of its operations.
+TEST(Repair, SegmentsInEachOthersPlaceAreReadHoweverOftenTheRepairIsCutOff) {
+  auto files = grown(1, 60);
+  std::swap(files.at("00000002.wal"), files.at("00000003.wal"));
+  for (std::uint64_t cut = 1;; ++cut) {
+    On m(files, cut);
+    m.disk.freeze_after(m.disk.operations() + cut);
+    const bool ended = m.repair().has_value() && !m.disk.frozen();
+    m.disk.freeze_after(UINT64_MAX);
+    m.power_cut(cut);
+    if (!m.start()) {
+      const auto report = m.repair();
+      ASSERT_TRUE(report) << cut << ": " << report.error().to_string();
+    }
+    ASSERT_EQ(m.messages(), 60U) << "cut at " << cut << ": " << m.names();
+    if (ended) break;
+    ASSERT_LT(cut, 5'000U);
+  }
+}
+
+// -- Record by record ----------------------------------------------------------------------------------------
+
+constexpr std::size_t kTogether = 50;
+
+/// So many messages that share one write; as one submit they are a group.
+Files batched(bool group) {
+  QueueMachine m(1);
+  EXPECT_TRUE(m.start());
+  m.run_for(seconds(1));
+  std::vector<Submission> all;
+  for (std::size_t i = 0; i < kTogether; ++i)
+    all.push_back({encode(Message(gossip(fmt::format("t{:02}", i), std::string(200, 'x')))).value(), sync_by("a")});
+  std::size_t done = 0;
+  if (group) {
+    EXPECT_TRUE(m.answer<std::vector<Submitted>>(
+        [&](auto answer) { m.engine->submit_batch(std::move(all), std::move(answer)); }));
+  } else {
+    for (auto& one : all)
+      m.engine->submit(std::move(one), [&](Result<Submitted> result) { done += result.has_value(); });
+    EXPECT_TRUE(m.run_until([&] { return done == kTogether; }));
+  }
+  EXPECT_TRUE(m.stop());
+  return files_of(m.disk);
+}
+
+std::size_t place_of(const Files& files, std::string_view text) {
+  const auto& bytes = files.at("00000001.wal");
+  const auto needle = to_bytes(text);
+  return static_cast<std::size_t>(std::ranges::search(bytes, needle).begin() - bytes.begin());
+}
+
+/// A part of a group that was acknowledged is owed like any other message.
+TEST(Repair, EachRecordThatChecksIsKeptWhateverBecameOfItsBatch) {
+  for (const bool group : {false, true}) {
+    const auto files = batched(group);
+    for (const auto& topic : {"t00", "t25", "t49"}) {
+      auto damaged = files;
+      damaged["00000001.wal"][place_of(files, topic) + 50] ^= std::byte{0x10};
+      On m(damaged);
+      ASSERT_FALSE(m.start()) << topic;
+      const auto report = m.repair();
+      ASSERT_TRUE(report) << topic << ": " << report.error().to_string();
+      EXPECT_EQ(m.messages(), kTogether - 1) << topic << (group ? " of a group" : "");
+      ASSERT_EQ(report->lost.size(), 1U) << lost_of(*report);
+      EXPECT_EQ(report->lost[0].from_seq, report->lost[0].to_seq) << lost_of(*report);
+      EXPECT_FALSE(report->lost[0].at_least) << lost_of(*report);
+    }
+    // The record that says how many there are.
+    auto damaged = files;
+    damaged["00000001.wal"][place_of(files, "t00") / wal::kBlockBytes * wal::kBlockBytes + 3] ^= std::byte{1};
+    On m(damaged);
+    const auto report = m.repair();
+    ASSERT_TRUE(report) << report.error().to_string();
+    EXPECT_EQ(m.messages(), kTogether) << lost_of(*report);
+  }
+}
+
+TEST(Repair, WhoCannotKnowHowMuchIsLostSaysSo) {
+  auto files = grown(1, 10);
+  files.erase("mark");
+  auto& bytes = files.at("00000001.wal");
+  bytes.resize(5 * wal::kBlockBytes);
+  // The last batch that is left says that the one before it, which is damaged too, was durable; no more is known.
+  for (const std::size_t block : {3U, 4U}) bytes[block * wal::kBlockBytes + 300] ^= std::byte{1};
+  On m(files);
+  const auto report = m.repair();
+  ASSERT_TRUE(report) << report.error().to_string();
+  ASSERT_FALSE(report->lost.empty());
+  const auto& lost = report->lost.back();
+  EXPECT_TRUE(lost.at_least || lost.to_seq + 1 < lost.from_seq) << lost_of(*report);
+}
+
+// -- Nothing is deleted because it looks unknown -------------------------------------------------------------
+
+TEST(Repair, AStartAndARepairKeepWhatTheyDoNotKnow) {
+  const auto sound = grown(1, 40);
+  const auto text = to_bytes(std::string(5000, 'n'));
+  const auto next = wal::segment_name(*wal::segment_index(segments_of(sound).back()) + 1);
+  for (const bool repair : {false, true}) {
+    auto files = sound;
+    files["00000060.wal"] = text;                      // nobody's
+    files["00000050.wal"] = sound.at("00000002.wal");  // a copy of ours
+    files["00000070.wal"] = Bytes(wal::kBlockBytes);   // zeros in front of something
+    files["00000070.wal"].insert(files["00000070.wal"].end(), text.begin(), text.end());
+    files[next] = text;  // where a header may be torn
+    files["my.new"] = files["00000001.wal.bak.new"] = text;
+    files["00000008.wal.new"] = files["identity.new"] = Bytes(4096);  // ours
+    On m(files);
+    const auto report = repair ? m.repair() : m.start();
+    ASSERT_TRUE(report) << report.error().to_string();
+    EXPECT_EQ(m.messages(), 40U);
+    const std::string other = repair ? ".damaged" : ".unknown";
+    EXPECT_EQ(m.disk.contents("00000060.wal" + other), text) << m.names();
+    EXPECT_EQ(m.disk.contents("00000050.wal.unknown"), files["00000050.wal"]) << m.names();
+    EXPECT_EQ(m.disk.contents("00000070.wal" + other), files["00000070.wal"]) << m.names();
+    EXPECT_EQ(m.disk.contents(next + other), text) << m.names();
+    EXPECT_EQ(m.disk.contents("my.new"), text) << m.names();
+    EXPECT_EQ(m.disk.contents("00000001.wal.bak.new"), text) << m.names();
+    EXPECT_FALSE(m.disk.contents("identity.new")) << m.names();
+    for (const auto& name : {std::string("00000060.wal"), std::string("00000050.wal"), next})
+      EXPECT_TRUE(says(*report, name + ": ")) << name << " is not named";
+  }
+}
+
+TEST(Repair, WhatIsSetAsideNeverReplacesWhatWasSetAside) {
+  const auto sound = grown(1, 40);
+  const auto first = to_bytes(std::string(5000, '1')), second = to_bytes(std::string(5000, '2'));
+  auto files = sound;
+  files["00000050.wal.unknown"] = first;
+  files["00000050.wal"] = second;
+  files["00000002.wal.damaged"] = first;
+  {
+    On m(files);
+    ASSERT_TRUE(m.start());
+    EXPECT_EQ(m.disk.contents("00000050.wal.unknown"), first);
+    EXPECT_EQ(m.disk.contents("00000050.wal.unknown.2"), second) << m.names();
+  }
+  files["00000002.wal"][5 * wal::kBlockBytes + 300] ^= std::byte{1};
+  On m(files);
+  ASSERT_TRUE(m.repair());
+  EXPECT_EQ(m.disk.contents("00000002.wal.damaged"), first);
+  EXPECT_EQ(m.disk.contents("00000002.wal.damaged.2"), files["00000002.wal"]) << m.names();
+}
+
+TEST(Repair, ATornTailNeverReplacesWhatHasItsName) {
+  auto files = grown(1, 3);
+  auto& bytes = files.at("00000001.wal");
+  const auto header = *header_of(files, "00000001.wal");
+  wal::RecordVisitor nothing = [](const wal::RecordView&, std::uint64_t) {};
+  const auto end = wal::scan_segment(bytes, header.life, wal::kBlockBytes, header.first_seq, nothing);
+  const wal::BatchHeader batch{header.life, wal::kBatchRecordBytes, 3, end.durable_seq};
+  wal::write_batch_record(std::span(bytes).subspan(end.offset, wal::kBatchRecordBytes), end.next_seq, batch);
+  const auto name = fmt::format("00000001.wal.{}.torn", end.offset);
+  const auto other = to_bytes(std::string("somebody's"));
+  for (const auto& there : {other, Bytes(bytes.begin() + static_cast<std::ptrdiff_t>(end.offset),
+                                         bytes.begin() + static_cast<std::ptrdiff_t>(end.offset) + 20)}) {
+    files[name] = there;
+    On m(files);
+    const auto report = m.start();
+    ASSERT_TRUE(report) << report.error().to_string();
+    EXPECT_GT(report->torn_bytes, 0U);
+    EXPECT_EQ(m.disk.contents(name + ".2").has_value(), there == other) << m.names();
+    EXPECT_EQ(m.disk.contents(name) == there, there == other) << "a copy that was cut off is made anew";
+  }
+}
+
+TEST(Repair, AFileWithTheNameOfTheFirstSegmentIsNoReasonToMakeAQueue) {
+  const Files files{{"00000001.wal", to_bytes(std::string(3000, 't'))}};
+  On m(files);
+  const auto report = m.start();
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().subject, "00000001.wal");
+  EXPECT_EQ(files_of(m.disk), files);
+}
+
+// -- Bytes of an earlier life --------------------------------------------------------------------------------
+
+TEST(Repair, WhatWasSubmittedInAnEarlierLifeIsNoTornTail) {
+  std::string body;
+  while (body.size() < 7000) body += "QHBATCH1";
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    QueueMachine m(seed);
+    SeededRng rng(seed);
+    for (int life = 0; life < 6; ++life) {
+      const auto report = m.start();
+      ASSERT_TRUE(report) << report.error().to_string();
+      EXPECT_EQ(report->torn_bytes, 0U) << "seed " << seed << ": nothing can be torn after a stop";
+      for (std::uint64_t i = 40 + rng.below(60); i > 0; --i) {
+        ASSERT_TRUE(m.submit(gossip("x" + std::string(rng.below(8), 'p'), body), sync_by("a")));
+        ASSERT_TRUE(*m.take());
+      }
+      m.run_for(seconds(1));
+      ASSERT_TRUE(m.stop());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace qh::queue

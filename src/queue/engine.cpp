@@ -80,6 +80,8 @@ void Engine::Impl::tick() {
   admission_.drained(hand_outs_sync_.per_second(now) + hand_outs_async_.per_second(now));
   pool_->tick();
   if (!failure_ && writer_->wants_mark() && now >= last_append_ + options_.idle_mark_after) writer_->mark();
+  compact();  // keys that ran out may have been all that was alive in a segment
+  give_back_space(now);
   if (now >= stop_deadline_ && stop_timed_out_) std::exchange(stop_timed_out_, {})();
   serve_waiters();
 }
@@ -98,6 +100,7 @@ MonoTime Engine::Impl::next_wakeup() const {
     const Duration turn(static_cast<std::int64_t>(1e9 / retry_job_->per_second) + 1);
     next = std::min(next, std::max(now, retry_job_->last + turn));
   }
+  if (may_shrink()) next = std::min(next, writer_->may_shrink_at());
   if (store_.dead_count() > 0) next = std::min(next, now + std::chrono::minutes(1));
   return next;
 }

@@ -20,7 +20,7 @@ struct TortureOptions {
 
 struct TortureResult {
   std::string failure;  ///< empty: every promise was kept
-  std::uint64_t submits = 0, hand_outs = 0, lives = 0, segments = 0, torn = 0, failed_lives = 0;
+  std::uint64_t submits = 0, hand_outs = 0, lives = 0, recycled = 0, files = 0, torn = 0, failed_lives = 0;
 };
 
 TortureResult torture(std::uint64_t seed, const TortureOptions& options);

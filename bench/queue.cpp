@@ -21,6 +21,7 @@
 #include "base/file_storage.h"
 #include "crypto/random.h"
 #include "queue/await.h"
+#include "queue/log_storage.h"
 
 namespace qh::queue {
 namespace {
@@ -52,16 +53,12 @@ double cpu_s() {
 class Bench {
  public:
   explicit Bench(const Settings& settings) {
-    FileStorage::Options io;
-    io.write_method = settings.method;
-    io.executor_threads = settings.in_flight;
-    if (settings.in_flight > 1) io.placement = FileStorage::Placement::kExecutor;
-    storage = FileStorage::open(settings.dir, std::move(io)).value();
     Options options;
     options.name = "bench";
     options.max_depth = 4 * settings.messages;
     options.max_bytes = std::uint64_t{16} << 30;
     options.batches_in_flight = settings.in_flight;
+    storage = FileStorage::open(settings.dir, log_storage_options(options, settings.method)).value();
     engine = std::make_unique<Engine>(
         *storage, clock, rng, options,
         Engine::Hooks{[this] { pump_wanted = true; }, [](std::string_view line) { fmt::print(stderr, "{}\n", line); }});

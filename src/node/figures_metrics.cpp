@@ -173,10 +173,15 @@ void add_wal(Collector& c) {
           [](const M& m) { return m.wal_durable_seq; });
   c.queue("quantumharmony_wal_compactions", kCounter, "Segments whose live records were carried on.",
           [](const M& m) { return m.wal_compactions; });
+  c.queue("quantumharmony_wal_recycles", kCounter, "Segments made of old ones since the start of the process.",
+          [](const M& m) { return m.wal_recycles; });
   c.queue("quantumharmony_wal_recovery_truncated_bytes", kGauge, "Torn bytes that the last start set aside.",
           [](const M& m) { return m.wal_torn_bytes; });
   c.queue("quantumharmony_wal_storage_full", kGauge, "1 while the disk has no room for submits.",
           [](const M& m) { return m.storage_full ? 1 : 0; });
+  c.queue("quantumharmony_wal_cannot_grow", kGauge,
+          "1 while the next segment cannot be made, for whatever reason: submits are refused when the log is used up.",
+          [](const M& m) { return m.cannot_grow.empty() ? 0 : 1; });
   c.queue("quantumharmony_wal_failed", kGauge, "1 when the log has failed: nothing durable is taken until a restart.",
           [](const M& m) { return m.failure.empty() ? 0 : 1; });
 }

@@ -23,6 +23,7 @@
 #include "crypto/random.h"
 #include "node/log.h"
 #include "queue/engine.h"
+#include "queue/log_storage.h"
 
 namespace qh::node {
 namespace {
@@ -192,8 +193,7 @@ class Validator::Impl final : public rpc::NodeControl {
     }
     if (!locked) return fail(with_remedy(std::move(locked.error()), kAnotherPlace));
     lock_.emplace(std::move(*locked));
-    FileStorage::Options storage_options;
-    storage_options.write_method = options_.write_method;
+    auto storage_options = queue::log_storage_options(options_.queue, options_.write_method);
     storage_options.wake = [this] { asio::post(loop_, [this] { poll(); }); };
     auto made = FileStorage::open(directory, std::move(storage_options));
     if (!made) return fail(with_remedy(std::move(made.error()), kAnotherPlace));

@@ -87,6 +87,8 @@ void Engine::Impl::tick() {
   admission_.drained(hand_outs_sync_.per_second(now) + hand_outs_async_.per_second(now));
   pool_->tick();
   if (!failure_ && writer_->wants_mark() && now >= last_append_ + options_.idle_mark_after) writer_->mark();
+  compact();  // keys that ran out may have been all that was alive in a segment
+  give_back_space(now);
   if (now >= stop_deadline_ && stop_timed_out_) std::exchange(stop_timed_out_, {})();
   serve_waiters();
 }
@@ -106,6 +108,7 @@ MonoTime Engine::Impl::next_wakeup() const {
     next = std::min(next, std::max(now, retry_job_->last + turn));
   }
   if (!unwritten_deaths_.empty() && log_ok()) next = std::min(next, now + kDeathRetry);
+  if (may_shrink()) next = std::min(next, writer_->may_shrink_at());
   if (store_.dead_count() > 0) next = std::min(next, now + std::chrono::minutes(1));
   return next;
 }

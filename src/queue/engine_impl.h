@@ -146,6 +146,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void on_segment_started(const wal::PreparedSegment& segment) override;
   void on_pump_wanted() override { want_pump(); }
   void on_failed(const Error& error) override;
+  void on_directory_failed(const Error& error);
   void on_batch_written(std::uint32_t records, Duration took) override;
 
   // wal::Replay
@@ -259,7 +260,12 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void reserve_ids() { reserve_ids({0, 0}); }
   void reserve_ids(IdsNeeded needed);
   void compact();
+  void work_compaction();
   bool should_compact() const;
+  void bound_pool();
+  void tell_pool();
+  bool may_shrink() const;
+  void give_back_space(MonoTime now);
   void carry_head();
   void advance_head();
   void let_head_go(wal::RetiredSegment dead);

@@ -56,6 +56,7 @@ void Engine::Impl::on_durable(wal::Ordinal ordinal) {
 }
 
 void Engine::Impl::on_marked() {
+  give_back_space(clock_.mono());
   if (mark_waiter_) std::exchange(mark_waiter_, {})();
 }
 
@@ -67,6 +68,9 @@ void Engine::Impl::on_segment_started(const wal::PreparedSegment& segment) {
   if (!unwritten_deaths_.empty()) settle_deaths();
   retry_parked();
 }
+
+/// As when a write has failed: which names are durable is not known, and a later sync would not say it.
+void Engine::Impl::on_directory_failed(const Error& error) { writer_->fail_by(error); }
 
 void Engine::Impl::on_batch_written(std::uint32_t records, Duration took) {
   const auto now = clock_.mono();

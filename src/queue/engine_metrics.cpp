@@ -80,7 +80,11 @@ Metrics Engine::Impl::metrics() const {
     m.wal_appended_seq = writer_->next_seq() - 1;
     m.wal_durable_seq = writer_->durable_seq() - 1;
     m.wal_batches = m.wal_syncs = writer_->batches_written();
-    m.storage_full = pool_->failure().has_value();
+    m.wal_recycles = pool_->recycled();
+    if (const auto& stuck = pool_->failure(); stuck && !failure_) {
+      m.storage_full = stuck->code == Errc::kStorageFull;
+      m.cannot_grow = stuck->to_string();
+    }
   }
   m.wal_compactions = compactions_;
   m.wal_torn_bytes = torn_bytes_;

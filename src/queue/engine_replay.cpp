@@ -289,8 +289,9 @@ void Engine::Impl::start_log(wal::Recovered& recovered) {
   next_lease_id_ = state_.next_lease_id;
   writer_->start(std::move(start));
   pool_->want_at_least(segments_.bytes_to_carry());
-  pool_->start(last + 1);
   for (const auto& segment : recovered.retired) pool_->retire(segment);
+  tell_pool();
+  pool_->start(last + 1);
 }
 
 Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> done) {
@@ -321,7 +322,8 @@ Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> d
         largest_carried_, segment_min));
   }
   pool_.emplace(storage_, clock_, segment_min,
-                wal::SegmentPool::Hooks{[this] { pool_changed(); }, [this](std::string_view line) { warn(line); }});
+                wal::SegmentPool::Hooks{[this] { pool_changed(); }, [this](std::string_view line) { warn(line); },
+                                        [this](const Error& error) { on_directory_failed(error); }});
   writer_.emplace(storage_, clock_, rng_, *pool_,
                   wal::LogWriter::Limits{segment_min, std::max(segment_min, options_.segment_bytes_max),
                                          options_.batches_in_flight},

@@ -16,6 +16,8 @@ constexpr std::uint64_t kCarryBytesWhenFull = 1U << 20;
 constexpr std::uint64_t kFieldsBytes = 2U << 10;
 /// A hand-out that nobody waits for any longer is not made.
 constexpr auto kRoomPatience = std::chrono::seconds(10);
+/// Identity, mark and lock.
+constexpr std::uint64_t kOtherFileBytes = 4 * wal::kBlockBytes;
 
 }  // namespace
 
@@ -178,6 +180,11 @@ bool Engine::Impl::should_compact() const {
 }
 
 void Engine::Impl::compact() {
+  work_compaction();
+  tell_pool();
+}
+
+void Engine::Impl::work_compaction() {
   if (engine_state_ != EngineState::kRunning || !writer_ || !should_compact()) return;
   const auto* head = segments_.head();
   if (head->live_bytes == 0) return advance_head();
@@ -227,10 +234,45 @@ void Engine::Impl::let_head_go(wal::RetiredSegment dead) {
     pass_until_.reset();
     fruitless_seq_ = writer_->next_seq();
   }
+  bound_pool();  // it may be a spare in the room that it had in the log
   if (std::erase(damaged_segments_, dead.index) > 0)
     pool_->keep_damaged(dead);
   else
     pool_->retire(dead);
+}
+
+// -- Space ---------------------------------------------------------------------------------------------------
+
+/// The log's bound is twice the live bytes and four segments.
+void Engine::Impl::bound_pool() {
+  const auto bound = 2 * segments_.live_bytes() + 4 * writer_->segment_bytes();
+  const auto others = segments_.disk_bytes() + kOtherFileBytes;
+  pool_->may_hold(bound > others ? bound - others : 0);
+}
+
+/// What the pool may keep, and what it can count on.
+void Engine::Impl::tell_pool() {
+  if (!writer_) return;
+  bound_pool();
+  const auto* head = segments_.head();
+  // Where much is carried on first, the log needs the room of a new segment before it gets the old one.
+  const auto carried_and_on = [&] { return carry_room(head->live_bytes) + writer_->segment_bytes() / 2; };
+  pool_->expect_retired(engine_state_ == EngineState::kRunning && head != nullptr &&
+                        (head_moving_ || (should_compact() && writer_->room() >= carried_and_on())));
+}
+
+/// Nothing is under way that the room of the log is needed for.
+bool Engine::Impl::may_shrink() const {
+  return engine_state_ == EngineState::kRunning && !writer_->busy() && parked_.empty() && !head_moving_ &&
+         !should_compact() && pool_->idle() && !pool_->failure() && !pool_->ready().empty();
+}
+
+void Engine::Impl::give_back_space(MonoTime now) {
+  if (!may_shrink()) return;
+  if (writer_->marked()) pool_->give_back();  // not between two submits, of which the second needs it again
+  if (now < writer_->may_shrink_at() || !may_shrink()) return;
+  writer_->shrink();
+  append_state(state_now());
 }
 
 void Engine::Impl::compact_wal(Done<void> done) {

@@ -177,6 +177,7 @@ Task<Result<std::uint64_t>> Recovery::newest_head(std::uint64_t head) {
   for (auto it = segments_.rbegin(); it != segments_.rend() && looked_at < 2; ++it) {
     const auto& [index, segment] = *it;
     if (!in_log(index)) continue;
+    if (looked_at > 0 && index < head) break;  // let go of: a spare
     ++looked_at;
     auto loaded = co_await load(index, Storage::ReadPath::kDevice);
     if (!loaded) co_return fail(std::move(loaded.error()));
@@ -202,6 +203,7 @@ Task<Result<std::uint64_t>> Recovery::newest_head(std::uint64_t head) {
 }
 
 Task<Result<void>> Recovery::load(const SegmentFile& segment, Storage::ReadPath path) {
+  unreadable_ = false;
   co_await ahead_.finish();
   if (!ahead_.has(segment.name, path)) co_await ahead_.start(segment.name, segment.bytes, path);
   co_await ahead_.finish();
@@ -264,6 +266,7 @@ Task<Result<bool>> Recovery::read_segment(std::uint64_t index) {
   // A salvage reads some segments twice and others never: only the plain case reads ahead.
   if (const auto next = index + 1; !salvages() && in_log(next))
     co_await ahead_.start(segment_name(next), segments_.at(next).bytes, path_of(next));
+  if (std::exchange(unreadable_, false)) damaged(index);  // nothing is to be written there again
   const auto& header = *segment.header;
   if (out_.segments.empty() || salvages()) next_seq_ = header.first_seq;
   durable_seq_ = std::max(durable_seq_, header.durable_seq);

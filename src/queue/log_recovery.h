@@ -177,6 +177,7 @@ class Recovery {
   std::vector<SegmentFile> strays_;     ///< salvage: whose number belongs to another file
   std::vector<std::string> leftovers_;  ///< half-made files of ours
   std::uint64_t head_ = 0;              ///< salvage: the log has let go of what is below
+  bool unreadable_ = false;             ///< blocks of the segment that was loaded last
   bool head_in_doubt_ = false;          ///< salvage: and perhaps of more
   bool keep_all_ = false;               ///< salvage: whose log this is is in doubt
   bool identity_is_foreign_ = false;

@@ -59,6 +59,7 @@ Task<Result<void>> Recovery::read_by_block(const SegmentFile& segment) {
     const auto block = buffer_.span().subspan(at, std::min<std::uint64_t>(kBlockBytes, bytes - at));
     const auto got = co_await io::read(storage_, *file, at, block, Storage::ReadPath::kDevice);
     const std::size_t have = got ? *got : 0;
+    unreadable_ = unreadable_ || !got;
     std::fill(block.begin() + static_cast<std::ptrdiff_t>(have), block.end(), std::byte{0});
     at += block.size();
   }

@@ -87,7 +87,8 @@ Task<Result<void>> Recovery::whose_log() {
 
 // -- Which segment each is ---------------------------------------------------------------------------------
 
-/// A state record says which segment is the oldest that is needed.
+/// A state record says which segment is the oldest that is needed; behind a fault only one that was durable, since what
+/// stands before that one was durable then as well.
 Task<Result<void>> Recovery::raise_head(std::uint64_t index, std::uint64_t life, std::uint64_t first_seq,
                                         ScanEnd& end) {
   auto loaded = co_await load(index, Storage::ReadPath::kDevice);
@@ -97,7 +98,9 @@ Task<Result<void>> Recovery::raise_head(std::uint64_t index, std::uint64_t life,
     if (const auto state = decode_state(record.payload)) head_ = std::max(head_, state->head_segment);
   };
   end = scan_segment(view_, life, kBlockBytes, first_seq, visit);
-  if (!end.fault.empty()) scan_records(view_, life, {end.offset, view_.size(), end.next_seq, UINT64_MAX}, visit);
+  const auto durable = std::max(durable_seq_, end.durable_seq);
+  if (!end.fault.empty() && durable > end.next_seq)
+    scan_records(view_, life, {end.offset, view_.size(), end.next_seq, durable}, visit);
   co_return Result<void>();
 }
 

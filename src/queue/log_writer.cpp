@@ -13,7 +13,8 @@ namespace {
 // A batch is closed at this size: large enough to amortise a sync, small enough that the first record in
 // it does not wait long for the last.
 constexpr std::uint32_t kBatchBytesMax = 1U << 20;
-// Grow when a segment lasts less than this, shrink when it lasts longer than the other.
+// Grow when a segment lasts less than this, shrink when it lasts longer than the other: what fills 64 MiB in no less
+// fills 4 MiB in more than the first.
 constexpr auto kSegmentTooQuick = std::chrono::seconds(5);
 constexpr auto kSegmentTooSlow = std::chrono::minutes(2);
 constexpr std::size_t kSpareBuffersMax = 4;
@@ -257,8 +258,11 @@ Task<void> LogWriter::roll() {
     fail_with(done.error());
     co_return;
   }
+  // No pump() from here, nor by what the owner does about it: the next roll would replace this coroutine under itself.
+  const bool pumping = std::exchange(pumping_, true);
   owner_.on_segment_started(segment_);
-  owner_.on_pump_wanted();  // not from here: the next roll would replace this coroutine under itself
+  pumping_ = pumping;
+  owner_.on_pump_wanted();
 }
 
 Task<Result<void>> LogWriter::enter(PreparedSegment next) {
@@ -302,13 +306,26 @@ std::uint64_t LogWriter::seal_batch(std::span<std::byte> block, const PreparedSe
   return used;
 }
 
+MonoTime LogWriter::may_shrink_at() const {
+  const auto small = std::max(limits_.segment_bytes_min, pool_.bytes_floor());
+  const auto large = [small](const PreparedSegment& s) { return s.bytes >= small + small / 4; };  // worth a roll
+  const bool any = large(segment_) || std::any_of(pool_.ready().begin(), pool_.ready().end(), large);
+  return any ? segment_started_ + kSegmentTooSlow : MonoTime::never();
+}
+
+void LogWriter::shrink() {
+  shrinking_ = roll_first_ = true;
+  pool_.want_bytes(limits_.segment_bytes_min);
+}
+
 void LogWriter::adapt_segment_size() {
+  if (std::exchange(shrinking_, false)) return;  // nor does the time start again: others may be large, too
   const auto now = clock_.mono();
   const auto lasted = now - segment_started_;
   segment_started_ = now;
   auto bytes = segment_.bytes;
   if (lasted < kSegmentTooQuick) bytes *= 2;
-  if (lasted > kSegmentTooSlow) bytes /= 2;
+  if (lasted > kSegmentTooSlow) bytes = limits_.segment_bytes_min;
   pool_.want_bytes(std::clamp(bytes, limits_.segment_bytes_min, limits_.segment_bytes_max));
 }
 

@@ -10,6 +10,8 @@
 //             most one segment, the newest that a seal names, can have a torn tail.
 // Errors      the first failed write of a batch, seal, header or mark is final: on_failed() is called
 //             once, nothing is acknowledged any more, and nothing is written again until a restart.
+// Sizes       segments double while they last less than 5 s; when one lasts 2 min, may_shrink_at() says so, and the
+//             next are as small as they may be.
 // Threads     the queue's owner.
 #pragma once
 
@@ -96,6 +98,15 @@ class LogWriter {
   /// Writes a mark behind the last batch, in the log and in the mark file. Only when not busy.
   void mark();
 
+  /// Segments are larger than needed, and the current one has lasted so long that others need not be: from then on
+  /// shrink() may be called. never(): they are small.
+  MonoTime may_shrink_at() const;
+  /// The next record goes into the next segment, and those that are made from now on are small. To be followed by an
+  /// append; again, until all are small.
+  void shrink();
+  /// What the writer stands on has failed elsewhere: as if a write had.
+  void fail_by(Error error) { fail_with(std::move(error)); }
+
   /// Bytes that can still be appended without more room on the disk. Each segment may end in as much waste as
   /// the largest record that is appended.
   std::uint64_t room() const;
@@ -179,6 +190,7 @@ class LogWriter {
   bool roll_first_ = false;
   bool nothing_open_ = false;
   bool rolling_ = false;
+  bool shrinking_ = false;  ///< the next roll is not for want of room
   bool pumping_ = false;
   bool mark_in_flight_ = false;
   bool mark_is_old_ = false;  ///< the one in flight says less than the log's newest

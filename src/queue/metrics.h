@@ -75,12 +75,14 @@ struct Metrics {
   std::uint64_t wal_bytes = 0, wal_live_bytes = 0, wal_segments = 0;
   std::uint64_t wal_appended_seq = 0, wal_durable_seq = 0;
   std::uint64_t wal_batches = 0, wal_syncs = 0, wal_compactions = 0, wal_torn_bytes = 0;
+  std::uint64_t wal_recycles = 0;  ///< segments made of old ones since the start of the process
 
   std::uint64_t total_processed = 0;  ///< handed out for good: taken and acked
   double uptime_s = 0;
   std::optional<WallTime> last_message_at;
-  bool storage_full = false;
-  std::string failure;  ///< empty, or why the log has failed
+  bool storage_full = false;  ///< the log cannot grow, for want of room on the disk
+  std::string cannot_grow;    ///< empty, or why the log cannot grow: then submits are refused sooner or later
+  std::string failure;        ///< empty, or why the log has failed
   std::uint32_t health = 100;
   std::vector<HealthPart> health_parts;
 };

@@ -58,13 +58,30 @@ std::optional<PreparedSegment> SegmentPool::take() {
   if (ready_.empty()) return std::nullopt;
   const auto segment = ready_.front();
   ready_.pop_front();
-  ready_target_ = kReadyTarget;
+  asked_ = 0;
+  expecting_ = true;
   run();
   return segment;
 }
 
 void SegmentPool::want_one_more() {
-  ready_target_ = std::max(ready_target_, ready_.size() + 1);
+  asked_ = std::max(asked_, ready_.size() + 1);
+  giving_back_ = false;
+  run();
+}
+
+void SegmentPool::expect_retired(bool soon) {
+  if (std::exchange(expecting_, soon) != soon && !failure_) run();
+}
+
+void SegmentPool::may_hold(std::uint64_t bytes) {
+  if (std::exchange(may_hold_, bytes) > bytes && !failure_) run();
+}
+
+void SegmentPool::give_back() {
+  if (asked_ == 0 && ready_.size() <= kReadyTarget) return;
+  asked_ = 0;
+  giving_back_ = true;
   run();
 }
 
@@ -93,7 +110,7 @@ void SegmentPool::tick() {
 }
 
 void SegmentPool::run() {
-  if (!started_ || work_.running()) return;
+  if (!started_ || broken_ || work_.running() || (!wanted() && !failure_)) return;
   if (failure_ && retry_at_ != MonoTime::never() && retired_.empty() && damaged_.empty()) return;
   giving_up_ = false;
   work_ = work();
@@ -110,7 +127,7 @@ Task<void> SegmentPool::work() {
       if (hooks_.changed) hooks_.changed();
       continue;
     }
-    const bool making = ready_.size() < ready_target_ && retired_.empty();
+    const bool making = wants_new();
     if (making && failure_ && retry_at_ != MonoTime::never()) {
       if (std::exchange(giving_up_, true)) co_return;
       if (hooks_.changed) hooks_.changed();
@@ -118,14 +135,20 @@ Task<void> SegmentPool::work() {
     }
     Result<void> done;
     // Not `cond ? co_await a : co_await b`: GCC 12 copies the chosen result bit by bit and destroys it twice.
-    if (ready_.size() < ready_target_) {
+    if (wants_more()) {
       done = co_await make_next();
+    } else if (wants_less()) {
+      done = co_await give_one_back();
     } else {
       done = co_await put_away();
     }
+    if (broken_) {
+      if (hooks_.broken) hooks_.broken(done.error());
+      co_return;
+    }
     if (!done) {
       failed(std::move(done.error()));
-      if (ready_.size() >= ready_target_) co_return;
+      if (!wants_more()) co_return;
       continue;
     }
     giving_up_ = false;
@@ -149,10 +172,33 @@ Task<Result<void>> SegmentPool::put_away() {
   co_return done;
 }
 
+/// The newest one, so that the numbers of the others stay in order. Its own is given again: it never held anything.
+Task<Result<void>> SegmentPool::give_one_back() {
+  const auto surplus = ready_.back();
+  ready_.pop_back();
+  in_work_bytes_ = surplus.bytes;
+  auto done = co_await io::remove(storage_, segment_name(surplus.index));
+  in_work_bytes_ = 0;
+  if (!done && done.error().code != Errc::kNotFound) {
+    ready_.push_back(surplus);
+    giving_back_ = false;  // until somebody asks again
+    co_return done;
+  }
+  storage_.close(surplus.file);
+  next_index_ = surplus.index;
+  co_return Result<void>();
+}
+
+Task<Result<void>> SegmentPool::sync_names() {
+  auto done = co_await io::sync_directory(storage_);
+  broken_ = !done;
+  co_return done;
+}
+
 Task<Result<void>> SegmentPool::keep_aside(RetiredSegment segment) {
   auto kept = co_await put_aside(storage_, segment_name(segment.index), ".damaged");
   if (!kept) co_return fail(std::move(kept.error()));
-  co_return co_await io::sync_directory(storage_);
+  co_return co_await sync_names();
 }
 
 void SegmentPool::failed(Error error) {
@@ -187,6 +233,7 @@ Task<Result<void>> SegmentPool::make_next() {
       co_return co_await put_away();
     }
     file = co_await recycle_file(from, segment_name(index), bytes);
+    if (file) ++recycled_;
   } else {
     const auto free = co_await io::free_space(storage_);
     if (said_errno_ || (free && *free < bytes)) bytes = bytes_floor_;
@@ -210,9 +257,10 @@ Task<Result<FileId>> SegmentPool::create_file(std::string final_name, std::uint6
   auto done = co_await io::zero_fill(storage_, *file, 0, bytes);
   if (done) done = co_await io::sync(storage_, *file);
   if (done) done = co_await io::rename(storage_, making, final_name);
-  if (done) done = co_await io::sync_directory(storage_);
+  if (done) done = co_await sync_names();
   if (done) co_return *file;
   storage_.close(*file);
+  if (broken_) co_return fail(std::move(done.error()));
   static_cast<void>(co_await io::remove(storage_, making));
   static_cast<void>(co_await io::remove(storage_, final_name));
   co_return fail(std::move(done.error()));
@@ -225,7 +273,7 @@ Task<Result<FileId>> SegmentPool::recycle_file(RetiredSegment from, std::string 
     co_return fail(std::move(done.error()));
   }
   // Before the file changes: a power cut may bring its old name back, and there its header says how long it is.
-  done = co_await io::sync_directory(storage_);
+  done = co_await sync_names();
   Result<FileId> file = fail(Errc::kStorageFailed, "not opened");
   if (done) file = co_await io::open(storage_, final_name, Storage::OpenMode::kReadWrite);
   if (done && file) {
@@ -237,6 +285,7 @@ Task<Result<FileId>> SegmentPool::recycle_file(RetiredSegment from, std::string 
   } else if (done) {
     done = fail(file.error());
   }
+  if (broken_) co_return fail(std::move(done.error()));
   static_cast<void>(co_await io::remove(storage_, final_name));
   co_return fail(std::move(done.error()));
 }

@@ -4,9 +4,12 @@
 // zeros ahead of need and recycled when nothing in them is alive (docs/performance.md has the figures).
 // This is background work: nothing waits for it but a log that has outrun it.
 //
+// Recycling   the usual case: a new file is not begun while an old one is about to be retired (expect_retired()),
+//             and one that comes when enough are ready is kept as a spare where the log's bound allows (may_hold()).
 // Durability  a segment is ready only when its blocks and its name are durable.
 // Errors      a failure (no room, no descriptors, read-only) is kept in failure(), said once, and tried
-//             again each second from the start with a new file: a failed sync is never repeated.
+//             again each second from the start with a new file: a failed sync is never repeated. A failed sync of
+//             the directory has no new file to begin with: it is final, and Hooks::broken is told.
 // Threads     the queue's owner.
 #pragma once
 
@@ -43,6 +46,8 @@ class SegmentPool {
   struct Hooks {
     UniqueFunction<void()> changed;  ///< ready(), failure() or disk_bytes() changed
     UniqueFunction<void(std::string_view line)> warn;
+    /// Names that were to be durable may not be, and no later sync can be believed: nothing is done any more.
+    UniqueFunction<void(const Error& error)> broken;
   };
 
   SegmentPool(Storage& storage, Clock& clock, std::uint64_t bytes_min, Hooks hooks);
@@ -53,8 +58,8 @@ class SegmentPool {
   void adopt(PreparedSegment segment);
   /// The next segment of the log, if one is ready.
   std::optional<PreparedSegment> take();
-  /// `segment` may be used again: recycled, or removed when enough are ready. The record that says that
-  /// it is not needed must be durable.
+  /// `segment` may be used again: recycled, or, when enough are ready, kept as a spare or removed. The record that
+  /// says that it is not needed must be durable.
   void retire(RetiredSegment segment);
   /// As retire(), but its bytes are kept, as `<name>.damaged`: they are evidence (wal repair).
   void keep_damaged(RetiredSegment segment);
@@ -64,16 +69,27 @@ class SegmentPool {
   void want_at_least(std::uint64_t bytes) { bytes_floor_ = std::max(bytes_min_, bytes); }
   /// No segment is recycled, on whatever full disk, that has less: there is a record that needs so much.
   void want_to_fit(std::uint64_t bytes) { bytes_to_fit_ = bytes; }
+  /// The least size of a segment that is made now.
+  std::uint64_t bytes_floor() const { return bytes_floor_; }
   /// One segment more than are ready now, until the next take(): something larger than usual waits.
   void want_one_more();
+  /// Whether a segment will be retired soon. While that is so, or nobody has said anything since the last take(), one
+  /// ready segment is enough, and the next is not made from nothing.
+  void expect_retired(bool soon);
+  /// Spares are kept as long as all of the pool's files take no more than this.
+  void may_hold(std::uint64_t bytes);
+  /// Nobody waits for room: what want_one_more() made is given back, as far as it is over may_hold().
+  void give_back();
 
   const std::deque<PreparedSegment>& ready() const { return ready_; }
   /// A segment is being made, recycled or put away. False already in the call of Hooks::changed that tells of a
   /// failure.
-  bool working() const { return work_.running() && !giving_up_; }
+  bool working() const { return work_.running() && !giving_up_ && !broken_; }
   const std::optional<Error>& failure() const { return failure_; }
   /// Of the files that this pool holds: ready, in work, and waiting to be recycled or removed.
   std::uint64_t disk_bytes() const;
+  /// Segments that were made of old files since the start.
+  std::uint64_t recycled() const { return recycled_; }
   /// Nothing waits to be made, recycled or put away. True already in the call of Hooks::changed that says so.
   bool idle() const { return !wanted() || failure_; }
 
@@ -87,8 +103,19 @@ class SegmentPool {
   Task<Result<FileId>> recycle_file(RetiredSegment from, std::string final_name, std::uint64_t bytes);
   Task<Result<void>> put_away();
   Task<Result<void>> keep_aside(RetiredSegment segment);
+  Task<Result<void>> give_one_back();
+  Task<Result<void>> sync_names();
+  /// Made from nothing. What has failed is wanted until it succeeds: it is no less needed while a segment is expected.
+  bool wants_new() const {
+    return retired_.empty() && ready_.size() < std::max(asked_, expecting_ && !failure_ ? 1 : kReadyTarget);
+  }
+  /// Made of an old file.
+  bool wants_recycled() const { return !retired_.empty() && ready_.size() < std::max(asked_, kReadyTarget); }
+  bool wants_more() const { return wants_new() || wants_recycled(); }
+  bool wants_less() const { return giving_back_ && ready_.size() > kReadyTarget && disk_bytes() > may_hold_; }
+  bool wants_to_put_away() const { return !damaged_.empty() || (!retired_.empty() && disk_bytes() > may_hold_); }
   bool wanted() const {
-    return started_ && (ready_.size() < ready_target_ || in_work_bytes_ != 0 || !retired_.empty() || !damaged_.empty());
+    return started_ && !broken_ && (wants_more() || wants_less() || wants_to_put_away() || in_work_bytes_ != 0);
   }
   void run();
   void failed(Error error);
@@ -105,7 +132,12 @@ class SegmentPool {
   std::deque<PreparedSegment> ready_;
   std::deque<RetiredSegment> retired_;
   std::deque<RetiredSegment> damaged_;
-  std::size_t ready_target_ = kReadyTarget;
+  std::size_t asked_ = 0;  ///< how many are to be ready because somebody waits
+  bool expecting_ = false;
+  bool giving_back_ = false;
+  bool broken_ = false;
+  std::uint64_t may_hold_ = 0;
+  std::uint64_t recycled_ = 0;
   std::uint64_t in_work_bytes_ = 0;
   bool giving_up_ = false;
   std::optional<Error> failure_;

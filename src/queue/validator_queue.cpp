@@ -11,6 +11,7 @@
 #include "base/make_directories.h"
 #include "base/signals_blocked.h"
 #include "crypto/random.h"
+#include "queue/log_storage.h"
 
 namespace qh::queue {
 namespace {
@@ -35,9 +36,7 @@ class ValidatorQueue::Owner {
       : directory_(std::move(directory)), lock_(std::move(lock)), warn_(std::move(warn)) {}
 
   Result<void> start(Options options, const Files& files) {
-    FileStorage::Options io;
-    io.write_method = files.write_method;
-    io.executor_threads = files.executor_threads;
+    auto io = log_storage_options(options, files.write_method);
     io.wake = [this] { wake(); };
     auto storage = FileStorage::open(directory_, std::move(io));
     if (!storage) return fail(std::move(storage.error()));

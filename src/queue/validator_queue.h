@@ -29,7 +29,6 @@ class ValidatorQueue {
  public:
   struct Files {
     WriteMethod write_method = WriteMethod::kAuto;     ///< measured at open, or forced
-    unsigned executor_threads = 1;                     ///< durable writes at the same time when the disk is slow
     UniqueFunction<void(std::string_view)> warn = {};  ///< called on the queue's thread
   };
   static constexpr Duration kDeadline = std::chrono::seconds(30);

@@ -99,6 +99,7 @@ json::object wal(const queue::Metrics& m) {
           {"batches", integer_json(m.wal_batches)},
           {"syncs", integer_json(m.wal_syncs)},
           {"compactions", integer_json(m.wal_compactions)},
+          {"recycles", integer_json(m.wal_recycles)},
           {"torn_bytes", integer_json(m.wal_torn_bytes)},
           {"appended_seq", integer_json(m.wal_appended_seq)},
           {"durable_seq", integer_json(m.wal_durable_seq)}};
@@ -149,6 +150,7 @@ json::value metrics_json(const queue::Metrics& m) {
   out.emplace("refusals", refusals(m.refusals));
   out.emplace("wal", wal(m));
   out.emplace("storage_full", m.storage_full);
+  out.emplace("cannot_grow", m.cannot_grow.empty() ? json::value(nullptr) : json::value(m.cannot_grow));
   out.emplace("failure", m.failure.empty() ? json::value(nullptr) : json::value(m.failure));
   out.emplace("health_parts", health_parts(m));
   return out;

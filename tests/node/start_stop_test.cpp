@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 
 #include <gtest/gtest.h>
@@ -243,6 +244,29 @@ TEST(Stop, SystemdIsTold) {
   EXPECT_TRUE(hears("STOPPING=1"));
   EXPECT_EQ(node.wait(), 0);
   ::close(fd);
+}
+
+/// Threads of a process with this name.
+std::size_t threads_named(pid_t pid, const std::string& name) {
+  std::size_t count = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+    std::string comm;
+    std::getline(std::ifstream(task.path() / "comm"), comm);
+    count += comm == name;
+  }
+  return count;
+}
+
+TEST(Start, BatchesInFlightHaveAThreadEach) {
+  for (const std::size_t in_flight : {1U, 5U}) {
+    TempDir data;
+    NodeProcess node({"--validator", "--name", "alice", "--data-dir", data.path().string(), "--port-offset",
+                      std::to_string(free_port_offset(1)), "--queue-batches-in-flight", std::to_string(in_flight)});
+    ASSERT_TRUE(node.says("ready on port")) << node.err();
+    EXPECT_EQ(threads_named(node.pid(), "qh-disk-hot"), in_flight);
+    node.send_signal(SIGTERM);
+    EXPECT_EQ(node.wait(), 0);
+  }
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ class Worker {
       else if (choice < 18)
         lease(thread, rng);
       else if (choice == 18)
-        static_cast<void>(queue_.compact_wal());
+        compact();
       else
         batch(thread, rng);
     }
@@ -78,6 +78,11 @@ class Worker {
     options.durability = Durability::kSync;
     options.submitted_by = "crash";
     return options;
+  }
+
+  void compact() {
+    static_cast<void>(queue_.compact_wal());
+    if (const auto metrics = queue_.metrics()) say(fmt::format("recycled {}\n", metrics->wal_recycles));
   }
 
   void submit(unsigned thread, Rng& rng) {
@@ -142,10 +147,10 @@ class Worker {
 Options crash_options() {
   Options options;
   options.name = "crash";
-  options.segment_bytes_min = 256U << 10;
-  options.segment_bytes_max = 1U << 20;
-  options.max_message_bytes = 64U << 10;
-  options.max_tx_bytes = 64U << 10;
+  options.segment_bytes_min = 128U << 10;  // a life of some 30 ms is to see several
+  options.segment_bytes_max = 512U << 10;
+  options.max_message_bytes = 32U << 10;
+  options.max_tx_bytes = 32U << 10;
   options.max_deliveries = 1000;
   return options;
 }

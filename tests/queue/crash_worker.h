@@ -6,6 +6,7 @@
 //   group TAG TAG ...    submitted as one        leased TAG LEASE
 //   take THREAD          asked for               taken THREAD TAG ID   or: nothing THREAD
 //   ack THREAD TAG       asked for               acked THREAD TAG
+//   recycled N           segments, in this life
 #pragma once
 
 #include <cstdint>

@@ -63,6 +63,7 @@ TEST_P(DiskFull, SubmitsAreRefusedAndTakesGoThroughToTheLast) {
   EXPECT_NE(error.to_string().find(".wal"), std::string::npos) << error.to_string();
   EXPECT_EQ(m.engine->state(), EngineState::kRunning);
   EXPECT_TRUE(m.engine->metrics().storage_full);
+  EXPECT_NE(m.engine->metrics().cannot_grow.find("No space left on device"), std::string::npos);
   // They go through one at a time, each in a block of its own: what they empty is used again.
   for (; there > 0; --there) ASSERT_TRUE(one_out(m, there % 2 == 0)) << there << " left";
   EXPECT_EQ(m.engine->depth().total(), 0U);

@@ -1,4 +1,4 @@
-// A power cut at each step of the pool's work: what a log may still name is as long as it was.
+// The pool by itself: what it recycles, keeps and gives back, failures, and a power cut at each step of its work.
 #include <gtest/gtest.h>
 
 #include "queue/log_format.h"
@@ -58,6 +58,139 @@ TEST(WhatMustHold6, ASegmentThatHasNoRoomIsNotBegun) {
   while (m.world.run_one()) {
   }
   EXPECT_EQ(pool.ready().size(), wal::SegmentPool::kReadyTarget) << "there is room again";
+}
+
+// -- Recycling ---------------------------------------------------------------------------------------------------
+
+/// A pool on a disk without latency, with two small segments ready.
+struct Pool {
+  explicit Pool(wal::SegmentPool::Hooks hooks = {}) : pool(m.disk, m.world, kSmall, std::move(hooks)) {
+    pool.start(1);
+    settle();
+  }
+  void settle() {
+    while (m.world.run_one()) {
+    }
+  }
+  void second_passes() {
+    m.world.advance(std::chrono::seconds(1));
+    pool.tick();
+    settle();
+  }
+  std::uint64_t made() { return m.disk.count(DiskOp::kZeroFill); }
+
+  SimMachine m{1};
+  wal::SegmentPool pool;
+};
+
+TEST(SegmentPool, WhileAnOldSegmentIsExpectedNoNewOneIsMade) {
+  Pool p;
+  ASSERT_EQ(p.pool.ready().size(), 2U);
+  const auto made = p.made();
+  const auto used = p.pool.take();
+  p.settle();
+  EXPECT_EQ(p.pool.ready().size(), 1U);
+  p.pool.retire({used->index, used->bytes});
+  p.settle();
+  EXPECT_EQ(p.pool.ready().size(), 2U);
+  EXPECT_EQ(p.pool.recycled(), 1U);
+  EXPECT_EQ(p.made(), made);
+  EXPECT_EQ(p.pool.ready().back().index, 3U);
+}
+
+TEST(SegmentPool, ANewOneIsMadeWhereNoneIsExpectedOrTheLastIsTaken) {
+  Pool p;
+  ASSERT_TRUE(p.pool.take());
+  p.pool.expect_retired(false);
+  p.settle();
+  EXPECT_EQ(p.pool.ready().size(), 2U);
+  ASSERT_TRUE(p.pool.take());
+  ASSERT_TRUE(p.pool.take());
+  p.settle();
+  EXPECT_EQ(p.pool.ready().size(), 1U);
+  EXPECT_EQ(p.pool.recycled(), 0U);
+}
+
+TEST(SegmentPool, ASpareIsKeptWithinTheBoundAndUsedFirst) {
+  Pool p;
+  p.pool.may_hold(3 * kSmall);
+  auto used = p.pool.take();
+  p.pool.expect_retired(false);
+  p.settle();
+  p.pool.retire({used->index, used->bytes});
+  p.settle();
+  EXPECT_EQ(p.pool.disk_bytes(), 3 * kSmall);
+  EXPECT_TRUE(p.pool.idle());
+  used = p.pool.take();
+  p.settle();
+  EXPECT_EQ(p.pool.recycled(), 1U);
+  p.pool.retire({used->index, used->bytes});
+  p.settle();
+  EXPECT_TRUE(p.m.disk.contents(wal::segment_name(used->index)));
+  p.pool.may_hold(2 * kSmall);
+  p.settle();
+  EXPECT_FALSE(p.m.disk.contents(wal::segment_name(used->index))) << "the bound has come down";
+}
+
+TEST(SegmentPool, WhatWasMadeForSomebodyWhoWaitedIsGivenBack) {
+  Pool p;
+  p.pool.want_one_more();
+  p.settle();
+  p.pool.want_one_more();
+  p.settle();
+  ASSERT_EQ(p.pool.ready().size(), 4U);
+  p.pool.may_hold(3 * kSmall);
+  p.pool.give_back();
+  p.settle();
+  EXPECT_EQ(p.pool.ready().size(), 3U) << "as far as the bound asks for it";
+  p.pool.may_hold(0);
+  p.settle();
+  EXPECT_EQ(p.pool.ready().size(), 2U);
+  ASSERT_TRUE(p.pool.take());
+  p.pool.expect_retired(false);
+  p.settle();
+  EXPECT_EQ(p.pool.ready().back().index, 3U) << "the numbers follow each other";
+}
+
+// -- Failures ----------------------------------------------------------------------------------------------------
+
+TEST(SegmentPool, WithTheFirstSegmentThatIsMadeAgainTheFailureIsOver) {
+  Pool* of = nullptr;
+  std::vector<std::pair<std::size_t, bool>> told;
+  Pool p({.changed = [&] {
+    if (of != nullptr) told.emplace_back(of->pool.ready().size(), of->pool.failure().has_value());
+  }});
+  p.m.disk.set_capacity(p.m.disk.used_bytes());
+  ASSERT_TRUE(p.pool.take());
+  ASSERT_TRUE(p.pool.take());
+  p.settle();
+  ASSERT_TRUE(p.pool.failure());
+  p.m.disk.set_capacity(UINT64_MAX);
+  p.pool.expect_retired(false);
+  of = &p;
+  p.second_passes();
+  ASSERT_EQ(p.pool.ready().size(), 2U);
+  // Whoever waits is told at once; as long as there is a failure he is refused.
+  ASSERT_FALSE(told.empty());
+  EXPECT_EQ(told.front(), std::pair(std::size_t{1}, false));
+}
+
+TEST(SegmentPool, AfterAFailedSyncOfTheDirectoryNothingIsDoneAnyMore) {
+  std::vector<Error> broken;
+  Pool p({.broken = [&](const Error& error) { broken.push_back(error); }});
+  p.m.disk.faults().plan({.ops = only(DiskOp::kSyncDirectory), .nth = 1, .os_errno = EIO});
+  ASSERT_TRUE(p.pool.take());
+  ASSERT_TRUE(p.pool.take());
+  p.settle();
+  ASSERT_EQ(broken.size(), 1U);
+  EXPECT_EQ(broken[0].os_errno, EIO);
+  const auto renamed = p.m.disk.count(DiskOp::kRename);
+  for (int i = 0; i < 5; ++i) p.second_passes();
+  p.pool.want_one_more();
+  p.settle();
+  EXPECT_TRUE(p.pool.ready().empty());
+  EXPECT_EQ(p.m.disk.count(DiskOp::kRename), renamed);
+  EXPECT_EQ(broken.size(), 1U);
 }
 
 }  // namespace

@@ -165,6 +165,129 @@ TEST(WhatMustHold5, AFloodThatIsDrainedGivesItsSpaceBack) {
   EXPECT_LT(m.on_disk().first, 6U << 20) << "three waves of 3 MB have gone through";
 }
 
+// -- At rest -----------------------------------------------------------------------------------------------------
+
+TEST(WhatMustHold5, KeysThatExpireAtRestGiveTheirSpaceBack) {
+  auto options = small_options();
+  options.idempotency_window = std::chrono::minutes(10);
+  SpaceMachine m(7, options);
+  ASSERT_TRUE(m.start());
+  for (int i = 0; i < 5'000; ++i) {
+    auto how = sync_by("a");
+    how.idempotency_key = std::string(110, 'k') + std::to_string(i);
+    ASSERT_TRUE(m.submit(gossip("x"), how));
+    ASSERT_TRUE(m.take());
+  }
+  ASSERT_EQ(m.engine->metrics().idempotency_keys, 5'000U);
+  m.run_for(std::chrono::minutes(11));
+  EXPECT_EQ(m.engine->metrics().wal_live_bytes, 0U);
+  EXPECT_TRUE(m.bounded());
+}
+
+TEST(WhatMustHold5, AfterALargePurgeTheSpaceBoundHolds) {
+  SpaceMachine m(8, small_options());
+  ASSERT_TRUE(m.start());
+  for (int i = 0; i < 30'000; ++i) ASSERT_TRUE(m.submit(gossip("x"), sync_by("a")));
+  ASSERT_TRUE(m.bounded());
+  ASSERT_TRUE(
+      m.answer<std::uint64_t>([&](auto done) { m.engine->purge(KindMask::all(), Duration(0), std::move(done)); }));
+  m.run_for(seconds(5));
+  EXPECT_EQ(m.engine->metrics().wal_live_bytes, 0U);
+  EXPECT_TRUE(m.bounded());
+}
+
+/// `count` messages in and out, `apart` from each other.
+void pass_through(SpaceMachine& m, int count, Duration apart) {
+  for (int i = 0; i < count; ++i) {
+    ASSERT_TRUE(m.submit(gossip("passing", std::string(3'000, 'p')), sync_by("a")));
+    ASSERT_TRUE(m.take());
+    m.run_for(apart);
+  }
+}
+
+Options growing_options() {
+  auto options = small_options();
+  options.segment_bytes_max = 1U << 20;
+  return options;
+}
+
+TEST(WhatMustHold5, AfterABurstTheSegmentsAreSmallAgain) {
+  SpaceMachine m(9, growing_options());
+  ASSERT_TRUE(m.start());
+  pass_through(m, 3'000, Duration(0));
+  ASSERT_EQ(m.on_disk().second, 1U << 20) << "they grow with the load";
+  m.run_for(std::chrono::minutes(3));
+  EXPECT_EQ(m.on_disk().second, 64U << 10);
+  EXPECT_LT(m.on_disk().first, 4U * (64U << 10));
+  m.power_cut(9);
+  ASSERT_TRUE(m.start());
+  EXPECT_TRUE(m.submit(gossip("on"), sync_by("a")));
+}
+
+TEST(WhatMustHold5, AfterABurstATrickleDoesNotKeepThemLarge) {
+  SpaceMachine m(10, growing_options());
+  ASSERT_TRUE(m.start());
+  pass_through(m, 3'000, Duration(0));
+  ASSERT_EQ(m.on_disk().second, 1U << 20);
+  pass_through(m, 30, seconds(10));
+  EXPECT_EQ(m.on_disk().second, 64U << 10);
+  EXPECT_LT(m.on_disk().first, 4U * (64U << 10));
+}
+
+TEST(WhatMustHold5, ShrinkingCarriesOnWhatIsAliveAndEnds) {
+  SpaceMachine m(11, growing_options());
+  ASSERT_TRUE(m.start());
+  for (int i = 0; i < 100; ++i)
+    ASSERT_TRUE(m.submit(gossip("stays", std::string(5'000, 's')), later_than(m, std::chrono::hours(24 * 30))));
+  pass_through(m, 3'000, Duration(0));
+  ASSERT_EQ(m.on_disk().second, 1U << 20);
+  m.run_for(std::chrono::minutes(10));
+  EXPECT_TRUE(m.bounded());
+  const auto appended = m.engine->metrics().wal_appended_seq;
+  m.run_for(std::chrono::hours(2));
+  EXPECT_EQ(m.engine->metrics().wal_appended_seq, appended) << "it is at rest";
+  // What is alive in one segment must fit into the next, so those stay as large as that.
+  EXPECT_LT(m.on_disk().second, m.engine->metrics().wal_live_bytes * 3 / 2);
+  m.process_kill(11);
+  ASSERT_TRUE(m.start());
+  EXPECT_EQ(m.engine->depth().total(), 100U);
+}
+
+// -- Recycling ---------------------------------------------------------------------------------------------------
+
+/// Messages in and out with `behind` of them alive: of the segments that were entered, nearly all were old ones.
+void expect_recycling(int behind) {
+  auto options = small_options();
+  options.segment_bytes_min = options.segment_bytes_max = 256U << 10;  // its blocks are small beside it
+  SpaceMachine m(12, options);
+  ASSERT_TRUE(m.start());
+  const auto step = [&](bool in, bool out) {
+    if (in) {
+      ASSERT_TRUE(m.submit(gossip("lag", std::string(3'000, 'l')), sync_by("a")));
+    }
+    if (out) {
+      ASSERT_TRUE(m.take());
+    }
+  };
+  for (int i = 0; i < behind; ++i) step(true, false);
+  for (int i = 0; i < 1'500; ++i) step(true, true);
+  const auto zeroed = m.disk.count(DiskOp::kZeroFill);
+  const auto before = m.engine->metrics();
+  for (int i = 0; i < 6'000; ++i) {
+    step(true, true);
+    ASSERT_TRUE(m.bounded()) << behind << " behind, after " << i;
+  }
+  const auto after = m.engine->metrics();
+  const auto entered = after.wal_compactions - before.wal_compactions;
+  EXPECT_GT(entered, 100U);
+  EXPECT_GE(after.wal_recycles - before.wal_recycles, entered * 9 / 10) << behind << " behind";
+  EXPECT_LE(m.disk.count(DiskOp::kZeroFill) - zeroed, entered / 10) << behind << " behind";
+}
+
+TEST(WhatMustHold5, InASteadyStateSegmentsAreRecycled) {
+  for (const int behind : {0, 10, 40, 100, 240, 800}) expect_recycling(behind);
+}
+
 // Nothing but starts and ends: the log has a record or two of each, and they are garbage at once.
 void restart_often(SpaceMachine& m, bool kill) {
   ASSERT_TRUE(m.start());

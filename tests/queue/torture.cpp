@@ -93,8 +93,9 @@ class Torture {
   }
 
   void end_life() {
-    result_.segments =
-        std::max<std::uint64_t>(result_.segments, machine_.engine->metrics().wal_compactions + result_.segments);
+    const auto metrics = machine_.engine->metrics();
+    result_.recycled += metrics.wal_recycles;
+    result_.files = std::max(result_.files, metrics.wal_segments);
     if (machine_.engine->state() == EngineState::kFailed) ++result_.failed_lives;
     const auto how = rng_.below(10);
     if (how == 0 && machine_.engine->state() == EngineState::kRunning) {

@@ -20,7 +20,7 @@ struct TortureOptions {
 
 struct TortureResult {
   std::string failure;  ///< empty: every promise was kept
-  std::uint64_t submits = 0, hand_outs = 0, lives = 0, segments = 0, torn = 0, failed_lives = 0;
+  std::uint64_t submits = 0, hand_outs = 0, lives = 0, recycled = 0, files = 0, torn = 0, failed_lives = 0;
   /// Retries of a death that was not on disk, repeats of a key of a message that just died, lives that ended there.
   std::uint64_t early_retries = 0, repeats_of_dead = 0, cut_deaths = 0;
 };

@@ -36,7 +36,8 @@ void run(const char* test, const TortureOptions& options, std::uint64_t seeds) {
                                   << " build/release/tests/test_queue_torture --gtest_filter=" << test;
     sum.submits += result.submits;
     sum.hand_outs += result.hand_outs;
-    sum.segments += result.segments;
+    sum.recycled += result.recycled;
+    sum.files += result.files;
     sum.torn += result.torn;
     sum.failed_lives += result.failed_lives;
     sum.early_retries += result.early_retries;
@@ -46,17 +47,22 @@ void run(const char* test, const TortureOptions& options, std::uint64_t seeds) {
   std::printf(
       "%s: %llu seeds: %llu submits, %llu hand-outs, %llu segments recycled, %llu torn tails, %llu failed lives\n",
       test, static_cast<unsigned long long>(count), static_cast<unsigned long long>(sum.submits),
-      static_cast<unsigned long long>(sum.hand_outs), static_cast<unsigned long long>(sum.segments),
+      static_cast<unsigned long long>(sum.hand_outs), static_cast<unsigned long long>(sum.recycled),
       static_cast<unsigned long long>(sum.torn), static_cast<unsigned long long>(sum.failed_lives));
   std::printf("  %llu retries before the death was on disk, %llu repeats of a dead one's key, %llu lives ended there\n",
               static_cast<unsigned long long>(sum.early_retries), static_cast<unsigned long long>(sum.repeats_of_dead),
               static_cast<unsigned long long>(sum.cut_deaths));
+  // Three lives: it is made, and made again twice.
+  if (options.lives * options.operations_a_life >= 10'000) {
+    EXPECT_GE(sum.recycled, 2 * sum.files);
+  }
   if (one == 0 && count >= 100) {
     // A simulation that never gets to the rare places proves nothing.
     EXPECT_GT(sum.hand_outs, count);
     EXPECT_GT(sum.early_retries, count / 10);
     EXPECT_GT(sum.repeats_of_dead, count / 20);
     EXPECT_GT(sum.cut_deaths, count / 10);
+    EXPECT_GT(sum.recycled, 0U);
     if (options.power_cuts) {
       EXPECT_GT(sum.torn, 0U);
     }

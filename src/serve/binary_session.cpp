@@ -72,7 +72,7 @@ void BinarySession::settle() {
 void BinarySession::judge() {
   if (!open()) return;
   if (host_->sessions.now() >= deadline_) return close();
-  if (phase_ != Phase::kWriting && phase_ != Phase::kLinger && readable_) go_on();
+  if (phase_ != Phase::kWriting && phase_ != Phase::kLinger && (readable_ || filled_ != 0)) go_on();
 }
 
 // -- Reading -----------------------------------------------------------------------------------------

@@ -157,14 +157,11 @@ Task<Result<std::uint64_t>> Recovery::first_segment() {
   if (!identity_) {
     co_return damage(std::string(kIdentityName), "missing, though there are segments; a repair makes it anew");
   }
-  const auto present =
-      static_cast<std::uint64_t>(std::distance(segments_.lower_bound(head), segments_.upper_bound(newest)));
-  if (present == newest - head + 1) co_return head;
   co_return co_await newest_head(head);
 }
 
-// A segment is missing that the headers still name. The log may have let go of it since: that stands in a
-// state record behind the newest header.
+// The log may have let go of segments since the newest header was written: that stands in a state record behind it.
+// They may be missing, or be there as spares, in which nothing is relied on any more.
 Task<Result<std::uint64_t>> Recovery::newest_head(std::uint64_t head) {
   RecordVisitor visit = [&](const RecordView& record, std::uint64_t) {
     if (record.type != RecordType::kState) return;

@@ -90,7 +90,7 @@ Task<Recovery::Leaving> Recovery::leaving(std::uint64_t index, bool follows) {
   if (torn) co_return Leaving::kTorn;
   if (!segment.damage.empty()) co_return Leaving::kUnknown;
   if (!segment.header) {
-    const auto loaded = co_await load(index, Storage::ReadPath::kCached);
+    const auto loaded = co_await load(index, Storage::ReadPath::kDevice);  // as the header was
     co_return loaded&& is_zero(view_) ? Leaving::kFree : Leaving::kUnknown;
   }
   const auto& header = *segment.header;

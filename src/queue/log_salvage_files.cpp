@@ -183,7 +183,8 @@ Task<Result<void>> Recovery::make_ready_salvaged() {
       start.queue_name = segment.header->queue_name;
   }
   start.queue_id = *queue_id_;
-  start.segment = {highest_number(), options_.segment_bytes_min, FileId{}};
+  // A number is left out, so that nobody takes the new segments for the continuation of what was read.
+  start.segment = {highest_number() + 1, options_.segment_bytes_min, FileId{}};
   start.next_seq = std::max(next_seq_, durable_seq_);
   start.next_ordinal = out_.segments.size() + 1;
   start.nothing_open = true;

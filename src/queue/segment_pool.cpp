@@ -148,7 +148,7 @@ Task<void> SegmentPool::work() {
     }
     if (!done) {
       failed(std::move(done.error()));
-      if (!wants_more()) co_return;
+      if (!making || !wants_more()) co_return;  // an old file is still where it was: not at once again
       continue;
     }
     giving_up_ = false;

@@ -202,6 +202,40 @@ TEST(Repair, SegmentsInEachOthersPlaceAreReadHoweverOftenTheRepairIsCutOff) {
   }
 }
 
+// -- Spares --------------------------------------------------------------------------------------------------
+
+/// Whether a start finds all that is there without that file.
+bool is_spare(const Files& files, const std::string& name, std::size_t messages) {
+  On m(files);
+  m.disk.erase(name);
+  return m.start() && m.messages() == messages;
+}
+
+/// A segment that the log has let go of stays as a file, to be used again; nothing in it counts.
+TEST(Repair, ASpareThatIsDamagedStopsNoStart) {
+  constexpr std::size_t kLeft = 5;
+  int tried = 0;
+  for (std::size_t messages = 20; messages < 200; messages += 20) {
+    const auto files = grown(messages, messages, messages - kLeft);
+    for (const auto& name : segments_of(files)) {
+      if (!is_spare(files, name, kLeft)) continue;
+      for (const std::uint64_t at : {100U, 4104U, 12388U}) {
+        On m(files);
+        m.disk.corrupt(name, at, std::byte{1});
+        const auto report = m.start();
+        ASSERT_TRUE(report) << name << " at " << at << ": " << report.error().to_string();
+        EXPECT_EQ(m.messages(), kLeft);
+        ++tried;
+      }
+      On m(files);
+      m.disk.set_contents(name, ByteView(files.at(name)).first(4096));
+      const auto report = m.start();
+      ASSERT_TRUE(report) << name << " cut short: " << report.error().to_string();
+    }
+  }
+  EXPECT_GT(tried, 0);
+}
+
 // -- Record by record ----------------------------------------------------------------------------------------
 
 constexpr std::size_t kTogether = 50;

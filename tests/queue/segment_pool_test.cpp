@@ -193,5 +193,26 @@ TEST(SegmentPool, AfterAFailedSyncOfTheDirectoryNothingIsDoneAnyMore) {
   EXPECT_EQ(broken.size(), 1U);
 }
 
+/// A retired segment that is too small for the log's largest record, a full disk, and a remove that fails.
+TEST(SegmentPool, ARemoveThatFailsIsNotTriedAgainAtOnce) {
+  for (const double inline_share : {0.0, 1.0}) {
+    SimDisk::Options how;
+    how.inline_share = inline_share;
+    SimMachine m(1, how);
+    m.durable_file(wal::segment_name(1), kSmall / wal::kBlockBytes, 'x');
+    m.disk.set_capacity(m.disk.used_bytes() + 1'000);
+    m.disk.faults().plan({.ops = only(DiskOp::kRemove), .nth = 1, .os_errno = EIO, .lasting = true});
+    wal::SegmentPool pool(m.disk, m.world, kLarge, {.changed = {}, .warn = [](std::string_view) {}, .broken = {}});
+    pool.want_to_fit(kLarge);
+    m.disk.freeze_after(m.disk.operations() + 10'000);  // or it would never come back
+    pool.retire({1, kSmall});
+    pool.start(2);
+    const auto end = m.world.mono() + std::chrono::milliseconds(900);
+    for (int i = 0; i < 10'000 && m.world.mono() < end && m.world.run_one(); ++i) {
+    }
+    EXPECT_LT(m.disk.count(DiskOp::kRemove), 10U) << "inline " << inline_share;
+  }
+}
+
 }  // namespace
 }  // namespace qh::queue

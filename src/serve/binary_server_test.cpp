@@ -202,5 +202,27 @@ TEST(BinaryServerThreads, AnswersThatNobodyReadsHoldUpNewRequestsUntilTheyHaveGo
   EXPECT_TRUE(silent.back().hears_within(kPatienceMs)) << "held up, not refused";
 }
 
+/// Its requests have all been read when the port comes to hold too much: nothing more will come that could wake it.
+TEST(BinaryServerThreads, WhatWasReadBeforeTheLoadIsAnsweredBehindIt) {
+  const Served served({.write_within = milliseconds(3'000), .buffered_bytes = 3'000'000});
+  for (int i = 0; i < 5; ++i) fill_queue(served.port());
+  const Client good(served.port());
+  constexpr int kRequests = 100;
+  std::string all;
+  for (int i = 0; i < kRequests; ++i) all += call("qssh_peek", R"({"count":1})", static_cast<std::uint64_t>(i) + 1);
+  good.send(all);
+  EXPECT_TRUE(good.hears_within(kPatienceMs));
+  std::list<Peer> silent;
+  const auto is_answered = [&] {
+    const auto& next = silent.emplace_back(served.port());
+    next.send(preface());
+    for (int i = 0; i < kRequests; ++i) next.send(call("qssh_peek", R"({"count":20})"));
+    return next.hears_within(500);
+  };
+  while (is_answered()) ASSERT_LT(silent.size(), 50U) << "nobody is held up";
+  constexpr std::size_t kBytes = kRequests * std::size_t{500'000};  // and a little: bodies as hex
+  EXPECT_GE(good.reads_bytes(kBytes), kBytes);
+}
+
 }  // namespace
 }  // namespace qh::serve

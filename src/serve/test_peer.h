@@ -66,6 +66,17 @@ class Peer {
     }
     return true;
   }
+  /// How many of so many bytes have come when they all have, the other side has ended, or nothing more comes.
+  std::size_t reads_bytes(std::size_t wanted) const {
+    std::array<char, 65536> bytes;
+    std::size_t all = 0;
+    while (all < wanted && hears_within(kPatienceMs)) {
+      const auto got = ::recv(fd_, bytes.data(), bytes.size(), 0);
+      if (got <= 0) break;
+      all += static_cast<std::size_t>(got);
+    }
+    return all;
+  }
   /// The other side has closed, seen without reading what it sent before: it answers our next bytes with a reset.
   bool is_reset() const {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);

@@ -33,16 +33,16 @@ constexpr const char* kUsage =
     "  repair                      save what can be read from a damaged log; the node must be stopped\n"
     "  export [--ndjson]           every message on disk as a JSON line; dead letters have dead_letter\n"
     "  import FILE|- [--renumber] [--dead-letters]\n"
-    "                              store such lines durably, all or none; the node must be stopped\n"
+    "                              store such lines durably, once all have been judged; the node must be stopped\n"
     "\n"
     "An import keeps to the bounds of the node: give it the configuration that the node has, by --config FILE, by\n"
     "QUANTUMHARMONY_CONFIG and the other variables, or by these flags of the node's: --queue-max-message-bytes,\n"
     "--queue-max-tx-bytes, --queue-max-depth, --queue-max-bytes, --queue-segment-bytes-min, "
     "--queue-segment-bytes-max.\n"
     "\n"
-    "dump, verify and export change nothing and may run beside the node. Messages that are only in memory are in "
-    "none; idempotency keys are not exported, so a submit that is repeated after an import is stored again. Deliveries "
-    "are not imported: every message has all of its tries again.\n"
+    "dump, verify and export change nothing and may run beside the node. Messages that are only in memory are in\n"
+    "none; idempotency keys are not exported, so a submit that is repeated after an import is stored again.\n"
+    "Deliveries are not imported: every message has all of its tries again.\n"
     "Exit: 0 done, 1 failed or damaged, 2 usage.\n";
 
 struct Arguments {

@@ -7,7 +7,6 @@
 
 namespace qh::queue {
 namespace {
-constexpr std::uint64_t kSmallRecordBytes = 64;
 constexpr std::size_t kPeekMax = 1'000;
 constexpr double kRetryRateMin = 0.001;
 }  // namespace

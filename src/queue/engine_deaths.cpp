@@ -11,10 +11,6 @@
 #include "queue/engine_impl.h"
 
 namespace qh::queue {
-namespace {
-constexpr std::uint64_t kSmallRecordBytes = 64;
-}  // namespace
-
 void Engine::Impl::die(Entry& entry, DeadReason reason, std::string error) {
   ++state_.counters.dead_lettered;
   entry.more().last_error = std::move(error);

@@ -14,7 +14,7 @@ constexpr std::array kPriorities = {Priority::kCritical, Priority::kHigh, Priori
 constexpr std::uint32_t kLeaseMax = 1'000;
 constexpr std::size_t kErrorBytesMax = 1'024;
 /// Room in the log for one small record in a batch of its own.
-constexpr std::uint64_t kSmallRecordBytes = 128;
+constexpr std::uint64_t kHandOutRecordBytes = 128;
 /// So many are found to have expired in one call; it hands out nothing then, and the next tick goes on.
 constexpr std::size_t kDeathsAtOnce = 1'000;
 
@@ -58,7 +58,7 @@ Engine::WaitId Engine::Impl::take(HandOut request, Done<std::optional<Taken>> do
     done(fail(std::move(running.error())));
     return 0;
   }
-  if (blocked(kSmallRecordBytes, Use::kEnd)) {
+  if (blocked(kHandOutRecordBytes, Use::kEnd)) {
     if (as == 0) as = waiters_.new_id();
     auto again = [this, request, as, d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
@@ -66,7 +66,7 @@ Engine::WaitId Engine::Impl::take(HandOut request, Done<std::optional<Taken>> do
       else
         take(request, std::move(d), as);
     };
-    wait_for_room(kSmallRecordBytes, Use::kEnd, std::move(again), as, patience(request));
+    wait_for_room(kHandOutRecordBytes, Use::kEnd, std::move(again), as, patience(request));
     return as;
   }
   const bool in_turn = as != 0 || !others_are_first(request.kinds);
@@ -134,7 +134,7 @@ Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration 
     done(fail(std::move(checked.error())));
     return 0;
   }
-  const auto bytes = std::uint64_t{kSmallRecordBytes} * max;
+  const auto bytes = std::uint64_t{kHandOutRecordBytes} * max;
   const bool no_ids = !ids_ready({.leases = max});
   if (no_ids || blocked(bytes, Use::kEnd)) {
     if (as == 0) as = waiters_.new_id();
@@ -287,7 +287,7 @@ std::vector<Entry*> Engine::Impl::held_by(const std::vector<LeaseId>& leases, Le
 
 void Engine::Impl::ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
-  const auto bytes = std::uint64_t{kSmallRecordBytes} * leases.size();
+  const auto bytes = std::uint64_t{kHandOutRecordBytes} * leases.size();
   if (blocked(bytes, Use::kEnd)) {
     return wait_for_room(bytes, Use::kEnd,
                          [this, leases = std::move(leases), d = std::move(done)](const Error* error) mutable {
@@ -328,7 +328,7 @@ void Engine::Impl::nack(std::vector<LeaseId> leases, std::optional<Duration> del
   }
   if (!checked) return done(fail(std::move(checked.error())));
   error = clipped(std::move(error));
-  const auto bytes = (kSmallRecordBytes + error.size()) * leases.size();
+  const auto bytes = (kHandOutRecordBytes + error.size()) * leases.size();
   if (blocked(bytes, Use::kEnd)) {
     return wait_for_room(bytes, Use::kEnd,
                          [this, leases = std::move(leases), delay, error, d = std::move(done)](const Error* e) mutable {
@@ -389,7 +389,7 @@ Result<LeaseOutcome> Engine::Impl::extend(const std::vector<LeaseId>& leases, Du
 
 void Engine::Impl::hold(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
-  const auto bytes = std::uint64_t{kSmallRecordBytes} * leases.size();
+  const auto bytes = std::uint64_t{kHandOutRecordBytes} * leases.size();
   if (blocked(bytes, Use::kEnd)) {
     return wait_for_room(bytes, Use::kEnd,
                          [this, leases = std::move(leases), d = std::move(done)](const Error* error) mutable {

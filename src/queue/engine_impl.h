@@ -89,6 +89,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   using CommitFn = UniqueFunction<void(const Error*)>;
   /// Room for the records that move the head and reserve ids, whatever else goes on.
   static constexpr std::uint64_t kStateRecordBytes = 4 * wal::kBlockBytes;
+  /// Of a record that ends or revives a message: its id.
+  static constexpr std::uint64_t kSmallRecordBytes = 64;
 
   struct Commit {
     wal::Ordinal ordinal = 0;

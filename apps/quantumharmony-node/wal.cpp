@@ -28,7 +28,9 @@ using queue::LogTool;
 constexpr const char* kUsage =
     "quantumharmony-node wal COMMAND [--config FILE] [--data-dir DIR] [--name VALIDATOR] | [--dir QUEUE_DIRECTORY]\n"
     "\n"
-    "  dump [--output text|json]   every file, segment and record, a line each\n"
+    "  dump [--output text|json]   every file, segment and record, a line each; what stands in segments below the "
+    "last\n"
+    "                              head_segment is not needed any more\n"
     "  verify                      read the whole log as a start would: exit 0 sound, 1 damaged\n"
     "  repair                      save what can be read from a damaged log; the node must be stopped\n"
     "  export [--ndjson]           every message on disk as a JSON line; dead letters have dead_letter\n"

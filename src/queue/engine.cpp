@@ -152,7 +152,7 @@ Task<Result<void>> Engine::Impl::write_out() {
   // On a full disk the next start finds the same reasons to die.
   while (!unwritten_deaths_.empty()) {
     Entry& entry = *store_.find(*unwritten_deaths_.begin());
-    if (room(death_bytes(entry), Use::kEnd) == Room::kNone) break;
+    if (room(death_bytes(entry), Use::kChange) == Room::kNone) break;
     write_death(entry);
   }
   // A lease is void after a start, written or not: on a full disk only its count is lost.

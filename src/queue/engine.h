@@ -167,7 +167,7 @@ class Engine {
   void cancel(WaitId wait);
 
   void ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done);
-  /// Without a delay: min(2^deliveries s, 60 s) +- 20 %.
+  /// Without a delay: min(2^deliveries s, 60 s) +- 20 %. On a full disk the nack counts without its error text.
   void nack(std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error, Done<LeaseOutcome> done);
   /// A new deadline from now on; in memory, as leases do not outlive the process.
   Result<LeaseOutcome> extend(const std::vector<LeaseId>& leases, Duration duration);
@@ -186,7 +186,8 @@ class Engine {
   void each(UniqueFunction<void(const Found& found)> visit) const;
   /// False if there is none; kBusy while leased.
   void remove(MessageId id, Done<bool> done);
-  /// Ready and delayed messages of these kinds, made before now - older_than. Answers how many.
+  /// Ready and delayed messages of these kinds, made before now - older_than. Answers how many. Very many, or any on a
+  /// full disk, go in several batches: an error says how many are gone, and so may a crash leave the others.
   void purge(KindMask kinds, Duration older_than, Done<std::uint64_t> done);
   void pause(KindMask kinds, Done<KindMask> done);  ///< answers what is paused now
   void resume(KindMask kinds, Done<KindMask> done);
@@ -199,7 +200,7 @@ class Engine {
   void retry_dead(MessageId id, Done<std::uint64_t> done);
   void retry_all_dead(double per_second, Done<std::uint64_t> done);
   void purge_dead(MessageId id, Done<std::uint64_t> done);
-  void purge_dead_older(Duration older_than, Done<std::uint64_t> done);  ///< 0: all
+  void purge_dead_older(Duration older_than, Done<std::uint64_t> done);  ///< 0: all; as purge()
 
   // -- The log -----------------------------------------------------------------------------------------
   /// Rewrites what is live into as few segments as it takes. Completes when the space is free.

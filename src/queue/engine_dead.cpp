@@ -9,6 +9,8 @@ namespace qh::queue {
 namespace {
 constexpr std::size_t kPeekMax = 1'000;
 constexpr double kRetryRateMin = 0.001;
+/// In one go. When the disk is full, a block of records.
+constexpr std::size_t kPurgedAtOnce = 10'000, kPurgedAtOnceWhenFull = 60;
 }  // namespace
 
 std::vector<DeadLetter> Engine::Impl::dead_letters(std::optional<DeadPosition> after, std::size_t limit) const {
@@ -38,8 +40,8 @@ void Engine::Impl::retry_dead(MessageId id, Done<std::uint64_t> done) {
     return done(fail(Errc::kNotFound, fmt::format("no dead letter has the id {}", id.value())));
   }
   const auto bytes = after_death_bytes(*entry);
-  if (blocked(bytes, Use::kEnd)) {
-    return wait_for_room(bytes, Use::kEnd, [this, id, d = std::move(done)](const Error* error) mutable {
+  if (blocked(bytes, Use::kChange)) {
+    return wait_for_room(bytes, Use::kChange, [this, id, d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
         d(fail(*error));
       else
@@ -48,16 +50,7 @@ void Engine::Impl::retry_dead(MessageId id, Done<std::uint64_t> done) {
   }
   const bool durable = is_logged(*entry);
   revive(*entry);
-  if (!durable) {
-    done(std::uint64_t{1});
-  } else {
-    when_durable(newest_of(last_ordinal_), [done = std::move(done)](const Error* error) mutable {
-      if (error != nullptr)
-        done(fail(*error));
-      else
-        done(std::uint64_t{1});
-    });
-  }
+  answer_at(durable ? newest_of(last_ordinal_) : 0, std::uint64_t{1}, std::move(done));
   serve_waiters();
 }
 
@@ -78,8 +71,8 @@ void Engine::Impl::retry_all_dead(double per_second, Done<std::uint64_t> done) {
     bytes += after_death_bytes(entry);
     return true;
   });
-  if (blocked(bytes, Use::kEnd)) {
-    return wait_for_room(bytes, Use::kEnd, [this, d = std::move(done)](const Error* error) mutable {
+  if (blocked(bytes, Use::kChange)) {
+    return wait_for_room(bytes, Use::kChange, [this, d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
         d(fail(*error));
       else
@@ -88,16 +81,7 @@ void Engine::Impl::retry_all_dead(double per_second, Done<std::uint64_t> done) {
   }
   while (Entry* entry = store_.oldest_dead()) revive(*entry);
   const auto wait_for = newest_of(last_ordinal_);
-  if (wait_for <= durable_ordinal_) {
-    done(count);
-  } else {
-    when_durable(wait_for, [count, done = std::move(done)](const Error* error) mutable {
-      if (error != nullptr)
-        done(fail(*error));
-      else
-        done(count);
-    });
-  }
+  answer_at(wait_for <= durable_ordinal_ ? 0 : wait_for, count, std::move(done));
   serve_waiters();
 }
 
@@ -111,7 +95,7 @@ void Engine::Impl::work_retry_job(MonoTime now) {
   for (std::uint64_t i = 0; i < due && job.left > 0; ++i) {
     Entry* entry = store_.oldest_dead();
     if (entry == nullptr) job.left = 0;
-    if (entry == nullptr || room(after_death_bytes(*entry), Use::kEnd) != Room::kEnough) break;
+    if (entry == nullptr || room(after_death_bytes(*entry), Use::kChange) != Room::kEnough) break;
     revive(*entry);
     --job.left;
   }
@@ -119,23 +103,13 @@ void Engine::Impl::work_retry_job(MonoTime now) {
   serve_waiters();
 }
 
-void Engine::Impl::remove_entries(const std::vector<Entry*>& entries, Done<std::uint64_t> done) {
-  wal::Ordinal wait_for = 0;
-  for (Entry* entry : entries) {
-    write_or_forget_death(*entry);
-    if (is_logged(*entry)) wait_for = append_id(wal::RecordType::kRemove, entry->id);
-    ++state_.counters.removed;
-    end_entry(*entry);
-    store_.erase(*entry);
-  }
-  const std::uint64_t count = entries.size();
-  if (wait_for == 0) return done(count);
-  when_durable(wait_for, [count, done = std::move(done)](const Error* error) mutable {
-    if (error != nullptr)
-      done(fail(*error));
-    else
-      done(count);
-  });
+wal::Ordinal Engine::Impl::remove_entry(Entry& entry) {
+  write_or_forget_death(entry);
+  const auto ordinal = is_logged(entry) ? append_id(wal::RecordType::kRemove, entry.id) : wal::Ordinal{0};
+  ++state_.counters.removed;
+  end_entry(entry);
+  store_.erase(entry);
+  return ordinal;
 }
 
 void Engine::Impl::remove(MessageId id, Done<bool> done) {
@@ -154,34 +128,61 @@ void Engine::Impl::remove(MessageId id, Done<bool> done) {
         remove(id, std::move(d));
     });
   }
-  remove_entries({entry}, [done = std::move(done)](Result<std::uint64_t> removed) mutable {
-    if (!removed)
-      done(fail(std::move(removed.error())));
-    else
-      done(*removed == 1);
-  });
+  answer_at(remove_entry(*entry), true, std::move(done));
+}
+
+/// In several goes, so that neither the owner's thread nor the log is held up by very many, and a full disk, which has
+/// room for few at a time, is purged as well. What has left, or changed, since the first go is passed over.
+void Engine::Impl::work_purge(Purge purge) {
+  const auto goes_with = [&](const Entry* entry) {
+    if (entry == nullptr) return false;
+    const bool waits = entry->state == EntryState::kReady || entry->state == EntryState::kDelayed;
+    return purge.dead ? entry->state == EntryState::kDead : waits;
+  };
+  while (purge.next < purge.ids.size()) {
+    if (auto running = check_running(); !running) return purge.done(fail(std::move(running.error())));
+    const auto at_once = pool_->failure() ? kPurgedAtOnceWhenFull : kPurgedAtOnce;
+    const auto end = std::min(purge.ids.size(), purge.next + at_once);
+    std::uint64_t bytes = 0;
+    for (auto i = purge.next; i < end; ++i) {
+      if (const Entry* entry = store_.find(purge.ids[i]); goes_with(entry)) bytes += after_death_bytes(*entry);
+    }
+    if (blocked(bytes, Use::kEnd)) {
+      return wait_for_room(bytes, Use::kEnd, [this, purge = std::move(purge)](const Error* error) mutable {
+        if (error == nullptr) return work_purge(std::move(purge));
+        auto left = fmt::format("purge: {} are gone, {} are left", purge.removed, purge.ids.size() - purge.next);
+        purge.done(fail(Error(*error).in(std::move(left))));
+      });
+    }
+    wal::Ordinal wait_for = 0;
+    for (; purge.next < end; ++purge.next) {
+      Entry* entry = store_.find(purge.ids[purge.next]);
+      if (!goes_with(entry)) continue;
+      wait_for = std::max(wait_for, remove_entry(*entry));
+      ++purge.removed;
+    }
+    if (wait_for == 0) continue;
+    return when_durable(newest_of(wait_for), [this, purge = std::move(purge)](const Error* error) mutable {
+      if (error != nullptr)
+        purge.done(fail(*error));
+      else
+        work_purge(std::move(purge));
+    });
+  }
+  purge.done(purge.removed);
 }
 
 void Engine::Impl::purge(KindMask mask, Duration older_than, Done<std::uint64_t> done) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
   // All of them, whatever a clock that stepped back makes of their age.
   const auto before = older_than > Duration(0) ? clock_.wall().ns - older_than.count() : INT64_MAX;
-  std::vector<Entry*> entries;
-  store_.each([&](Entry& entry) {
+  Purge purge{.ids = {}, .dead = false, .done = std::move(done)};
+  store_.each([&](const Entry& entry) {
     const bool waits = entry.state == EntryState::kReady || entry.state == EntryState::kDelayed;
-    if (waits && mask.has(entry.kind()) && entry.created_at.ns <= before) entries.push_back(&entry);
+    if (waits && mask.has(entry.kind()) && entry.created_at.ns <= before) purge.ids.push_back(entry.id);
   });
-  const auto bytes = kSmallRecordBytes * entries.size();
-  if (blocked(bytes, Use::kEnd)) {
-    return wait_for_room(bytes, Use::kEnd, [this, mask, older_than, d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr)
-        d(fail(*error));
-      else
-        purge(mask, older_than, std::move(d));
-    });
-  }
-  std::sort(entries.begin(), entries.end(), [](const Entry* a, const Entry* b) { return a->id < b->id; });
-  remove_entries(entries, std::move(done));
+  std::sort(purge.ids.begin(), purge.ids.end());
+  work_purge(std::move(purge));
 }
 
 void Engine::Impl::purge_dead(MessageId id, Done<std::uint64_t> done) {
@@ -199,35 +200,25 @@ void Engine::Impl::purge_dead(MessageId id, Done<std::uint64_t> done) {
         purge_dead(id, std::move(d));
     });
   }
-  remove_entries({entry}, std::move(done));
+  answer_at(remove_entry(*entry), std::uint64_t{1}, std::move(done));
 }
 
 void Engine::Impl::purge_dead_older(Duration older_than, Done<std::uint64_t> done) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
   const auto before_ms = older_than > Duration(0) ? (clock_.wall() + -older_than).ms() : INT64_MAX;
-  std::vector<Entry*> entries;
-  std::uint64_t bytes = 0;
+  Purge purge{.ids = {}, .dead = true, .done = std::move(done)};
   store_.each_dead({}, [&](const Entry& entry) {
     if (entry.extra->died_at_ms > before_ms) return false;
-    entries.push_back(store_.find(entry.id));
-    bytes += after_death_bytes(entry);
+    purge.ids.push_back(entry.id);
     return true;
   });
-  if (blocked(bytes, Use::kEnd)) {
-    return wait_for_room(bytes, Use::kEnd, [this, older_than, d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr)
-        d(fail(*error));
-      else
-        purge_dead_older(older_than, std::move(d));
-    });
-  }
-  remove_entries(entries, std::move(done));
+  work_purge(std::move(purge));
 }
 
 // What was asked for last holds: nobody overtakes a call that waits for room.
 void Engine::Impl::set_paused(KindMask pause, KindMask resume, Done<KindMask> done, bool in_turn) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
-  if ((!in_turn && parked_pauses_ > 0) || blocked(kSmallRecordBytes, Use::kEnd)) {
+  if ((!in_turn && parked_pauses_ > 0) || blocked(kSmallRecordBytes, Use::kChange)) {
     ++parked_pauses_;
     auto again = [this, pause, resume, d = std::move(done)](const Error* error) mutable {
       --parked_pauses_;
@@ -236,7 +227,7 @@ void Engine::Impl::set_paused(KindMask pause, KindMask resume, Done<KindMask> do
       else
         set_paused(pause, resume, std::move(d), true);
     };
-    return wait_for_room(kSmallRecordBytes, Use::kEnd, std::move(again));
+    return wait_for_room(kSmallRecordBytes, Use::kChange, std::move(again));
   }
   auto next = state_now();
   const auto paused = (KindMask(state_.paused_kinds) | pause).without(resume);
@@ -245,12 +236,7 @@ void Engine::Impl::set_paused(KindMask pause, KindMask resume, Done<KindMask> do
     pause_ordinal_ = append_state(next);
   else if (pause_ordinal_ <= durable_ordinal_)
     return done(paused);  // and on disk already
-  when_durable(newest_of(pause_ordinal_), [paused, done = std::move(done)](const Error* error) mutable {
-    if (error != nullptr)
-      done(fail(*error));
-    else
-      done(paused);
-  });
+  answer_at(newest_of(pause_ordinal_), paused, std::move(done));
   serve_waiters();
 }
 

@@ -11,11 +11,17 @@
 #include "queue/engine_impl.h"
 
 namespace qh::queue {
+/// On a full disk without a text, whose room is that of the takes.
 void Engine::Impl::die(Entry& entry, DeadReason reason, std::string error) {
   ++state_.counters.dead_lettered;
-  entry.more().last_error = std::move(error);
+  auto& text = entry.more().last_error;
+  const bool grows = is_logged(entry) && error.size() > text.size();
+  if (grows && room(2 * error.size(), Use::kSubmit) == Room::kNone) error.clear();
+  text = std::move(error);
   store_.make_dead(entry, reason, clock_.wall());
+  measure_again(entry);
   unwritten_deaths_.insert(entry.id);
+  want_pump();
 }
 
 void Engine::Impl::to_dead(Entry& entry, DeadReason reason, std::string error) {
@@ -27,8 +33,11 @@ void Engine::Impl::to_dead(Entry& entry, DeadReason reason, std::string error) {
 void Engine::Impl::settle_deaths() {
   while (!unwritten_deaths_.empty() && log_ok()) {
     Entry& entry = *store_.find(*unwritten_deaths_.begin());
-    if (room(death_bytes(entry), Use::kEnd) != Room::kEnough) break;
-    if (!is_logged(entry) && !writer_->can_hold(put_bytes(entry))) break;
+    const bool has_room = room(death_bytes(entry), Use::kChange) == Room::kEnough;
+    if (!has_room || (!is_logged(entry) && !writer_->can_hold(put_bytes(entry)))) {
+      want_more_segments();
+      break;
+    }
     write_death(entry);
   }
   limit_dead(clock_.wall());
@@ -76,7 +85,7 @@ void Engine::Impl::limit_dead(WallTime now) {
         store_.dead_count() > options_.dead_letters_max || store_.dead_bytes() > options_.dead_letter_bytes_max;
     const bool old = now - WallTime::from_ms(oldest->extra->died_at_ms) > options_.dead_letter_age_max;
     if (!over && !old) break;
-    if (is_logged(*oldest) && (!log_ok() || room(after_death_bytes(*oldest), Use::kEnd) != Room::kEnough)) break;
+    if (is_logged(*oldest) && (!log_ok() || room(after_death_bytes(*oldest), Use::kChange) != Room::kEnough)) break;
     write_or_forget_death(*oldest);
     if (is_logged(*oldest)) append_id(wal::RecordType::kEvict, oldest->id);
     ++state_.counters.dead_evicted;
@@ -119,7 +128,6 @@ Entry* Engine::Impl::first_alive(KindMask mask, Priority priority, std::size_t& 
     if (deaths_left == 0) return nullptr;
     --deaths_left;
     die(*entry, DeadReason::kExpired, expiry_text(*entry));
-    want_pump();
     entry = store_.first(mask, priority);
   }
   return entry;

@@ -136,7 +136,7 @@ Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration 
   }
   const auto bytes = std::uint64_t{kHandOutRecordBytes} * max;
   const bool no_ids = !ids_ready({.leases = max});
-  if (no_ids || blocked(bytes, Use::kEnd)) {
+  if (no_ids || blocked(bytes, Use::kChange)) {
     if (as == 0) as = waiters_.new_id();
     auto again = [this, request, max, duration, as, d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
@@ -147,7 +147,7 @@ Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration 
     if (no_ids)
       wait_for_ids({.leases = max}, std::move(again), as);
     else
-      wait_for_room(bytes, Use::kEnd, std::move(again), as, patience(request));
+      wait_for_room(bytes, Use::kChange, std::move(again), as, patience(request));
     return as;
   }
   const bool in_turn = as != 0 || !others_are_first(request.kinds);
@@ -305,13 +305,7 @@ void Engine::Impl::ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
     end_entry(*entry);
     store_.erase(*entry);
   }
-  if (wait_for == 0) return done(std::move(outcome));
-  when_durable(wait_for, [outcome = std::move(outcome), done = std::move(done)](const Error* error) mutable {
-    if (error != nullptr)
-      done(fail(*error));
-    else
-      done(std::move(outcome));
-  });
+  answer_at(wait_for, std::move(outcome), std::move(done));
 }
 
 Duration Engine::Impl::nack_delay(std::uint32_t deliveries) {
@@ -328,14 +322,18 @@ void Engine::Impl::nack(std::vector<LeaseId> leases, std::optional<Duration> del
   }
   if (!checked) return done(fail(std::move(checked.error())));
   error = clipped(std::move(error));
-  const auto bytes = (kHandOutRecordBytes + error.size()) * leases.size();
-  if (blocked(bytes, Use::kEnd)) {
-    return wait_for_room(bytes, Use::kEnd,
+  // The text goes into the record, and with the message wherever it is carried: what the compactor must be left grows
+  // by as much, twice where that is from the fullest segment. Where there is no room for that, the nack counts without
+  // it.
+  const auto bytes = (kHandOutRecordBytes + 3 * error.size()) * leases.size();
+  const auto use = error.empty() ? Use::kChange : Use::kSubmit;
+  if (blocked(bytes, use)) {
+    return wait_for_room(bytes, use,
                          [this, leases = std::move(leases), delay, error, d = std::move(done)](const Error* e) mutable {
-                           if (e != nullptr)
+                           if (e != nullptr && error.empty())
                              d(fail(*e));
                            else
-                             nack(std::move(leases), delay, std::move(error), std::move(d));
+                             nack(std::move(leases), delay, e != nullptr ? "" : std::move(error), std::move(d));
                          });
   }
   LeaseOutcome outcome;
@@ -350,24 +348,19 @@ void Engine::Impl::nack(std::vector<LeaseId> leases, std::optional<Duration> del
       wait_for = append(wal::RecordType::kNack, [&](Bytes& out) { wal::encode(record, out); });
     }
     ++state_.counters.nacked;
-    if (!error.empty()) entry->more().last_error = error;
+    if (!error.empty()) {
+      entry->more().last_error = error;
+      measure_again(*entry);
+    }
     if (entry->deliveries >= options_.max_deliveries)
-      to_dead(*entry, DeadReason::kMaxDeliveries, error.empty() ? "given back by its consumer" : error);
+      die(*entry, DeadReason::kMaxDeliveries, error.empty() ? "given back by its consumer" : error);
     else if (wait > Duration(0))
       store_.delay_for(*entry, now + wait, now_wall + wait);
     else
       store_.make_ready(*entry);
   }
-  auto answer = [outcome = std::move(outcome), done = std::move(done)](const Error* e) mutable {
-    if (e != nullptr)
-      done(fail(*e));
-    else
-      done(std::move(outcome));
-  };
-  if (wait_for != 0)
-    when_durable(newest_of(wait_for), std::move(answer));
-  else
-    answer(nullptr);
+  settle_deaths();
+  answer_at(wait_for == 0 ? 0 : newest_of(wait_for), std::move(outcome), std::move(done));
   serve_waiters();
 }
 
@@ -390,8 +383,8 @@ Result<LeaseOutcome> Engine::Impl::extend(const std::vector<LeaseId>& leases, Du
 void Engine::Impl::hold(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
   const auto bytes = std::uint64_t{kHandOutRecordBytes} * leases.size();
-  if (blocked(bytes, Use::kEnd)) {
-    return wait_for_room(bytes, Use::kEnd,
+  if (blocked(bytes, Use::kChange)) {
+    return wait_for_room(bytes, Use::kChange,
                          [this, leases = std::move(leases), d = std::move(done)](const Error* error) mutable {
                            if (error != nullptr)
                              d(fail(*error));
@@ -406,13 +399,7 @@ void Engine::Impl::hold(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
     entry->deliveries = 0;
     store_.hold(*entry);
   }
-  if (wait_for == 0) return done(std::move(outcome));
-  when_durable(wait_for, [outcome = std::move(outcome), done = std::move(done)](const Error* error) mutable {
-    if (error != nullptr)
-      done(fail(*error));
-    else
-      done(std::move(outcome));
-  });
+  answer_at(wait_for, std::move(outcome), std::move(done));
 }
 
 /// A lease that ran out: back in its place, or dead after too many. True: it is ready again.

@@ -82,9 +82,13 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   Store store_;
   wal::QueueState state_;  ///< as the log knows it: ids are ceilings
 
-  /// What a record is for decides how much room it must leave to others: submits leave enough for takes
-  /// and acks, those leave enough for the compactor, which makes room.
-  enum class Use : std::uint8_t { kSubmit, kEnd, kCompact };
+  /// What a record is for decides how much room it must leave to others.
+  enum class Use : std::uint8_t {
+    kSubmit,   ///< there is more to keep than before: leaves enough for the next two
+    kChange,   ///< as much as before: leaves enough for the compactor, which makes room
+    kEnd,      ///< less, now or by what follows: the same, but may have what is left where no room can be made
+    kCompact,  ///< makes room
+  };
   enum class Room : std::uint8_t { kEnough, kWait, kNone };
   using CommitFn = UniqueFunction<void(const Error*)>;
   /// Room for the records that move the head and reserve ids, whatever else goes on.
@@ -135,6 +139,13 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
     std::uint64_t left = 0;
     MonoTime last;
   };
+  struct Purge {
+    std::vector<MessageId> ids;  ///< of dead letters, or of messages that wait
+    bool dead = false;
+    Done<std::uint64_t> done;
+    std::size_t next = 0;
+    std::uint64_t removed = 0;
+  };
   struct CompactRequest {
     std::uint64_t through_segment = 0;
     Done<void> done;
@@ -160,6 +171,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   std::uint64_t segment_bytes_min() const;
   std::uint32_t largest_body() const;
   void note_put(std::uint32_t record_bytes);
+  void measure_again(Entry& entry);
   Result<void> replay_put(const wal::Put& put, wal::Ordinal ordinal, std::uint32_t bytes);
   KeyRef replayed_key(std::string_view key, MessageId id);
   Result<void> replay_change(const wal::RecordView& record);
@@ -221,7 +233,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   Entry* first_alive(KindMask mask, Priority priority, std::size_t& deaths_left);
   void revive(Entry& entry);
   void limit_dead(WallTime now);
-  void remove_entries(const std::vector<Entry*>& entries, Done<std::uint64_t> done);
+  wal::Ordinal remove_entry(Entry& entry);
+  void work_purge(Purge purge);
   void wall_due(Entry& entry, WallTime now);
   void work_retry_job(MonoTime now);
 
@@ -229,6 +242,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   Room room(std::uint64_t bytes, Use use);
   std::uint64_t reserve(Use use) const;
   std::uint64_t carry_room(std::uint64_t live) const;
+  std::uint64_t live_most() const;
   bool can_make_room() const;
   bool can_hold(std::uint64_t bytes, Use use) const;
   void make_room();
@@ -253,6 +267,17 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void end_parked(MonoTime now);
   void want_pump();
   void when_durable(wal::Ordinal ordinal, CommitFn fn);
+  /// `done` is told of `value` once that batch is durable; 0: now.
+  template <class T>
+  void answer_at(wal::Ordinal ordinal, T value, Done<T> done) {
+    if (ordinal == 0) return done(std::move(value));
+    when_durable(ordinal, [value = std::move(value), done = std::move(done)](const Error* error) mutable {
+      if (error != nullptr)
+        done(fail(*error));
+      else
+        done(std::move(value));
+    });
+  }
   wal::Ordinal append_put(Entry& entry, std::uint16_t group_left, bool carried);
   wal::Ordinal append_id(wal::RecordType type, MessageId id);
   void append_key(EndedKey& key);

@@ -127,6 +127,15 @@ wal::Ordinal Engine::Impl::append_put(Entry& entry, std::uint16_t group_left, bo
   return ordinal;
 }
 
+/// Something has come to the message that its put has to take along: an error text, a death.
+void Engine::Impl::measure_again(Entry& entry) {
+  if (!is_logged(entry)) return;
+  segments_.drop_live(entry.ordinal, entry.record_bytes);
+  entry.record_bytes = put_bytes(entry);
+  segments_.add_live(entry.ordinal, entry.record_bytes);
+  note_put(entry.record_bytes);
+}
+
 wal::Ordinal Engine::Impl::append_id(wal::RecordType type, MessageId id) {
   return append(type, [&](Bytes& out) { wal::encode(id, out); });
 }

@@ -172,6 +172,7 @@ Result<void> Engine::Impl::replay_change(const wal::RecordView& record) {
       entry->deliveries = nack->deliveries;
       entry->not_before_ms = nack->ready_at_ms;
       if (!nack->error.empty()) entry->more().last_error = nack->error;
+      measure_again(*entry);
     }
     return {};
   }
@@ -189,6 +190,7 @@ Result<void> Engine::Impl::replay_change(const wal::RecordView& record) {
     if (entry == nullptr || entry->state == EntryState::kDead) return {};
     entry->more().last_error = dead->error;
     store_.make_dead(*entry, dead->reason, WallTime::from_ms(dead->at_ms));
+    measure_again(*entry);
     return {};
   }
   const auto id = wal::decode_id(record.payload);

@@ -25,7 +25,8 @@ constexpr std::uint64_t kOtherFileBytes = 4 * wal::kBlockBytes;
 //
 // Submits leave room for takes and acks, those leave room for the compactor, which makes room. So a disk that is
 // full can be emptied to the last message, though a take by itself costs a block of the log: its block comes back
-// when the compactor has gone round to it.
+// when the compactor has gone round to it. Where it cannot, since what is alive does not fit into what is left, the
+// last of the room is better spent on takes than kept: with each there is less to carry.
 
 /// What carrying so many live bytes on can take: the records, a block for each of their batches, what does not fit
 /// at the end of a segment, and the records that move the head and reserve ids.
@@ -34,13 +35,20 @@ std::uint64_t Engine::Impl::carry_room(std::uint64_t live) const {
   return live + batches * wal::kBlockBytes + std::min<std::uint64_t>(live, largest_carried_) + kStateRecordBytes;
 }
 
+/// The most that may be alive in one segment once the compactor has carried on what there is: it fills those that come.
+std::uint64_t Engine::Impl::live_most() const {
+  auto largest = writer_->segment_bytes();
+  for (const auto& segment : pool_->ready()) largest = std::max(largest, segment.bytes);
+  return std::max(segments_.live_most(), std::min(largest, segments_.live_bytes()));
+}
+
 /// What an append must leave. A round of the compactor loses a little at each segment before it comes to one that it
 /// wins something from: at least the block of the record that lets it go.
 std::uint64_t Engine::Impl::reserve(Use use) const {
   if (use == Use::kCompact) return 0;
-  const auto a_round = segments_.size() * wal::kBlockBytes + writer_->segment_bytes() / 8;
+  const auto a_round = segments_.size() * wal::kBlockBytes + writer_->segment_bytes() / 8 + segments_.grown_over();
   const auto for_ends = use == Use::kSubmit ? writer_->segment_bytes() / 4 : 0;
-  return carry_room(segments_.live_most()) + a_round + for_ends;
+  return carry_room(live_most()) + a_round + for_ends;
 }
 
 Engine::Impl::Room Engine::Impl::room(std::uint64_t bytes, Use use) {
@@ -50,8 +58,10 @@ Engine::Impl::Room Engine::Impl::room(std::uint64_t bytes, Use use) {
   if (held && there >= needed + reserve(use)) return Room::kEnough;
   segments_.refresh();
   if (held && there >= needed + reserve(use)) return Room::kEnough;
-  if (!pool_->failure()) return Room::kWait;
-  return use == Use::kEnd && can_make_room() ? Room::kWait : Room::kNone;
+  if (!pool_->failure() || writer_->rolling()) return Room::kWait;
+  if (use == Use::kSubmit || use == Use::kCompact) return Room::kNone;
+  if (can_make_room()) return Room::kWait;
+  return use == Use::kEnd && held && there >= needed + kStateRecordBytes ? Room::kEnough : Room::kNone;
 }
 
 /// Whether the largest record of an append of so many bytes fits into a segment that is there.
@@ -261,8 +271,11 @@ void Engine::Impl::tell_pool() {
                         (head_moving_ || (should_compact() && writer_->room() >= carried_and_on())));
 }
 
-/// Nothing is under way that the room of the log is needed for.
+/// Nothing is under way that the room of the log is needed for, and the compactor can do without the rest of the
+/// current segment: the disk may have no other.
 bool Engine::Impl::may_shrink() const {
+  const auto a_round = carry_room(segments_.live_most()) + segments_.size() * wal::kBlockBytes;
+  if (writer_->room_to_come() < a_round) return false;
   return engine_state_ == EngineState::kRunning && !writer_->busy() && parked_.empty() && !head_moving_ &&
          !should_compact() && pool_->idle() && !pool_->failure() && !pool_->ready().empty();
 }

@@ -111,9 +111,9 @@ Task<Result<void>> Recovery::read_headers() {
     if (!file) co_return fail(std::move(file.error()));
     const auto got = co_await io::read(storage_, *file, 0, block.span(), Storage::ReadPath::kDevice);
     storage_.close(*file);
-    if (!got && !salvages()) co_return fail(got.error());
     if (!got) {
       segment.damage = "its header cannot be read: " + got.error().to_string();
+      segment.unreadable = Error(got.error()).about(segment_name(index));
       continue;
     }
     auto header = decode_header(block.view().first(*got));
@@ -140,6 +140,7 @@ Task<Result<std::uint64_t>> Recovery::first_segment() {
     newest = index;
     head = std::max(head, segment.header->state.head_segment);
   }
+  if (auto readable = check_readable_behind(newest); !readable) co_return fail(std::move(readable.error()));
   if (newest == 0) {
     // No header holds. One damaged file names itself; otherwise the log is gone.
     for (const auto& [index, segment] : segments_) {
@@ -158,6 +159,14 @@ Task<Result<std::uint64_t>> Recovery::first_segment() {
     co_return damage(std::string(kIdentityName), "missing, though there are segments; a repair makes it anew");
   }
   co_return co_await newest_head(head);
+}
+
+/// A read error is never the end of a log; below its head it does not matter.
+Result<void> Recovery::check_readable_behind(std::uint64_t index) const {
+  for (auto it = segments_.upper_bound(index); it != segments_.end(); ++it) {
+    if (it->second.unreadable) return tl::unexpected(*it->second.unreadable);
+  }
+  return {};
 }
 
 // The log may have let go of segments since the newest header was written: that stands in a state record behind it.
@@ -219,6 +228,7 @@ Result<void> Recovery::check_place(std::uint64_t index) const {
   const auto lost_from = fmt::format("record {} and all behind it are lost", next_seq_);
   if (it == segments_.end()) return damage(name, "missing, though the log names it; " + lost_from);
   const auto& segment = it->second;
+  if (segment.unreadable) return tl::unexpected(*segment.unreadable);
   if (!segment.damage.empty()) return damage(name, segment.damage + "; " + lost_from);
   if (!segment.header) return damage(name, "its header is zeros, though the log names it; " + lost_from);
   const auto& header = *segment.header;
@@ -316,6 +326,7 @@ Task<Result<void>> Recovery::read_log() {
 
 // Segments that no seal names: if one holds batches, a seal was there once, or a repair was cut off.
 Task<Result<void>> Recovery::look_at_followers(std::uint64_t last) {
+  if (auto readable = check_readable_behind(last); !readable) co_return readable;
   for (auto it = segments_.upper_bound(last); it != segments_.end(); ++it) {
     const auto& [index, segment] = *it;
     if (!in_log(index)) continue;

@@ -78,6 +78,7 @@ class Recovery {
     std::uint64_t bytes = 0;
     std::optional<SegmentHeader> header;  ///< empty: zeros, a prepared segment
     std::string damage;                   ///< why the header is none
+    std::optional<Error> unreadable;      ///< by the disk; `damage` says it as well
     bool torn_header = false;             ///< `damage` may be a header that was being written
     bool adopted = false;                 ///< salvage: the header is lost, its records tell the life
     bool adopted_late = false;            ///< and they are not those of its first batch
@@ -107,6 +108,7 @@ class Recovery {
   Storage::ReadPath path_of(std::uint64_t index) const;
   Task<Result<bool>> read_segment(std::uint64_t index);
   Result<void> check_place(std::uint64_t index) const;
+  Result<void> check_readable_behind(std::uint64_t index) const;
   Task<Result<void>> look_at_followers(std::uint64_t last);
   Task<Result<void>> load_mark();
   Task<Result<void>> read_mark();
@@ -138,6 +140,7 @@ class Recovery {
   void damaged(std::uint64_t index);
   bool is_damaged(std::uint64_t index) const;
   std::uint64_t newest_in_log() const;
+  std::uint64_t durable_in(std::uint64_t index) const;
 
   // log_salvage_files.cpp
   Task<Result<void>> whose_log();

@@ -114,17 +114,27 @@ Task<Result<bool>> Recovery::usable(std::uint64_t index) {
   co_return false;
 }
 
+/// Below it the records of this segment were durable. One that is made later starts with the record behind the last of
+/// them: what stands here beyond that was a torn tail by then, and its numbers were given again.
+std::uint64_t Recovery::durable_in(std::uint64_t index) const {
+  for (auto it = segments_.upper_bound(index); it != segments_.end(); ++it) {
+    if (in_log(it->first)) return std::min(durable_seq_, it->second.header->first_seq);
+  }
+  return durable_seq_;
+}
+
 // -- Behind a fault ----------------------------------------------------------------------------------------
 
 /// Behind a fault below the known-durable mark: each record that checks, then on from the next whole batch. False:
 /// that was all of this segment.
 bool Recovery::read_behind_fault(std::uint64_t index, ByteView file, RecordVisitor& visit) {
   const bool last = index >= newest_in_log();
-  if (end_.seal || (durable_seq_ <= next_seq_ && last)) return false;
-  const bool resumes = end_.resume_offset && end_.resume_seq <= durable_seq_;
+  const auto durable = durable_in(index);
+  if (end_.seal || (durable <= next_seq_ && last)) return false;
+  const bool resumes = end_.resume_offset && end_.resume_seq <= durable;
   const auto why = end_.fault.empty() ? std::string("the log ends too early") : end_.fault;
   const RecordSearch where{end_.offset, resumes ? *end_.resume_offset : file.size(), next_seq_,
-                           resumes ? end_.resume_seq : std::max(durable_seq_, next_seq_)};
+                           resumes ? end_.resume_seq : std::max(durable, next_seq_)};
   RecordVisitor each = [&](const RecordView& record, std::uint64_t offset) {
     if (record.seq > next_seq_) lose(index, end_.offset, record.seq - 1, why);
     next_seq_ = record.seq;

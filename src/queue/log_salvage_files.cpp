@@ -98,7 +98,8 @@ Task<Result<void>> Recovery::raise_head(std::uint64_t index, std::uint64_t life,
     if (const auto state = decode_state(record.payload)) head_ = std::max(head_, state->head_segment);
   };
   end = scan_segment(view_, life, kBlockBytes, first_seq, visit);
-  const auto durable = std::max(durable_seq_, end.durable_seq);
+  durable_seq_ = std::max(durable_seq_, end.durable_seq);
+  const auto durable = durable_in(index);
   if (!end.fault.empty() && durable > end.next_seq)
     scan_records(view_, life, {end.offset, view_.size(), end.next_seq, durable}, visit);
   co_return Result<void>();

@@ -65,7 +65,8 @@ class LogTool {
   /// All lines are judged, and all of them together, before the first is stored. Empty lines are passed over. What
   /// the disk does meanwhile is said with how many were stored.
   Task<Result<Imported>> import_lines(std::string_view text, ImportOptions options);
-  /// Files, segments and records, a line each: for people, or JSON. Answers how many records.
+  /// Files, segments and records, a line each: for people, or JSON; also of segments that the log has let go of, which
+  /// are below the last head_segment. Answers how many records.
   Task<Result<std::uint64_t>> dump(bool json, Sink sink);
 
   /// Does what is due; false: nothing was.

@@ -19,6 +19,12 @@ constexpr auto kSegmentTooQuick = std::chrono::seconds(5);
 constexpr auto kSegmentTooSlow = std::chrono::minutes(2);
 constexpr std::size_t kSpareBuffersMax = 4;
 
+/// Bytes behind `from` in a segment of so many.
+std::uint64_t usable(std::uint64_t from, std::uint64_t bytes) {
+  const std::uint64_t slack = 2 * kBlockBytes;
+  return bytes > from + slack ? bytes - from - slack : 0;
+}
+
 std::uint64_t space_of(std::size_t record_bytes) { return align_up(kBatchRecordBytes + record_bytes, kBlockBytes); }
 
 }  // namespace
@@ -113,13 +119,14 @@ bool LogWriter::fits(const Batch& batch) const {
 }
 
 std::uint64_t LogWriter::room() const {
-  const std::uint64_t slack = 2 * kBlockBytes;
-  const auto usable = [&](std::uint64_t from, std::uint64_t bytes) {
-    return bytes > from + slack ? bytes - from - slack : 0;
-  };
-  std::uint64_t room = roll_first_ ? 0 : usable(offset_, segment_.bytes);
-  for (const auto& segment : pool_.ready()) room += usable(kBlockBytes, segment.bytes);
+  const auto room = room_to_come() + (roll_first_ ? 0 : usable(offset_, segment_.bytes));
   return room > pending_bytes_ ? room - pending_bytes_ : 0;
+}
+
+std::uint64_t LogWriter::room_to_come() const {
+  std::uint64_t room = 0;
+  for (const auto& segment : pool_.ready()) room += usable(kBlockBytes, segment.bytes);
+  return room;
 }
 
 std::uint64_t LogWriter::segment_bytes_to_hold(std::uint64_t record_bytes) {

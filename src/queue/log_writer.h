@@ -107,9 +107,13 @@ class LogWriter {
   /// What the writer stands on has failed elsewhere: as if a write had.
   void fail_by(Error error) { fail_with(std::move(error)); }
 
+  /// On its way into the next segment, whose room does not count yet; Owner::on_segment_started() tells of it.
+  bool rolling() const { return rolling_; }
   /// Bytes that can still be appended without more room on the disk. Each segment may end in as much waste as
   /// the largest record that is appended.
   std::uint64_t room() const;
+  /// Of that, what stands in segments behind the one that is written to.
+  std::uint64_t room_to_come() const;
   /// Whether a record of this size fits into one of the segments that are there. They may be small ones of an earlier
   /// configuration.
   bool can_hold(std::uint64_t record_bytes) const;

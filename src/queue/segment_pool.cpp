@@ -12,6 +12,8 @@
 namespace qh::queue::wal {
 namespace {
 constexpr auto kRetryAfter = std::chrono::seconds(1);
+/// Left of a nearly full disk, for what a file system keeps of a file beside its content.
+constexpr std::uint64_t kLeftBytes = 64U << 10;
 
 /// What an operator can do about it.
 std::string_view remedy_for(int os_errno) {
@@ -27,6 +29,10 @@ std::string_view remedy_for(int os_errno) {
     default:
       return {};
   }
+}
+
+std::uint64_t nearly_all_of(std::uint64_t free) {
+  return free > kLeftBytes ? (free - kLeftBytes) / kBlockBytes * kBlockBytes : 0;
 }
 
 Error no_room_for(std::uint64_t index, std::uint64_t bytes, std::uint64_t free) {
@@ -179,14 +185,13 @@ Task<Result<void>> SegmentPool::give_one_back() {
   in_work_bytes_ = surplus.bytes;
   auto done = co_await io::remove(storage_, segment_name(surplus.index));
   in_work_bytes_ = 0;
-  if (!done && done.error().code != Errc::kNotFound) {
-    ready_.push_back(surplus);
-    giving_back_ = false;  // until somebody asks again
-    co_return done;
-  }
+  // Also where that failed: the name may be gone all the same, and nothing must be written behind it then. The file
+  // that is made under this number next takes its place.
   storage_.close(surplus.file);
   next_index_ = surplus.index;
-  co_return Result<void>();
+  if (done || done.error().code == Errc::kNotFound) co_return Result<void>();
+  giving_back_ = false;  // until somebody asks again
+  co_return done;
 }
 
 Task<Result<void>> SegmentPool::sync_names() {
@@ -237,6 +242,7 @@ Task<Result<void>> SegmentPool::make_next() {
   } else {
     const auto free = co_await io::free_space(storage_);
     if (said_errno_ || (free && *free < bytes)) bytes = bytes_floor_;
+    if (free && *free < bytes) bytes = std::max({bytes_min_, bytes_to_fit_, nearly_all_of(*free)});
     // Tried all the same, it would fill the disk each second and take the last bytes from everybody.
     if (free && *free < bytes) co_return fail(no_room_for(index, bytes, *free));
     in_work_bytes_ = bytes;

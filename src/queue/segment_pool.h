@@ -65,7 +65,8 @@ class SegmentPool {
   void keep_damaged(RetiredSegment segment);
   /// Size of the segments that are made from now on, where the disk has room for it.
   void want_bytes(std::uint64_t bytes) { wanted_bytes_ = bytes; }
-  /// Size that a new segment has even when the disk is nearly full: what is alive in an old one must fit into it.
+  /// Size that a new segment has even when the disk is nearly full: what is alive in an old one should fit into it.
+  /// Where the disk has not so much, it has what there is, down to the constructor's.
   void want_at_least(std::uint64_t bytes) { bytes_floor_ = std::max(bytes_min_, bytes); }
   /// No segment is recycled, on whatever full disk, that has less: there is a record that needs so much.
   void want_to_fit(std::uint64_t bytes) { bytes_to_fit_ = bytes; }

@@ -20,7 +20,7 @@ void SegmentTable::placed(wal::Ordinal ordinal) {
   last_placed_ = current.last_ordinal = ordinal;
   const auto live = unplaced_.find(ordinal);
   if (live == unplaced_.end()) return;
-  current.live_bytes += live->second;
+  set_live(current, current.live_bytes + live->second);
   unplaced_live_ -= live->second;
   unplaced_.erase(live);
 }
@@ -38,22 +38,37 @@ void SegmentTable::add_live(wal::Ordinal ordinal, std::uint64_t bytes) {
     unplaced_[ordinal] += bytes;
     unplaced_live_ += bytes;
   } else {
-    segment_of(ordinal).live_bytes += bytes;
+    auto& segment = segment_of(ordinal);
+    set_live(segment, segment.live_bytes + bytes);
+    if (&segment != &segments_.back()) sealed_live_most_ = std::max(sealed_live_most_, segment.live_bytes);
   }
 }
 
 void SegmentTable::drop_live(wal::Ordinal ordinal, std::uint64_t bytes) {
   INVARIANT(live_bytes_ >= bytes, "what ends was alive");
   live_bytes_ -= bytes;
-  const bool unplaced = ordinal > last_placed_;
-  auto& live = unplaced ? unplaced_[ordinal] : segment_of(ordinal).live_bytes;
-  INVARIANT(live >= bytes, "what ends was alive in its segment");
-  live -= bytes;
-  if (unplaced) unplaced_live_ -= bytes;
+  if (ordinal > last_placed_) {
+    auto& live = unplaced_[ordinal];
+    INVARIANT(live >= bytes, "what ends was alive in its batch");
+    live -= bytes;
+    unplaced_live_ -= bytes;
+  } else {
+    auto& segment = segment_of(ordinal);
+    INVARIANT(segment.live_bytes >= bytes, "what ends was alive in its segment");
+    set_live(segment, segment.live_bytes - bytes);
+  }
+}
+
+void SegmentTable::set_live(Segment& segment, std::uint64_t live) {
+  const auto over = [&] { return segment.live_bytes > segment.bytes ? segment.live_bytes - segment.bytes : 0; };
+  grown_over_ -= over();
+  segment.live_bytes = live;
+  grown_over_ += over();
 }
 
 void SegmentTable::drop_head() {
   sealed_bytes_ -= segments_.front().bytes;
+  set_live(segments_.front(), 0);
   segments_.pop_front();
   refresh();
 }

@@ -18,7 +18,7 @@ class SegmentTable {
     std::uint64_t index = 0;
     std::uint64_t bytes = 0;
     wal::Ordinal last_ordinal = 0;  ///< of the batches in it
-    std::uint64_t live_bytes = 0;   ///< records that are still needed
+    std::uint64_t live_bytes = 0;   ///< records that are still needed, as long as they are when they are carried on
   };
 
   /// The log goes on in this segment. `last_ordinal`: batches that it holds already (recovery).
@@ -41,12 +41,15 @@ class SegmentTable {
   /// exactly that.
   std::uint64_t live_most() const;
   void refresh();
+  /// What carrying on the segments whose messages have grown takes beyond the room that each of them gives back.
+  std::uint64_t grown_over() const { return grown_over_; }
   /// A new segment of this size can take what is alive in any one of these.
   std::uint64_t bytes_to_carry() const;
   std::uint64_t disk_bytes() const { return segments_.empty() ? 0 : sealed_bytes_ + segments_.back().bytes; }
 
  private:
   Segment& segment_of(wal::Ordinal ordinal);
+  void set_live(Segment& segment, std::uint64_t live);
 
   std::deque<Segment> segments_;
   std::map<wal::Ordinal, std::uint64_t> unplaced_;  ///< live bytes of batches that are not written yet
@@ -55,6 +58,7 @@ class SegmentTable {
   wal::Ordinal last_placed_ = 0;
   std::uint64_t live_bytes_ = 0;
   std::uint64_t sealed_bytes_ = 0;
+  std::uint64_t grown_over_ = 0;
 };
 
 }  // namespace qh::queue

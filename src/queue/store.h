@@ -52,7 +52,7 @@ struct Entry : OrderHook, LogHook {
   std::int64_t expires_at_ms = 0;
   std::unique_ptr<Extra> extra;
   std::uint32_t submitter = 0;
-  std::uint32_t record_bytes = 0;  ///< of that put record
+  std::uint32_t record_bytes = 0;  ///< of that put record, or more: what it takes when it is carried on
   std::uint32_t mono_position = 0, wall_position = 0;
   std::uint32_t body_bytes = 0;
   std::uint16_t deliveries = 0;

@@ -144,5 +144,25 @@ TEST(WhatMustHold6, AFullDiskIsEmptiedWhateverItsMessagesAre) {
   }
 }
 
+/// More than the log has room for at a time.
+TEST(WhatMustHold6, AFullDiskCanBePurged) {
+  auto options = limit_options();
+  options.segment_bytes_min = 256U << 10;
+  options.segment_bytes_max = 1U << 20;
+  QueueMachine m(1, options, at_once());
+  ASSERT_TRUE(m.start());
+  m.disk.set_capacity(m.disk.used_bytes() + 3'000'000);
+  Error error;
+  const int there = submit_until_refused(m, error, 10, 16);
+  EXPECT_EQ(error.code, Errc::kStorageFull) << error.to_string();
+  const auto purged =
+      m.answer<std::uint64_t>([&](auto done) { m.engine->purge(KindMask::all(), Duration(0), std::move(done)); });
+  ASSERT_TRUE(purged) << purged.error().to_string();
+  EXPECT_EQ(*purged, static_cast<std::uint64_t>(there));
+  m.power_cut(1);
+  ASSERT_TRUE(m.start());
+  EXPECT_EQ(m.engine->depth().total(), 0U);
+}
+
 }  // namespace
 }  // namespace qh::queue

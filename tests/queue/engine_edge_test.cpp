@@ -138,8 +138,9 @@ class WithoutRoom : public ::testing::Test {
     const auto leased = m.lease(500);
     EXPECT_EQ(leased->size(), 500U);
     // The disk does nothing meanwhile.
-    for (const auto& lease : *leased) {
-      m.engine->nack({lease.lease}, seconds(9), std::string(1000, 'e'), [](auto) {});
+    for (std::size_t i = 0; i < 50'000; ++i) {
+      const auto& lease = leased->at(i % leased->size());
+      m.engine->hold({lease.lease}, [](auto) {});
       auto at_once = std::make_shared<bool>(true);
       bool over = false;
       const auto id = m.engine->take({KindMask::of(Kind::kVote), MonoTime{}},

@@ -133,7 +133,8 @@ void PromiseLedger::check_death(const Present& there, Promise& promise) {
                      there.id.value()));
   if (promise.revived && there.dead && leases_asked_ - *promise.revived < max_deliveries_)
     fail(fmt::format("tag {} (id {}) is dead, though its retry was acknowledged", there.tag, there.id.value()));
-  if (promise.died_of && there.dead && *promise.died_of != there.last_error)
+  const bool says = promise.died_of && !promise.died_of->empty();
+  if (says && there.dead && *promise.died_of != there.last_error)
     fail(fmt::format("tag {} (id {}) died of '{}', and now it says '{}'", there.tag, there.id.value(), *promise.died_of,
                      there.last_error));
   promise.died_of.reset();

@@ -55,7 +55,8 @@ class PromiseLedger {
   void take_answered() { --open_takes_; }
   void lease_answered() { ++leases_answered_; }
   void retry_answered() { --retries_open_; }
-  /// By its last delivery, given back at that moment: dead of that error until somebody asks for a retry.
+  /// By its last delivery, given back at that moment: dead of that error, or of whatever where that is empty, until
+  /// somebody asks for a retry.
   void died(std::uint64_t tag, const Moment& asked, std::string error);
   /// A retry that was asked for at that moment: alive until it has been leased too often again.
   void revived(std::uint64_t tag, const Moment& asked);
@@ -78,7 +79,7 @@ class PromiseLedger {
     bool may_be_gone = false;              ///< an end was asked for and not answered
     bool gone = false;                     ///< one was answered
     bool in_memory = false;                ///< an async submit: a crash may lose it
-    std::optional<std::string> died_of;    ///< dead, and nobody has asked for a retry
+    std::optional<std::string> died_of;    ///< dead, and nobody has asked for a retry; empty: of whatever
     std::optional<std::uint64_t> revived;  ///< leases answered when the retry was asked for
     std::optional<MessageId> id;
   };

@@ -44,7 +44,8 @@ std::vector<std::string> segments_of(const Files& files) {
 
 /// A machine on these files.
 struct On : QueueMachine {
-  explicit On(const Files& files, std::uint64_t seed = 50) : QueueMachine(seed, small_options(), at_once()) {
+  explicit On(const Files& files, std::uint64_t seed = 50, SimDisk::Options how = at_once())
+      : QueueMachine(seed, small_options(), how) {
     put_files(disk, files);
   }
   /// As `wal repair` does it.
@@ -202,6 +203,32 @@ TEST(Repair, SegmentsInEachOthersPlaceAreReadHoweverOftenTheRepairIsCutOff) {
   }
 }
 
+/// Two repairs are cut off, and the third finds all. What they left behind in a torn tail was given other numbers
+/// since: nothing of it is believed, and nothing of it is lost.
+TEST(Repair, AfterTwoThatWereCutOffNothingIsSaidToBeLost) {
+  const auto files = grown(1, 60);
+  std::size_t tails = 0;
+  for (std::uint64_t first = 40; first < 140; first += 2) {
+    for (std::uint64_t second = 40; second < 140; second += 3) {
+      On m(files, first * 1000 + second, {});
+      m.disk.erase(std::string(wal::kIdentityName));
+      for (const auto operations : {first, second}) {
+        m.disk.freeze_after(m.disk.operations() + operations);
+        static_cast<void>(m.repair());
+        m.disk.freeze_after(UINT64_MAX);
+        m.power_cut(operations);
+      }
+      tails += m.names().find(".torn") != std::string::npos;
+      const auto report = m.repair();
+      ASSERT_TRUE(report) << report.error().to_string();
+      for (const auto& lost : report->lost)
+        ASSERT_LT(lost.to_seq, lost.from_seq) << first << ", " << second << ": " << lost_of(*report) << lost.why;
+      ASSERT_EQ(m.messages(), 60U);
+    }
+  }
+  EXPECT_GT(tails, 0U) << "tails were torn";
+}
+
 // -- Spares --------------------------------------------------------------------------------------------------
 
 /// Whether a start finds all that is there without that file.
@@ -227,13 +254,32 @@ TEST(Repair, ASpareThatIsDamagedStopsNoStart) {
         EXPECT_EQ(m.messages(), kLeft);
         ++tried;
       }
-      On m(files);
-      m.disk.set_contents(name, ByteView(files.at(name)).first(4096));
-      const auto report = m.start();
+      On shorter(files);
+      shorter.disk.set_contents(name, ByteView(files.at(name)).first(4096));
+      auto report = shorter.start();
       ASSERT_TRUE(report) << name << " cut short: " << report.error().to_string();
+      On unreadable(files);
+      unreadable.disk.fail_reads(name, 0, 4096);
+      report = unreadable.start();
+      ASSERT_TRUE(report) << name << " unreadable: " << report.error().to_string();
+      EXPECT_EQ(unreadable.messages(), kLeft);
     }
   }
   EXPECT_GT(tried, 0);
+}
+
+TEST(Repair, AHeaderThatIsNeededAndCannotBeReadStopsAStart) {
+  const auto files = grown(1, 60);
+  const auto names = segments_of(files);
+  ASSERT_GE(names.size(), 3U);
+  for (const auto& name : names) {
+    On m(files);
+    m.disk.fail_reads(name, 0, 4096);
+    const auto report = m.start();
+    ASSERT_FALSE(report) << name;
+    EXPECT_EQ(report.error().code, Errc::kIo) << report.error().to_string();
+    EXPECT_NE(report.error().to_string().find(name), std::string::npos) << report.error().to_string();
+  }
 }
 
 // -- Record by record ----------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ struct Looked {
   Bytes body;
   std::int64_t created_ns = 0;
   bool persisted = false;
-  bool held = false;
+  bool held = false, expires = false;
   std::string reason, error;
   std::int64_t died_ms = 0;
 

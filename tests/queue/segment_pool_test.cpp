@@ -152,6 +152,39 @@ TEST(SegmentPool, WhatWasMadeForSomebodyWhoWaitedIsGivenBack) {
   EXPECT_EQ(p.pool.ready().back().index, 3U) << "the numbers follow each other";
 }
 
+/// A remove that fails may have had its effect: the next start would not find what was written into the file then.
+TEST(SegmentPool, NothingIsWrittenIntoAFileWhoseRemoveHasFailed) {
+  Pool p;
+  p.pool.want_one_more();
+  p.settle();
+  ASSERT_EQ(p.pool.ready().size(), 3U);
+  p.m.disk.faults().plan({.ops = only(DiskOp::kRemove), .nth = 1, .os_errno = EIO});
+  p.pool.give_back();
+  p.settle();
+  EXPECT_EQ(p.pool.ready().size(), 2U);
+  p.second_passes();
+  p.pool.want_one_more();
+  p.settle();
+  ASSERT_EQ(p.pool.ready().size(), 3U);
+  EXPECT_EQ(p.pool.ready().back().index, 3U) << "the numbers follow each other";
+  EXPECT_EQ(p.made(), 4U) << "made anew";
+}
+
+/// Where the disk has no room for what is alive in the fullest segment, what it has is better than none.
+TEST(SegmentPool, OnANearlyFullDiskANewSegmentHasWhatThereIs) {
+  SimMachine m(1);
+  m.disk.set_capacity(m.disk.used_bytes() + 4 * kLarge);
+  wal::SegmentPool pool(m.disk, m.world, kSmall, {.changed = {}, .warn = [](std::string_view) {}, .broken = {}});
+  pool.want_bytes(5 * kLarge);
+  pool.want_at_least(5 * kLarge);
+  pool.start(1);
+  while (m.world.run_one()) {
+  }
+  ASSERT_FALSE(pool.ready().empty());
+  EXPECT_GT(pool.ready()[0].bytes, 3 * kLarge);
+  EXPECT_LT(pool.ready()[0].bytes, 4 * kLarge) << "a file system needs some for itself";
+}
+
 // -- Failures ----------------------------------------------------------------------------------------------------
 
 TEST(SegmentPool, WithTheFirstSegmentThatIsMadeAgainTheFailureIsOver) {

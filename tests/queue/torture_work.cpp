@@ -1,6 +1,8 @@
 // Which work comes next; what goes out, and what operators do.
 #include "torture_work.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace qh::queue {
@@ -114,9 +116,19 @@ void TortureWork::ask_to_nack(const Held& held, std::optional<Duration> delay) {
   const bool last = held.deliveries >= machine_.options.max_deliveries;
   const auto error = fmt::format("lease {} failed", held.lease.value());
   machine_.engine->nack({held.lease}, delay, error,
-                        [this, last, error, tag = held.tag, asked = ledger_.moment()](Result<LeaseOutcome> outcome) {
-                          if (last && outcome && outcome->done == 1) ledger_.died(tag, asked, error);
+                        [this, last, error, held, asked = ledger_.moment()](Result<LeaseOutcome> outcome) {
+                          if (last && outcome && outcome->done == 1)
+                            ledger_.died(held.tag, asked, lost_its_text(held.id) ? "" : error);
                         });
+}
+
+/// On a full disk there is no room for the text of a nack.
+bool TortureWork::lost_its_text(MessageId id) {
+  if (machine_.engine->metrics().dead_letters == 0) return false;
+  const auto letters = machine_.engine->dead_letters({}, 10'000);
+  return std::any_of(letters.begin(), letters.end(), [&](const auto& letter) {
+    return letter.message.id == id && (letter.last_error.empty() || letter.last_error == "given back by its consumer");
+  });
 }
 
 void TortureWork::nack() {

@@ -62,6 +62,7 @@ class TortureWork {
   std::optional<Held> any_lease();
   void ack();
   void ask_to_nack(const Held& held, std::optional<Duration> delay);
+  bool lost_its_text(MessageId id);
   void nack();
   void hold();
   void tidy();

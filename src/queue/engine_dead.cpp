@@ -9,8 +9,8 @@ namespace qh::queue {
 namespace {
 constexpr std::size_t kPeekMax = 1'000;
 constexpr double kRetryRateMin = 0.001;
-/// In one go. When the disk is full, a block of records.
-constexpr std::size_t kPurgedAtOnce = 10'000, kPurgedAtOnceWhenFull = 60;
+/// Where there is no room for a go of a purge: so many times fewer.
+constexpr std::size_t kFewerAtOnce = 10;
 }  // namespace
 
 std::vector<DeadLetter> Engine::Impl::dead_letters(std::optional<DeadPosition> after, std::size_t limit) const {
@@ -131,40 +131,45 @@ void Engine::Impl::remove(MessageId id, Done<bool> done) {
   answer_at(remove_entry(*entry), true, std::move(done));
 }
 
-/// In several goes, so that neither the owner's thread nor the log is held up by very many, and a full disk, which has
-/// room for few at a time, is purged as well. What has left, or changed, since the first go is passed over.
+bool Engine::Impl::Purge::takes(const Entry& entry) const {
+  if (died_by_ms) return entry.state == EntryState::kDead && entry.extra->died_at_ms <= *died_by_ms;
+  return entry.state == EntryState::kReady || entry.state == EntryState::kDelayed;
+}
+
+void Engine::Impl::Purge::fail_with(const Error& error) {
+  if (removed == 0) return done(fail(error));
+  done(fail(Error(error).in(fmt::format("purge: {} are gone, {} are left", removed, ids.size() - next))));
+}
+
+/// In several goes, so that neither the owner's thread nor the log is held up by very many, and so that a full disk,
+/// which has room for few at a time, is purged as well. What has left, or changed, since the first go is passed over.
 void Engine::Impl::work_purge(Purge purge) {
-  const auto goes_with = [&](const Entry* entry) {
-    if (entry == nullptr) return false;
-    const bool waits = entry->state == EntryState::kReady || entry->state == EntryState::kDelayed;
-    return purge.dead ? entry->state == EntryState::kDead : waits;
-  };
   while (purge.next < purge.ids.size()) {
-    if (auto running = check_running(); !running) return purge.done(fail(std::move(running.error())));
-    const auto at_once = pool_->failure() ? kPurgedAtOnceWhenFull : kPurgedAtOnce;
-    const auto end = std::min(purge.ids.size(), purge.next + at_once);
+    if (auto running = check_running(); !running) return purge.fail_with(running.error());
+    std::vector<Entry*> go;
     std::uint64_t bytes = 0;
+    const auto end = std::min(purge.ids.size(), purge.next + purge.at_once);
     for (auto i = purge.next; i < end; ++i) {
-      if (const Entry* entry = store_.find(purge.ids[i]); goes_with(entry)) bytes += after_death_bytes(*entry);
+      Entry* entry = store_.find(purge.ids[i]);
+      if (entry == nullptr || !purge.takes(*entry)) continue;
+      go.push_back(entry);
+      bytes += after_death_bytes(*entry);
     }
     if (blocked(bytes, Use::kEnd)) {
       return wait_for_room(bytes, Use::kEnd, [this, purge = std::move(purge)](const Error* error) mutable {
-        if (error == nullptr) return work_purge(std::move(purge));
-        auto left = fmt::format("purge: {} are gone, {} are left", purge.removed, purge.ids.size() - purge.next);
-        purge.done(fail(Error(*error).in(std::move(left))));
+        if (error != nullptr && purge.at_once == 1) return purge.fail_with(*error);
+        if (error != nullptr) purge.at_once = (purge.at_once + kFewerAtOnce - 1) / kFewerAtOnce;
+        work_purge(std::move(purge));
       });
     }
     wal::Ordinal wait_for = 0;
-    for (; purge.next < end; ++purge.next) {
-      Entry* entry = store_.find(purge.ids[purge.next]);
-      if (!goes_with(entry)) continue;
-      wait_for = std::max(wait_for, remove_entry(*entry));
-      ++purge.removed;
-    }
+    for (Entry* entry : go) wait_for = std::max(wait_for, remove_entry(*entry));
+    purge.next = end;
+    purge.removed += go.size();
     if (wait_for == 0) continue;
     return when_durable(newest_of(wait_for), [this, purge = std::move(purge)](const Error* error) mutable {
       if (error != nullptr)
-        purge.done(fail(*error));
+        purge.fail_with(*error);
       else
         work_purge(std::move(purge));
     });
@@ -176,7 +181,7 @@ void Engine::Impl::purge(KindMask mask, Duration older_than, Done<std::uint64_t>
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
   // All of them, whatever a clock that stepped back makes of their age.
   const auto before = older_than > Duration(0) ? clock_.wall().ns - older_than.count() : INT64_MAX;
-  Purge purge{.ids = {}, .dead = false, .done = std::move(done)};
+  Purge purge{.ids = {}, .died_by_ms = {}, .done = std::move(done)};
   store_.each([&](const Entry& entry) {
     const bool waits = entry.state == EntryState::kReady || entry.state == EntryState::kDelayed;
     if (waits && mask.has(entry.kind()) && entry.created_at.ns <= before) purge.ids.push_back(entry.id);
@@ -206,7 +211,7 @@ void Engine::Impl::purge_dead(MessageId id, Done<std::uint64_t> done) {
 void Engine::Impl::purge_dead_older(Duration older_than, Done<std::uint64_t> done) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
   const auto before_ms = older_than > Duration(0) ? (clock_.wall() + -older_than).ms() : INT64_MAX;
-  Purge purge{.ids = {}, .dead = true, .done = std::move(done)};
+  Purge purge{.ids = {}, .died_by_ms = before_ms, .done = std::move(done)};
   store_.each_dead({}, [&](const Entry& entry) {
     if (entry.extra->died_at_ms > before_ms) return false;
     purge.ids.push_back(entry.id);

@@ -16,7 +16,7 @@ void Engine::Impl::die(Entry& entry, DeadReason reason, std::string error) {
   ++state_.counters.dead_lettered;
   auto& text = entry.more().last_error;
   const bool grows = is_logged(entry) && error.size() > text.size();
-  if (grows && room(2 * error.size(), Use::kSubmit) == Room::kNone) error.clear();
+  if (grows && pool_->failure() && room(2 * error.size(), Use::kSubmit) != Room::kEnough) error.clear();
   text = std::move(error);
   store_.make_dead(entry, reason, clock_.wall());
   measure_again(entry);

@@ -328,13 +328,14 @@ void Engine::Impl::nack(std::vector<LeaseId> leases, std::optional<Duration> del
   const auto bytes = (kHandOutRecordBytes + 3 * error.size()) * leases.size();
   const auto use = error.empty() ? Use::kChange : Use::kSubmit;
   if (blocked(bytes, use)) {
-    return wait_for_room(bytes, use,
-                         [this, leases = std::move(leases), delay, error, d = std::move(done)](const Error* e) mutable {
-                           if (e != nullptr && error.empty())
-                             d(fail(*e));
-                           else
-                             nack(std::move(leases), delay, e != nullptr ? "" : std::move(error), std::move(d));
-                         });
+    return wait_for_room(
+        bytes, use, [this, leases = std::move(leases), delay, error, d = std::move(done)](const Error* e) mutable {
+          const bool no_room = e != nullptr && (e->code == Errc::kStorageFull || e->code == Errc::kStorageFailed);
+          if (e != nullptr && (!no_room || error.empty()))
+            d(fail(*e));
+          else
+            nack(std::move(leases), delay, no_room ? "" : std::move(error), std::move(d));
+        });
   }
   LeaseOutcome outcome;
   const auto now = clock_.mono();

@@ -95,6 +95,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   static constexpr std::uint64_t kStateRecordBytes = 4 * wal::kBlockBytes;
   /// Of a record that ends or revives a message: its id.
   static constexpr std::uint64_t kSmallRecordBytes = 64;
+  /// In one go.
+  static constexpr std::size_t kPurgedAtOnce = 10'000;
 
   struct Commit {
     wal::Ordinal ordinal = 0;
@@ -140,11 +142,15 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
     MonoTime last;
   };
   struct Purge {
-    std::vector<MessageId> ids;  ///< of dead letters, or of messages that wait
-    bool dead = false;
+    std::vector<MessageId> ids;
+    std::optional<std::int64_t> died_by_ms;  ///< dead letters: up to then
     Done<std::uint64_t> done;
+    std::size_t at_once = kPurgedAtOnce;
     std::size_t next = 0;
     std::uint64_t removed = 0;
+
+    bool takes(const Entry& entry) const;
+    void fail_with(const Error& error);
   };
   struct CompactRequest {
     std::uint64_t through_segment = 0;

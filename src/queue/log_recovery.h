@@ -80,6 +80,7 @@ class Recovery {
     std::string damage;                   ///< why the header is none
     std::optional<Error> unreadable;      ///< by the disk; `damage` says it as well
     bool torn_header = false;             ///< `damage` may be a header that was being written
+    bool begun = false;                   ///< salvage: its first batch is there, so the one before had ended
     bool adopted = false;                 ///< salvage: the header is lost, its records tell the life
     bool adopted_late = false;            ///< and they are not those of its first batch
   };
@@ -144,6 +145,7 @@ class Recovery {
 
   // log_salvage_files.cpp
   Task<Result<void>> whose_log();
+  Task<Result<void>> find_begun();
   Task<Result<void>> find_head();
   Task<Result<void>> raise_head(std::uint64_t index, std::uint64_t life, std::uint64_t first_seq, ScanEnd& end);
   void find_misplaced();

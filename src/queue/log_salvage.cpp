@@ -114,11 +114,12 @@ Task<Result<bool>> Recovery::usable(std::uint64_t index) {
   co_return false;
 }
 
-/// Below it the records of this segment were durable. One that is made later starts with the record behind the last of
-/// them: what stands here beyond that was a torn tail by then, and its numbers were given again.
+/// Below it the records of this segment were durable. One that was begun later starts with the record behind the last
+/// of them: what stands here beyond that was a torn tail by then, and its numbers were given again. A header alone does
+/// not say that: where a cut came behind it, the log went on in the segment before.
 std::uint64_t Recovery::durable_in(std::uint64_t index) const {
   for (auto it = segments_.upper_bound(index); it != segments_.end(); ++it) {
-    if (in_log(it->first)) return std::min(durable_seq_, it->second.header->first_seq);
+    if (in_log(it->first) && it->second.begun) return std::min(durable_seq_, it->second.header->first_seq);
   }
   return durable_seq_;
 }
@@ -202,6 +203,7 @@ void Recovery::lose_at_end(std::uint64_t culprit, bool any) {
 Task<Result<void>> Recovery::salvage_log() {
   auto done = co_await whose_log();
   if (done) done = co_await read_mark();
+  if (done) done = co_await find_begun();
   if (done) done = co_await find_head();
   if (!done) co_return done;
   find_misplaced();

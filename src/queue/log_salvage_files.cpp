@@ -85,6 +85,22 @@ Task<Result<void>> Recovery::whose_log() {
   co_return Result<void>();
 }
 
+Task<Result<void>> Recovery::find_begun() {
+  AlignedBuffer block(kBlockBytes);
+  for (auto& [at, segment] : segments_) {
+    if (!segment.header) continue;
+    auto file = co_await io::open(storage_, segment.name, Storage::OpenMode::kRead);
+    if (!file) co_return fail(std::move(file.error()));
+    const auto got = co_await io::read(storage_, *file, kBlockBytes, block.span(), Storage::ReadPath::kDevice);
+    storage_.close(*file);
+    if (!got) continue;
+    const auto batch = read_batch_record(block.view().first(*got));
+    segment.begun =
+        batch && batch->second.life == segment.header->life && batch->first.seq == segment.header->first_seq;
+  }
+  co_return Result<void>();
+}
+
 // -- Which segment each is ---------------------------------------------------------------------------------
 
 /// A state record says which segment is the oldest that is needed; behind a fault only one that was durable, since what
@@ -245,7 +261,8 @@ Task<Result<void>> Recovery::sort_salvaged(std::uint64_t index, const SegmentFil
   const bool let_go = is_ours(*segment.header) && segment.header->index < head_ && !keep_all_;
   if (!let_go)
     co_return co_await aside(segment.name, ".unknown", "not part of this log (" + why_unknown(segment) + ")");
-  if (stray || segment.header->index != index) co_return co_await io::remove(storage_, segment.name);
+  if (stray || segment.name != segment_name(segment.header->index))
+    co_return co_await io::remove(storage_, segment.name);
   out_.retired.push_back({index, segment.bytes});
   co_return Result<void>();
 }

@@ -85,7 +85,10 @@ class SegmentPool {
   const std::deque<PreparedSegment>& ready() const { return ready_; }
   /// A segment is being made, recycled or put away. False already in the call of Hooks::changed that tells of a
   /// failure.
-  bool working() const { return work_.running() && !giving_up_ && !broken_; }
+  bool working() const {
+    const bool goes_on = !giving_up_ || in_work_bytes_ != 0 || !retired_.empty();
+    return work_.running() && goes_on && !broken_;
+  }
   const std::optional<Error>& failure() const { return failure_; }
   /// Of the files that this pool holds: ready, in work, and waiting to be recycled or removed.
   std::uint64_t disk_bytes() const;

@@ -229,6 +229,73 @@ TEST(Repair, AfterTwoThatWereCutOffNothingIsSaidToBeLost) {
   EXPECT_GT(tails, 0U) << "tails were torn";
 }
 
+/// The header of a next segment was written, and a cut came before it was used: the log went on in the one before.
+TEST(Repair, AHeaderThatWasNeverUsedBoundsNothing) {
+  auto options = small_options();
+  options.segment_bytes_min = options.segment_bytes_max = 256U << 10;
+  options.max_message_bytes = 64U << 10;
+  int unused = 0;
+  for (int fillers = 46; fillers < 49; ++fillers) {
+    for (std::uint64_t cut = 1; cut < 8; ++cut) {
+      QueueMachine m(cut, options, at_once());
+      ASSERT_TRUE(m.start());
+      for (int i = 0; i < fillers; ++i) ASSERT_TRUE(m.submit(gossip("m", std::string(3'000, 'o')), sync_by("a")));
+      m.run_for(seconds(1));
+      m.disk.freeze_after(m.disk.operations() + cut);
+      m.engine->submit({encode(Message(gossip("large", std::string(60'000, 'l')))).value(), sync_by("a")}, [](auto) {});
+      m.run_until([] { return false; }, 2'000);
+      m.disk.freeze_after(UINT64_MAX);
+      m.power_cut(977 + cut);
+      ASSERT_TRUE(m.start());
+      const auto before = m.engine->depth().total();
+      for (const auto* topic : {"next", "and", "last"}) ASSERT_TRUE(m.submit(gossip(topic), sync_by("a")));
+      m.run_for(seconds(1));
+      m.process_kill(1);
+      const auto files = files_of(m.disk);
+      const auto& first = files.at("00000001.wal");
+      const auto next = to_bytes("next");
+      const auto at = std::search(first.begin(), first.end(), next.begin(), next.end());
+      if (at == first.end() || !header_of(files, "00000002.wal")) continue;
+      ++unused;
+      m.disk.corrupt("00000001.wal", static_cast<std::uint64_t>(at - first.begin()), std::byte{1});
+      ASSERT_TRUE(m.start(true));
+      EXPECT_EQ(m.engine->depth().total(), before + 2) << fillers << ", " << cut;
+    }
+  }
+  EXPECT_GT(unused, 0);
+}
+
+/// Any bytes in any files of a queue that has been through much: a repair ends, and a start after it.
+TEST(Repair, EndsWhateverIsDamaged) {
+  int repaired = 0;
+  for (std::uint64_t seed = 1; seed <= number_from_env("QH_SEEDS", 400); ++seed) {
+    SeededRng rng(seed);
+    On m(grown(seed, 20 + rng.below(150), rng.below(20)), seed);
+    ASSERT_TRUE(m.start());
+    for (auto i = rng.below(100); i > 0; --i) ASSERT_TRUE(m.take());
+    for (auto i = rng.below(30); i > 0; --i) ASSERT_TRUE(m.submit(gossip("n", std::string(3'000, 'n')), sync_by("a")));
+    if (rng.below(2) == 0)
+      m.process_kill(seed);
+    else
+      ASSERT_TRUE(m.stop());
+    const auto names = m.disk.names();
+    for (auto flips = 1 + rng.below(4); flips > 0; --flips) {
+      const auto& name = names[rng.below(names.size())];
+      const auto bytes = m.disk.contents(name)->size();
+      m.disk.corrupt(name, rng.below(rng.below(2) == 0 ? std::min<std::uint64_t>(bytes, 8'192) : bytes),
+                     std::byte{0x40});
+    }
+    if (m.start()) continue;
+    const auto report = m.repair();
+    ASSERT_TRUE(report) << "seed " << seed << ": " << report.error().to_string();
+    m.power_cut(seed);
+    const auto again = m.start();
+    ASSERT_TRUE(again) << "seed " << seed << ": " << again.error().to_string();
+    ++repaired;
+  }
+  EXPECT_GT(repaired, 0);
+}
+
 // -- Spares --------------------------------------------------------------------------------------------------
 
 /// Whether a start finds all that is there without that file.

@@ -138,7 +138,7 @@ bool Engine::Impl::Purge::takes(const Entry& entry) const {
 
 void Engine::Impl::Purge::fail_with(const Error& error) {
   if (removed == 0) return done(fail(error));
-  done(fail(Error(error).in(fmt::format("purge: {} are gone, {} are left", removed, ids.size() - next))));
+  done(fail(Error(error).in(fmt::format("purge: {} are gone, the others may be", removed))));
 }
 
 /// In several goes, so that neither the owner's thread nor the log is held up by very many, and so that a full disk,
@@ -165,14 +165,17 @@ void Engine::Impl::work_purge(Purge purge) {
     wal::Ordinal wait_for = 0;
     for (Entry* entry : go) wait_for = std::max(wait_for, remove_entry(*entry));
     purge.next = end;
-    purge.removed += go.size();
-    if (wait_for == 0) continue;
-    return when_durable(newest_of(wait_for), [this, purge = std::move(purge)](const Error* error) mutable {
-      if (error != nullptr)
-        purge.fail_with(*error);
-      else
-        work_purge(std::move(purge));
-    });
+    purge.at_once = std::min(kPurgedAtOnce, 2 * purge.at_once);
+    if (wait_for == 0) {
+      purge.removed += go.size();
+      continue;
+    }
+    return when_durable(newest_of(wait_for),
+                        [this, gone = go.size(), purge = std::move(purge)](const Error* error) mutable {
+                          if (error != nullptr) return purge.fail_with(*error);
+                          purge.removed += gone;
+                          work_purge(std::move(purge));
+                        });
   }
   purge.done(purge.removed);
 }

@@ -125,7 +125,7 @@ Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal,
   store_.logged(*entry, ordinal);
   segments_.add_live(ordinal, bytes);
   state_.next_message_id = std::max(state_.next_message_id, put.id.value() + 1);
-  if (!put.last_error.empty()) entry->more().last_error = put.last_error;
+  if (entry->extra || !put.last_error.empty()) entry->more().last_error = put.last_error;
   if (put.key.empty() && !entry->key().empty()) erase_key(KeyRef(*entry));  // its window was over by then
   if (put.death && entry->state != EntryState::kDead) {
     // No record of its own told of the death of a message that was known until then: there was no room for one.
@@ -290,6 +290,9 @@ void Engine::Impl::start_log(wal::Recovered& recovered) {
   next_message_id_ = state_.next_message_id;
   next_lease_id_ = state_.next_lease_id;
   writer_->start(std::move(start));
+  writer_->fit_batches_into(segments_.smallest());
+  for (const auto& segment : recovered.prepared) writer_->fit_batches_into(segment.bytes);
+  for (const auto& segment : recovered.retired) writer_->fit_batches_into(segment.bytes);
   pool_->want_at_least(segments_.bytes_to_carry());
   for (const auto& segment : recovered.retired) pool_->retire(segment);
   tell_pool();

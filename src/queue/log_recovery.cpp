@@ -283,8 +283,9 @@ Task<Result<bool>> Recovery::read_segment(std::uint64_t index) {
   last_index_ = index;
   last_life_ = header.life;
   if (!segment.adopted) replay_.on_state(header.state);
+  const auto given_again = salvages() ? first_seq_behind(index) : UINT64_MAX;
   RecordVisitor visit = [&](const RecordView& record, std::uint64_t offset) {
-    if (!is_logical(record.type) || !replayed_) return;
+    if (!is_logical(record.type) || !replayed_ || record.seq >= given_again) return;
     replayed_ = replay_.on_record(record, ordinal);
     if (replayed_) return;
     if (salvages()) {

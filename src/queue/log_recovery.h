@@ -81,6 +81,7 @@ class Recovery {
     std::optional<Error> unreadable;      ///< by the disk; `damage` says it as well
     bool torn_header = false;             ///< `damage` may be a header that was being written
     bool begun = false;                   ///< salvage: its first batch is there, so the one before had ended
+    bool unused = false;                  ///< salvage: no batch of its life is there
     bool adopted = false;                 ///< salvage: the header is lost, its records tell the life
     bool adopted_late = false;            ///< and they are not those of its first batch
   };
@@ -142,6 +143,8 @@ class Recovery {
   bool is_damaged(std::uint64_t index) const;
   std::uint64_t newest_in_log() const;
   std::uint64_t durable_in(std::uint64_t index) const;
+  std::uint64_t first_seq_behind(std::uint64_t index) const;
+  bool was_never_used(std::uint64_t index) const;
 
   // log_salvage_files.cpp
   Task<Result<void>> whose_log();

@@ -118,10 +118,22 @@ Task<Result<bool>> Recovery::usable(std::uint64_t index) {
 /// of them: what stands here beyond that was a torn tail by then, and its numbers were given again. A header alone does
 /// not say that: where a cut came behind it, the log went on in the segment before.
 std::uint64_t Recovery::durable_in(std::uint64_t index) const {
+  return std::min(durable_seq_, first_seq_behind(index));
+}
+
+std::uint64_t Recovery::first_seq_behind(std::uint64_t index) const {
   for (auto it = segments_.upper_bound(index); it != segments_.end(); ++it) {
-    if (in_log(it->first) && it->second.begun) return std::min(durable_seq_, it->second.header->first_seq);
+    if (in_log(it->first) && it->second.begun) return it->second.header->first_seq;
   }
-  return durable_seq_;
+  return UINT64_MAX;
+}
+
+/// A header that no seal names and nothing follows: a cut came behind it, and the log went on in the segment before.
+bool Recovery::was_never_used(std::uint64_t index) const {
+  const auto it = segments_.find(index);
+  if (it == segments_.end() || !it->second.unused) return false;
+  return std::none_of(std::next(it), segments_.end(),
+                      [&](const auto& later) { return in_log(later.first) && !later.second.unused; });
 }
 
 // -- Behind a fault ----------------------------------------------------------------------------------------
@@ -226,16 +238,20 @@ Task<Result<void>> Recovery::read_what_is_there() {
   std::uint64_t culprit = 0;  // the first that could not be read since the last that could
   std::uint64_t index = head_ != 0 || segments_.empty() ? head_ : segments_.begin()->first;
   while (index != 0) {
+    const bool is_next = seal_ && seal_->next_segment == index;
+    const bool passed_over = any && !is_next && was_never_used(index);
     auto good = co_await usable(index);
     if (!good) co_return fail(std::move(good.error()));
-    if (*good) {
+    if (passed_over) {
+      // As by a start.
+    } else if (*good) {
       lose_before(index, culprit, any);
       culprit = 0;
       auto read = co_await read_segment(index);
       if (!read) co_return fail(std::move(read.error()));
       if (segments_.at(index).bytes < segments_.at(index).header->bytes) damaged(index);
       any = true;
-    } else if (index <= newest || (seal_ && seal_->next_segment == index) || newest == 0) {
+    } else if (index <= newest || is_next || newest == 0) {
       if (culprit == 0) culprit = index;
       damaged(index);
     }

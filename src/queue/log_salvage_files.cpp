@@ -86,17 +86,19 @@ Task<Result<void>> Recovery::whose_log() {
 }
 
 Task<Result<void>> Recovery::find_begun() {
-  AlignedBuffer block(kBlockBytes);
   for (auto& [at, segment] : segments_) {
     if (!segment.header) continue;
-    auto file = co_await io::open(storage_, segment.name, Storage::OpenMode::kRead);
-    if (!file) co_return fail(std::move(file.error()));
-    const auto got = co_await io::read(storage_, *file, kBlockBytes, block.span(), Storage::ReadPath::kDevice);
-    storage_.close(*file);
-    if (!got) continue;
-    const auto batch = read_batch_record(block.view().first(*got));
-    segment.begun =
-        batch && batch->second.life == segment.header->life && batch->first.seq == segment.header->first_seq;
+    auto loaded = co_await load(segment, Storage::ReadPath::kDevice);
+    if (!loaded) co_return loaded;
+    const auto& header = *segment.header;
+    segment.unused = !std::exchange(unreadable_, false);
+    for (std::uint64_t at_byte = kBlockBytes; at_byte + kBlockBytes <= view_.size(); at_byte += kBlockBytes) {
+      const auto batch = read_batch_record(view_.subspan(at_byte));
+      if (!batch || batch->second.life != header.life) continue;
+      segment.unused = false;
+      segment.begun = at_byte == kBlockBytes && batch->first.seq == header.first_seq;
+      break;
+    }
   }
   co_return Result<void>();
 }
@@ -129,7 +131,7 @@ Task<Result<void>> Recovery::find_head() {
   }
   std::vector<std::uint64_t> newest;
   for (const auto& [index, segment] : segments_) {
-    if (in_log(index)) newest.insert(newest.begin(), index);
+    if (in_log(index) && !segment.unused) newest.insert(newest.begin(), index);
   }
   newest.resize(std::min<std::size_t>(newest.size(), 2));
   for (const auto index : newest) {

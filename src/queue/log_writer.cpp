@@ -58,7 +58,11 @@ std::uint32_t LogWriter::record_bytes_max() const {
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(capacity, UINT32_MAX));
 }
 
-std::uint32_t LogWriter::batch_bytes_max() const { return std::min(kBatchBytesMax, record_bytes_max()); }
+std::uint32_t LogWriter::batch_bytes_max() const {
+  const auto smallest = std::max<std::uint64_t>(smallest_segment_, 8 * kBlockBytes) - 3 * kBlockBytes;
+  const auto most = std::min<std::uint64_t>(kBatchBytesMax, smallest);
+  return std::min(static_cast<std::uint32_t>(most), record_bytes_max());
+}
 
 LogWriter::Batch& LogWriter::open_batch() {
   if (batches_.empty() || batches_.back().is_mark || batches_.back().records.size() >= kBatchBytesMax) {

@@ -107,6 +107,9 @@ class LogWriter {
   /// What the writer stands on has failed elsewhere: as if a write had.
   void fail_by(Error error) { fail_with(std::move(error)); }
 
+  /// The log has segments of this size, by an earlier configuration perhaps, that may be used again: no batch is
+  /// larger, unless it is a single record.
+  void fit_batches_into(std::uint64_t segment_bytes) { smallest_segment_ = std::min(smallest_segment_, segment_bytes); }
   /// On its way into the next segment, whose room does not count yet; Owner::on_segment_started() tells of it.
   bool rolling() const { return rolling_; }
   /// Bytes that can still be appended without more room on the disk. Each segment may end in as much waste as
@@ -194,6 +197,7 @@ class LogWriter {
   bool roll_first_ = false;
   bool nothing_open_ = false;
   bool rolling_ = false;
+  std::uint64_t smallest_segment_ = UINT64_MAX;
   bool shrinking_ = false;  ///< the next roll is not for want of room
   bool pumping_ = false;
   bool mark_in_flight_ = false;

@@ -118,7 +118,7 @@ void SegmentPool::tick() {
 void SegmentPool::run() {
   if (!started_ || broken_ || work_.running() || (!wanted() && !failure_)) return;
   if (failure_ && retry_at_ != MonoTime::never() && retired_.empty() && damaged_.empty()) return;
-  giving_up_ = false;
+  giving_up_ = ending_ = false;
   work_ = work();
   work_.start();
 }
@@ -153,8 +153,10 @@ Task<void> SegmentPool::work() {
       co_return;
     }
     if (!done) {
+      ending_ = !making || !wants_more();
       failed(std::move(done.error()));
       if (!making || !wants_more()) co_return;  // an old file is still where it was: not at once again
+      ending_ = false;
       continue;
     }
     giving_up_ = false;

@@ -87,7 +87,7 @@ class SegmentPool {
   /// failure.
   bool working() const {
     const bool goes_on = !giving_up_ || in_work_bytes_ != 0 || !retired_.empty();
-    return work_.running() && goes_on && !broken_;
+    return work_.running() && goes_on && !ending_ && !broken_;
   }
   const std::optional<Error>& failure() const { return failure_; }
   /// Of the files that this pool holds: ready, in work, and waiting to be recycled or removed.
@@ -144,6 +144,7 @@ class SegmentPool {
   std::uint64_t recycled_ = 0;
   std::uint64_t in_work_bytes_ = 0;
   bool giving_up_ = false;
+  bool ending_ = false;  ///< giving up, with old files that cannot be put away
   std::optional<Error> failure_;
   std::optional<int> said_errno_;  ///< of the failure that was last said, until all is well again
   MonoTime retry_at_ = MonoTime::never();

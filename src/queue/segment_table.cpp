@@ -85,6 +85,12 @@ void SegmentTable::refresh() {
   }
 }
 
+std::uint64_t SegmentTable::smallest() const {
+  std::uint64_t least = UINT64_MAX;
+  for (const auto& segment : segments_) least = std::min(least, segment.bytes);
+  return least;
+}
+
 std::uint64_t SegmentTable::bytes_to_carry() const {
   std::uint64_t most = 0;
   for (const auto& segment : segments_) {

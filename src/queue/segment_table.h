@@ -43,6 +43,7 @@ class SegmentTable {
   void refresh();
   /// What carrying on the segments whose messages have grown takes beyond the room that each of them gives back.
   std::uint64_t grown_over() const { return grown_over_; }
+  std::uint64_t smallest() const;
   /// A new segment of this size can take what is alive in any one of these.
   std::uint64_t bytes_to_carry() const;
   std::uint64_t disk_bytes() const { return segments_.empty() ? 0 : sealed_bytes_ + segments_.back().bytes; }

@@ -81,7 +81,7 @@ TEST(Purge, ThatAStopCutsShortSaysHowManyAreGone) {
   EXPECT_EQ(purged->error().code, Errc::kShuttingDown);
   const auto left = m.engine->depth().total();
   EXPECT_EQ(purged->error().to_string(),
-            fmt::format("purge: {} are gone, {} are left: the queue is shutting down", 3 * kMany - left, left));
+            fmt::format("purge: {} are gone, the others may be: the queue is shutting down", 3 * kMany - left));
 }
 
 TEST(Purge, GoesThroughWhereItFindsOutThatTheDiskIsFull) {

@@ -258,8 +258,11 @@ TEST(Repair, AHeaderThatWasNeverUsedBoundsNothing) {
       if (at == first.end() || !header_of(files, "00000002.wal")) continue;
       ++unused;
       m.disk.corrupt("00000001.wal", static_cast<std::uint64_t>(at - first.begin()), std::byte{1});
-      ASSERT_TRUE(m.start(true));
+      const auto report = m.start(true);
+      ASSERT_TRUE(report);
       EXPECT_EQ(m.engine->depth().total(), before + 2) << fillers << ", " << cut;
+      ASSERT_EQ(report->lost.size(), 1U);
+      EXPECT_EQ(report->lost[0].from_seq, report->lost[0].to_seq) << "one record, and no more";
     }
   }
   EXPECT_GT(unused, 0);

@@ -86,7 +86,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   enum class Use : std::uint8_t {
     kSubmit,   ///< there is more to keep than before: leaves enough for the next two
     kChange,   ///< as much as before: leaves enough for the compactor, which makes room
-    kEnd,      ///< less, now or by what follows: the same, but may have what is left where no room can be made
+    kEnd,      ///< less: the same, but may have what is left where no room can be made
     kCompact,  ///< makes room
   };
   enum class Room : std::uint8_t { kEnough, kWait, kNone };

@@ -121,7 +121,7 @@ class Recovery {
   Task<bool> torn_creation(std::uint64_t index);
   Task<Result<void>> make_ready();
   Task<Result<void>> make_identity_and_mark();
-  Task<Result<void>> sync_segment(std::uint64_t index);
+  Task<Result<void>> sync_what_was_read();
   std::string why_unknown(const SegmentFile& segment) const;
   Task<Leaving> leaving(std::uint64_t index, bool follows);
   Task<Result<void>> sort_other_files();

@@ -153,28 +153,30 @@ Task<Result<void>> Recovery::make_ready() {
   out_.start.next_ordinal = out_.segments.size() + 1;
   // First: on a full disk they may be what fills it.
   for (const auto& name : leftovers_) static_cast<void>(co_await io::remove(storage_, name));
-  auto done = co_await set_torn_aside();
+  auto done = co_await sync_what_was_read();
+  if (done) done = co_await set_torn_aside();
   if (!done) co_return done;
   auto file = co_await io::open(storage_, segment_name(last_index_), Storage::OpenMode::kReadWrite);
   if (!file) co_return fail(std::move(file.error()));
   out_.start.segment = {last_index_, header.bytes, *file};
   done = co_await sort_other_files();
   if (done) done = co_await make_identity_and_mark();
-  if (!done) co_return done;
-  // Before the first answer, all that was read is durable: the last segment, and the seal that names it, which a
-  // killed process may have left in the cache of the disk.
-  done = co_await io::sync(storage_, *file);
-  if (done && out_.segments.size() > 1) done = co_await sync_segment(out_.segments[out_.segments.size() - 2].index);
   if (done) done = co_await io::sync_directory(storage_);
   co_return done;
 }
 
-Task<Result<void>> Recovery::sync_segment(std::uint64_t index) {
-  auto file = co_await io::open(storage_, segment_name(index), Storage::OpenMode::kReadWrite);
-  if (!file) co_return fail(std::move(file.error()));
-  auto done = co_await io::sync(storage_, *file);
-  storage_.close(*file);
-  co_return done;
+/// Before anything is done on the word of what was read, it is durable: the last segment, and the seal that names it,
+/// which a killed process may have left in the cache of the disk.
+Task<Result<void>> Recovery::sync_what_was_read() {
+  const auto& read = out_.segments;
+  for (auto i = read.size() - std::min<std::size_t>(2, read.size()); i < read.size(); ++i) {
+    auto file = co_await io::open(storage_, segments_.at(read[i].index).name, Storage::OpenMode::kReadWrite);
+    if (!file) co_return fail(std::move(file.error()));
+    auto done = co_await io::sync(storage_, *file);
+    storage_.close(*file);
+    if (!done) co_return done;
+  }
+  co_return Result<void>();
 }
 
 Task<Result<void>> Recovery::make_identity_and_mark() {

@@ -93,9 +93,11 @@ Task<Result<void>> Recovery::find_begun() {
     const auto& header = *segment.header;
     segment.unused = !std::exchange(unreadable_, false);
     for (std::uint64_t at_byte = kBlockBytes; at_byte + kBlockBytes <= view_.size(); at_byte += kBlockBytes) {
-      const auto batch = read_batch_record(view_.subspan(at_byte));
-      if (!batch || batch->second.life != header.life) continue;
-      segment.unused = false;
+      const auto block = view_.subspan(at_byte, kBlockBytes);
+      const auto batch = read_batch_record(block);
+      const bool whole = batch && batch->second.life == header.life;
+      if (whole || looks_like_batch_of(block, header.life)) segment.unused = false;
+      if (!whole) continue;
       segment.begun = at_byte == kBlockBytes && batch->first.seq == header.first_seq;
       break;
     }
@@ -210,6 +212,7 @@ Task<Result<void>> Recovery::make_ready_salvaged() {
   Result<void> done;
   if (last_index_ != 0 && !is_damaged(last_index_)) done = co_await set_torn_aside();
   start.roll_first = true;
+  if (done) done = co_await sync_what_was_read();
   if (done) done = co_await sort_salvaged_files();
   if (done) done = co_await put_in_place();
   if (done && has_identity_ && !identity_) {
@@ -220,11 +223,6 @@ Task<Result<void>> Recovery::make_ready_salvaged() {
   }
   if (done && mark_unreadable_) done = co_await aside(std::string(kMarkName), ".damaged", "cannot be read");
   if (done) done = co_await make_identity_and_mark();
-  // What is kept is as durable as after any start; a damaged one that cannot be opened says so.
-  for (std::size_t i = out_.segments.size() - std::min<std::size_t>(2, out_.segments.size());
-       done && i < out_.segments.size(); ++i) {
-    done = co_await sync_segment(out_.segments[i].index);
-  }
   if (done) done = co_await io::sync_directory(storage_);
   co_return done;
 }

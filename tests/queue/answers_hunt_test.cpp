@@ -1,9 +1,13 @@
 // Every call is answered, by what was asked for or by an error, whatever the disk has no room for and refuses to do,
 // and whatever configuration the log is from.
+#include <algorithm>
+#include <array>
+
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "limit_machine.h"
+#include "queue/log_format.h"
 #include "queue_machine.h"
 #include "queue_snapshot.h"
 
@@ -61,7 +65,9 @@ class Calls {
     larger.segment_bytes_min = larger.segment_bytes_max = 256U << 10;
     larger.max_message_bytes = 62U << 10;
     larger.max_batch_bytes = 128U << 10;
-    m_.options.segment_bytes_min = m_.options.segment_bytes_max = 64U << 10;
+    const std::array smaller = {64U << 10, 28U << 10, 24U << 10};
+    m_.options.segment_bytes_min = m_.options.segment_bytes_max = smaller.at(rng_.below(smaller.size()));
+    m_.options.max_message_bytes = 2'600;
     ASSERT_TRUE(m_.start());
     for (auto i = 20 + rng_.below(400); i > 0; --i) submit(rng_.below(2'500));
     ASSERT_TRUE(m_.stop());
@@ -160,6 +166,35 @@ TEST(EveryCallIsAnswered, WhereRemovesAndRenamesFailOnAFullDisk) {
 TEST(EveryCallIsAnswered, OnAFullDiskByALogOfSmallerSegments) { run_all_seeds({.fills = true, .from_smaller = true}); }
 TEST(EveryCallIsAnswered, WhereRenamesFailOnAFullDiskOfSmallerSegments) {
   run_all_seeds({.fills = true, .from_smaller = true, .fails_at = kRename});
+}
+
+/// A full disk may have nothing else for it.
+TEST(EveryCallIsAnswered, NoBatchIsLargerThanASegmentOfAnEarlierConfiguration) {
+  for (const std::uint64_t blocks : {5U, 6U, 7U, 9U, 16U}) {
+    QueueMachine m(blocks);
+    m.options.max_message_bytes = 1'500;
+    m.options.segment_bytes_min = m.options.segment_bytes_max = blocks * wal::kBlockBytes;
+    ASSERT_TRUE(m.start());
+    ASSERT_TRUE(m.submit(gossip("old", ""), sync_by("a")));
+    ASSERT_TRUE(m.stop());
+    m.options.segment_bytes_min = m.options.segment_bytes_max = 256U << 10;
+    ASSERT_TRUE(m.start());
+    int left = 1'000;
+    for (int i = 0; i < 1'000; ++i) {
+      m.engine->submit({encode(Message(gossip("s", std::string(100, 's')))).value(), sync_by("a")},
+                       [&](auto submitted) { left -= submitted ? 1 : 0; });
+    }
+    ASSERT_TRUE(m.run_until([&] { return left == 0; }));
+    std::uint64_t largest = 0;
+    for (const auto& [name, bytes] : files_of(m.disk)) {
+      for (std::size_t at = 0; wal::segment_index(name) && at < bytes.size(); at += wal::kBlockBytes) {
+        const auto batch = wal::read_batch_record(ByteView(bytes).subspan(at, wal::kBlockBytes));
+        if (batch) largest = std::max<std::uint64_t>(largest, align_up(batch->second.bytes, wal::kBlockBytes));
+      }
+    }
+    EXPECT_GT(largest, 0U);
+    EXPECT_LE(largest + 2 * wal::kBlockBytes, blocks * wal::kBlockBytes) << "with a header and a seal";
+  }
 }
 
 }  // namespace

@@ -146,6 +146,89 @@ TEST(Repair, AHeaderThatWasNeverUsedBoundsNothing) {
   EXPECT_GT(unused, 0);
 }
 
+/// A repair is killed while the header which says that the damaged segment is not needed any more is in the cache of
+/// the disk; the next one believes it, and the power goes.
+TEST(Repair, NothingIsDoneOnTheWordOfWhatIsNotDurable) {
+  const std::string damaged = "00000003.wal";
+  auto files = grown(1, 60);
+  files.at(damaged)[100] ^= std::byte{1};
+  On whole(files);
+  ASSERT_TRUE(whole.repair());
+  int believed = 0;
+  for (std::uint64_t at = 50; believed == 0 && at < 500; ++at) {
+    for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+      const auto kill_the_first = [&](On& m) {
+        m.disk.freeze_after(m.disk.operations() + at);
+        static_cast<void>(m.repair());
+        m.process_kill(seed);
+      };
+      On killed(files, seed);
+      kill_the_first(killed);
+      const auto start = On(files_of(killed.disk)).start();
+      if (!start && start.error().subject == damaged) continue;
+      ++believed;
+      for (std::uint64_t cut = 30; cut < 100; ++cut) {
+        On m(files, seed);
+        kill_the_first(m);
+        m.disk.freeze_after(m.disk.operations() + cut);
+        static_cast<void>(m.repair());
+        m.disk.freeze_after(UINT64_MAX);
+        m.power_cut(seed * 100 + cut);
+        const auto report = m.repair();
+        ASSERT_TRUE(report) << report.error().to_string();
+        ASSERT_EQ(m.messages(), whole.messages()) << at << ", " << seed << ", " << cut << ": " << lost_of(*report);
+      }
+    }
+  }
+  EXPECT_GT(believed, 0);
+}
+
+/// Where the segment before is gone, a header without records is the last to say how the queue stood.
+TEST(Repair, AHeaderBehindAGapSaysWhatItKnows) {
+  QueueMachine young(1, small_options(), at_once());
+  ASSERT_TRUE(young.start());
+  const auto submit = [&] { ASSERT_TRUE(young.submit(gossip("m", std::string(3'000, 'o')), sync_by("a"))); };
+  while (!young.disk.contents("00000002.wal") || !header_of(files_of(young.disk), "00000002.wal")) submit();
+  ASSERT_TRUE(young.answer<KindMask>([&](auto done) { young.engine->pause(KindMask::all(), std::move(done)); }));
+  while (!young.disk.contents("00000003.wal") || !header_of(files_of(young.disk), "00000003.wal")) submit();
+  young.process_kill(1);
+  auto files = files_of(young.disk);
+  files.erase("00000002.wal");
+  auto& third = files.at("00000003.wal");
+  std::fill(third.begin() + wal::kBlockBytes, third.end(), std::byte{0});
+  On m(files);
+  const auto report = m.repair();
+  ASSERT_TRUE(report) << report.error().to_string();
+  EXPECT_EQ(m.engine->paused().bits(), KindMask::all().bits());
+  EXPECT_FALSE(report->lost.empty());
+}
+
+/// Records that check are read, though no batch record of their segment does, nor the seal that names it.
+TEST(Repair, ASegmentWhoseBatchRecordsAreAllDamagedWasUsed) {
+  auto files = grown(1, 60);
+  const auto names = segments_of(files);
+  ASSERT_GE(names.size(), 2U);
+  auto& newest = files.at(names.back());
+  const auto life = header_of(files, names.back())->life;
+  for (std::size_t at = wal::kBlockBytes; at < newest.size(); at += wal::kBlockBytes) {
+    const auto batch = wal::read_batch_record(ByteView(newest).subspan(at, wal::kBlockBytes));
+    if (batch && batch->second.life == life) newest[at + 3] ^= std::byte{1};
+  }
+  const auto& before = names.at(names.size() - 2);
+  const auto header = *header_of(files, before);
+  std::uint64_t seal_at = 0;
+  wal::RecordVisitor visit = [&](const wal::RecordView& record, std::uint64_t offset) {
+    if (record.type == wal::RecordType::kSeal) seal_at = offset;
+  };
+  wal::scan_segment(files.at(before), header.life, wal::kBlockBytes, header.first_seq, visit);
+  ASSERT_GT(seal_at, 0U);
+  files.at(before)[seal_at + 20] ^= std::byte{1};
+  On m(files);
+  const auto report = m.repair();
+  ASSERT_TRUE(report) << report.error().to_string();
+  EXPECT_EQ(m.messages(), 60U) << lost_of(*report) << m.names();
+}
+
 /// Any bytes in any files of a queue that has been through much: a repair ends, and a start after it.
 TEST(Repair, EndsWhateverIsDamaged) {
   int repaired = 0;

@@ -129,10 +129,9 @@ std::uint64_t Recovery::first_seq_behind(std::uint64_t index) const {
 }
 
 /// A header that no seal names and nothing follows: a cut came behind it, and the log went on in the segment before.
-/// Where that one was not read so far, the header is all that is left to say what was there.
 bool Recovery::was_never_used(std::uint64_t index) const {
   const auto it = segments_.find(index);
-  if (it == segments_.end() || !it->second.unused || it->second.header->first_seq > next_seq_) return false;
+  if (it == segments_.end() || !it->second.unused) return false;
   return std::none_of(std::next(it), segments_.end(),
                       [&](const auto& later) { return in_log(later.first) && !later.second.unused; });
 }

@@ -59,8 +59,7 @@ std::uint32_t LogWriter::record_bytes_max() const {
 }
 
 std::uint32_t LogWriter::batch_bytes_max() const {
-  const auto smallest = std::max<std::uint64_t>(smallest_segment_, 4 * kBlockBytes) - 3 * kBlockBytes;
-  const auto most = std::min<std::uint64_t>(kBatchBytesMax, smallest);
+  const auto most = std::min<std::uint64_t>(kBatchBytesMax, smallest_segment_ - 3 * kBlockBytes);
   return std::min(static_cast<std::uint32_t>(most), record_bytes_max());
 }
 

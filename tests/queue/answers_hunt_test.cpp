@@ -168,23 +168,32 @@ TEST(EveryCallIsAnswered, WhereRenamesFailOnAFullDiskOfSmallerSegments) {
   run_all_seeds({.fills = true, .from_smaller = true, .fails_at = kRename});
 }
 
-/// A full disk may have nothing else for it.
-TEST(EveryCallIsAnswered, NoBatchIsLargerThanASegmentOfAnEarlierConfiguration) {
-  for (const std::uint64_t blocks : {5U, 6U, 7U, 9U, 16U}) {
-    QueueMachine m(blocks);
-    m.options.max_message_bytes = 1'500;
-    m.options.segment_bytes_min = m.options.segment_bytes_max = blocks * wal::kBlockBytes;
-    ASSERT_TRUE(m.start());
-    ASSERT_TRUE(m.submit(gossip("old", ""), sync_by("a")));
-    ASSERT_TRUE(m.stop());
-    m.options.segment_bytes_min = m.options.segment_bytes_max = 256U << 10;
-    ASSERT_TRUE(m.start());
-    int left = 1'000;
-    for (int i = 0; i < 1'000; ++i) {
-      m.engine->submit({encode(Message(gossip("s", std::string(100, 's')))).value(), sync_by("a")},
-                       [&](auto submitted) { left -= submitted ? 1 : 0; });
+// -- A log that began with small segments ------------------------------------------------------------------------
+
+/// Goes on with large ones; from then on it has `messages` with bodies of so many bytes.
+struct Grown : QueueMachine {
+  Grown(std::uint64_t blocks, int messages, std::size_t bytes) : QueueMachine(blocks) {
+    options.max_message_bytes = 1'500;
+    options.segment_bytes_min = options.segment_bytes_max = blocks * wal::kBlockBytes;
+    EXPECT_TRUE(start());
+    EXPECT_TRUE(submit(gossip("old", ""), sync_by("a")));
+    EXPECT_TRUE(stop());
+    options.max_message_bytes = 8U << 10;
+    options.segment_bytes_min = options.segment_bytes_max = 64U << 10;
+    EXPECT_TRUE(start());
+    int left = messages;
+    for (int i = 0; i < messages; ++i) {
+      engine->submit({encode(Message(gossip("s", std::string(bytes, 's')))).value(), sync_by("a")},
+                     [&](auto submitted) { left -= submitted ? 1 : 0; });
     }
-    ASSERT_TRUE(m.run_until([&] { return left == 0; }));
+    EXPECT_TRUE(run_until([&] { return left == 0; }));
+  }
+};
+
+/// A full disk may have nothing else for it.
+TEST(EveryCallIsAnswered, NoBatchIsLargerThanASegmentThatIsUsedAgain) {
+  for (const std::uint64_t blocks : {8U, 9U, 13U}) {
+    const Grown m(blocks, 1'000, 100);
     std::uint64_t largest = 0;
     for (const auto& [name, bytes] : files_of(m.disk)) {
       for (std::size_t at = 0; wal::segment_index(name) && at < bytes.size(); at += wal::kBlockBytes) {
@@ -194,6 +203,19 @@ TEST(EveryCallIsAnswered, NoBatchIsLargerThanASegmentOfAnEarlierConfiguration) {
     }
     EXPECT_GT(largest, 0U);
     EXPECT_LE(largest + 2 * wal::kBlockBytes, blocks * wal::kBlockBytes) << "with a header and a seal";
+  }
+}
+
+/// Batches of a block or two would leave so much waste behind that it is compacted for ever.
+TEST(EveryCallIsAnswered, ALogThatBeganWithTheSmallestSegmentsComesToRest) {
+  for (const std::uint64_t blocks : {5U, 6U, 8U}) {
+    for (const std::size_t bytes : {4'040U, 4'100U}) {
+      Grown m(blocks, 200, bytes);
+      m.run_for(seconds(20));
+      const auto writes = m.disk.count(DiskOp::kDurableWrite);
+      m.run_for(seconds(20));
+      EXPECT_LT(m.disk.count(DiskOp::kDurableWrite) - writes, 10U) << blocks << " blocks, " << bytes;
+    }
   }
 }
 

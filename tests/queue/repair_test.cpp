@@ -183,26 +183,6 @@ TEST(Repair, NothingIsDoneOnTheWordOfWhatIsNotDurable) {
   EXPECT_GT(believed, 0);
 }
 
-/// Where the segment before is gone, a header without records is the last to say how the queue stood.
-TEST(Repair, AHeaderBehindAGapSaysWhatItKnows) {
-  QueueMachine young(1, small_options(), at_once());
-  ASSERT_TRUE(young.start());
-  const auto submit = [&] { ASSERT_TRUE(young.submit(gossip("m", std::string(3'000, 'o')), sync_by("a"))); };
-  while (!young.disk.contents("00000002.wal") || !header_of(files_of(young.disk), "00000002.wal")) submit();
-  ASSERT_TRUE(young.answer<KindMask>([&](auto done) { young.engine->pause(KindMask::all(), std::move(done)); }));
-  while (!young.disk.contents("00000003.wal") || !header_of(files_of(young.disk), "00000003.wal")) submit();
-  young.process_kill(1);
-  auto files = files_of(young.disk);
-  files.erase("00000002.wal");
-  auto& third = files.at("00000003.wal");
-  std::fill(third.begin() + wal::kBlockBytes, third.end(), std::byte{0});
-  On m(files);
-  const auto report = m.repair();
-  ASSERT_TRUE(report) << report.error().to_string();
-  EXPECT_EQ(m.engine->paused().bits(), KindMask::all().bits());
-  EXPECT_FALSE(report->lost.empty());
-}
-
 /// Records that check are read, though no batch record of their segment does, nor the seal that names it.
 TEST(Repair, ASegmentWhoseBatchRecordsAreAllDamagedWasUsed) {
   auto files = grown(1, 60);

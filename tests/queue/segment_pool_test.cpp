@@ -226,6 +226,24 @@ TEST(SegmentPool, AfterAFailedSyncOfTheDirectoryNothingIsDoneAnyMore) {
   EXPECT_EQ(broken.size(), 1U);
 }
 
+/// On a full disk, where it cannot be made longer: what it frees helps to make a segment of the next one.
+TEST(SegmentPool, AFileTooShortForABatchIsRemoved) {
+  SimMachine m(1);
+  const auto bytes = wal::kReusedBytesMin - wal::kBlockBytes;
+  for (const std::uint64_t index : {1U, 2U})
+    m.disk.close(m.durable_file(wal::segment_name(index), bytes / wal::kBlockBytes, 'x'));
+  m.disk.set_capacity(m.disk.used_bytes() + kSmall - 2 * bytes);
+  wal::SegmentPool pool(m.disk, m.world, kSmall, {});
+  for (const std::uint64_t index : {1U, 2U}) pool.retire({index, bytes});
+  pool.start(3);
+  while (m.world.run_one()) {
+  }
+  ASSERT_EQ(pool.ready().size(), 1U);
+  EXPECT_EQ(pool.ready().front().bytes, kSmall);
+  EXPECT_EQ(pool.recycled(), 1U);
+  EXPECT_EQ(m.disk.names(), std::vector<std::string>{wal::segment_name(3)});
+}
+
 /// A retired segment that is too small for the log's largest record, a full disk, and a remove that fails.
 TEST(SegmentPool, ARemoveThatFailsIsNotTriedAgainAtOnce) {
   for (const double inline_share : {0.0, 1.0}) {

@@ -1,5 +1,8 @@
 // The second half of recovery: from "this is what the log says" to "it can be written again".
 #include <algorithm>
+#include <ranges>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -113,6 +116,7 @@ Task<Result<void>> Recovery::sort_other_files() {
   std::uint64_t run = last_index_ + 1;   // to follow without a gap
   const auto bytes_min = replay_.prepared_bytes_min();
   const AlignedBuffer zeros(kBlockBytes);
+  std::vector<std::string> of_no_use;
   for (const auto& [index, segment] : segments_) {
     if (was_read(index)) continue;
     const bool follows = index == run;
@@ -136,8 +140,13 @@ Task<Result<void>> Recovery::sort_other_files() {
     } else {
       // Torn, or ready but of no use: a gap, an odd size, or too small. Its number will be given again, so it must not
       // wait.
-      done = co_await io::remove(storage_, segment.name);
+      of_no_use.push_back(segment.name);
     }
+    if (!done) co_return done;
+  }
+  // From the last one on: where this is cut off, those that are left still follow without a gap.
+  for (const auto& name : std::views::reverse(of_no_use)) {
+    auto done = co_await io::remove(storage_, name);
     if (!done) co_return done;
   }
   co_return Result<void>();

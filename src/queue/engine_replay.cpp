@@ -40,7 +40,9 @@ std::uint32_t Engine::Impl::largest_body() const {
 }
 
 // On a full disk those that an earlier configuration made ready may be all that there is.
-std::uint64_t Engine::Impl::prepared_bytes_min() const { return wal::LogWriter::segment_bytes_to_hold(largest_put_); }
+std::uint64_t Engine::Impl::prepared_bytes_min() const {
+  return std::max(wal::LogWriter::segment_bytes_to_hold(largest_put_), wal::kSegmentBytesLeast);
+}
 
 std::uint64_t Engine::Impl::segment_bytes_min() const {
   const auto largest = largest_body();

@@ -29,6 +29,8 @@ namespace qh::queue::wal {
 inline constexpr std::uint16_t kFormatMajor = 1;
 inline constexpr std::uint16_t kFormatMinor = 0;
 inline constexpr std::uint32_t kBlockBytes = Storage::kBlockBytes;
+/// Shorter segments are not made, and a file that damage has made shorter is not used again: no batch has to fit there.
+inline constexpr std::uint64_t kSegmentBytesLeast = std::uint64_t{8} * kBlockBytes;
 inline constexpr std::uint32_t kRecordHeaderBytes = 16;
 inline constexpr std::uint32_t kRecordOverheadBytes = kRecordHeaderBytes + 8;
 inline constexpr std::uint32_t kQueueNameBytesMax = 64;

@@ -1,5 +1,7 @@
 #include "queue/options.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "queue/log_format.h"
@@ -18,7 +20,8 @@ constexpr std::uint64_t kPutFieldsMax = 128 + 255 + 1024 + 256;
 
 // Segments then hold more live bytes than half of themselves, whatever their messages: compaction comes to an end.
 std::uint64_t segment_bytes_for(std::uint64_t body_bytes) {
-  return align_up(5 * (body_bytes + kPutFieldsMax) / 2, wal::kBlockBytes) + 3 * wal::kBlockBytes;
+  const auto for_two = align_up(5 * (body_bytes + kPutFieldsMax) / 2, wal::kBlockBytes) + 3 * wal::kBlockBytes;
+  return std::max(for_two, wal::kSegmentBytesLeast);
 }
 
 Result<void> Options::check() const {
@@ -43,7 +46,7 @@ Result<void> Options::check() const {
   const auto needed = segment_bytes_for(max_message_bytes);
   if (segment_bytes_min < needed) {
     return bad("segment_bytes_min",
-               fmt::format("must be at least {}, so that two of the largest messages fit into one", needed));
+               fmt::format("must be at least {}, for messages of up to {} bytes", needed, max_message_bytes));
   }
   if (batches_in_flight == 0 || batches_in_flight > 64) return bad("batches_in_flight", "must be 1 to 64");
   return {};

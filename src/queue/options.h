@@ -59,7 +59,8 @@ struct Options {
   Result<void> check() const;
 };
 
-/// The smallest segments, a multiple of a block, for bodies up to this size: two put records of them fit into one.
+/// The smallest segments, a multiple of a block and at least 32 KiB, for bodies up to this size: two put records of
+/// them fit into one.
 std::uint64_t segment_bytes_for(std::uint64_t body_bytes);
 
 }  // namespace qh::queue

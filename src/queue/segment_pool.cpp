@@ -233,7 +233,7 @@ Task<Result<void>> SegmentPool::make_next() {
       const auto free = co_await io::free_space(storage_);
       if (said_errno_ || (free && *free < bytes - from.bytes)) bytes = from.bytes;
     }
-    if (bytes < std::max(bytes_to_fit_, std::min(bytes_min_, kReusedBytesMin))) {
+    if (bytes < std::max(bytes_to_fit_, kSegmentBytesLeast)) {
       // The largest record of the log, or batch, would not fit into it, and all that follow would wait behind that one.
       retired_.push_front(from);
       in_work_bytes_ = 0;

@@ -26,10 +26,6 @@
 
 namespace qh::queue::wal {
 
-/// A smaller file, of a log that was made for small messages, is not used again unless new ones are as small: batches
-/// that had to fit into it would be too short to be worth their block.
-inline constexpr std::uint64_t kReusedBytesMin = std::uint64_t{8} * Storage::kBlockBytes;
-
 struct PreparedSegment {
   std::uint64_t index = 0;
   std::uint64_t bytes = 0;

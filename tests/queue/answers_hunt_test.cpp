@@ -65,7 +65,7 @@ class Calls {
     larger.segment_bytes_min = larger.segment_bytes_max = 256U << 10;
     larger.max_message_bytes = 62U << 10;
     larger.max_batch_bytes = 128U << 10;
-    const std::array smaller = {64U << 10, 28U << 10, 24U << 10};
+    const std::array smaller = {64U << 10, 36U << 10, 32U << 10};
     m_.options.segment_bytes_min = m_.options.segment_bytes_max = smaller.at(rng_.below(smaller.size()));
     m_.options.max_message_bytes = 2'600;
     ASSERT_TRUE(m_.start());
@@ -208,7 +208,7 @@ TEST(EveryCallIsAnswered, NoBatchIsLargerThanASegmentThatIsUsedAgain) {
 
 /// Batches of a block or two would leave so much waste behind that it is compacted for ever.
 TEST(EveryCallIsAnswered, ALogThatBeganWithTheSmallestSegmentsComesToRest) {
-  for (const std::uint64_t blocks : {5U, 6U, 8U}) {
+  for (const std::uint64_t blocks : {8U, 9U, 11U}) {
     for (const std::size_t bytes : {4'040U, 4'100U}) {
       Grown m(blocks, 200, bytes);
       m.run_for(seconds(20));

@@ -229,7 +229,7 @@ TEST(SegmentPool, AfterAFailedSyncOfTheDirectoryNothingIsDoneAnyMore) {
 /// On a full disk, where it cannot be made longer: what it frees helps to make a segment of the next one.
 TEST(SegmentPool, AFileTooShortForABatchIsRemoved) {
   SimMachine m(1);
-  const auto bytes = wal::kReusedBytesMin - wal::kBlockBytes;
+  const auto bytes = wal::kSegmentBytesLeast - wal::kBlockBytes;
   for (const std::uint64_t index : {1U, 2U})
     m.disk.close(m.durable_file(wal::segment_name(index), bytes / wal::kBlockBytes, 'x'));
   m.disk.set_capacity(m.disk.used_bytes() + kSmall - 2 * bytes);

@@ -55,7 +55,7 @@ class Bench {
   explicit Bench(const Settings& settings) {
     Options options;
     options.name = "bench";
-    options.max_depth = 4 * settings.messages;
+    options.max_depth = 16 * settings.messages;
     options.max_bytes = std::uint64_t{16} << 30;
     options.batches_in_flight = settings.in_flight;
     storage = FileStorage::open(settings.dir, log_storage_options(options, settings.method)).value();

@@ -275,7 +275,7 @@ constexpr std::array kSettings{
     bytes_of_queue<&Q::dead_letter_bytes_max>("queue.dead-letter-bytes-max", "most bytes of them"),
     of_queue<&Q::dead_letter_age_max>("queue.dead-letter-age-max", "TIME", "how long they are kept"),
     of_queue<&Q::stop_within>("queue.stop-within", "TIME", "longest graceful stop"),
-    bytes_of_queue<&Q::segment_bytes_min>("queue.segment-bytes-min", "first segments of the log"),
+    bytes_of_queue<&Q::segment_bytes_min>("queue.segment-bytes-min", "first segments of the log, at least 32 KiB"),
     bytes_of_queue<&Q::segment_bytes_max>("queue.segment-bytes-max", "largest segments of the log, under load"),
     of_queue<&Q::batches_in_flight>("queue.batches-in-flight", "N", "writes of the log that may be under way together"),
     of_queue<&Q::idle_mark_after>("queue.idle-mark-after", "TIME", "rest after which the log's end is marked"),

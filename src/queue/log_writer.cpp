@@ -59,7 +59,8 @@ std::uint32_t LogWriter::record_bytes_max() const {
 }
 
 std::uint32_t LogWriter::batch_bytes_max() const {
-  const auto most = std::min<std::uint64_t>(kBatchBytesMax, smallest_segment_ - 3 * kBlockBytes);
+  const auto smallest = std::max(smallest_segment_, kSegmentBytesLeast) - 3 * kBlockBytes;
+  const auto most = std::min<std::uint64_t>(kBatchBytesMax, smallest);
   return std::min(static_cast<std::uint32_t>(most), record_bytes_max());
 }
 

@@ -109,9 +109,7 @@ class LogWriter {
 
   /// The log has segments of this size, by an earlier configuration perhaps, that may be used again: no batch is
   /// larger, unless it is a single record.
-  void fit_batches_into(std::uint64_t segment_bytes) {
-    if (segment_bytes >= kSegmentBytesLeast) smallest_segment_ = std::min(smallest_segment_, segment_bytes);
-  }
+  void fit_batches_into(std::uint64_t segment_bytes) { smallest_segment_ = std::min(smallest_segment_, segment_bytes); }
   /// On its way into the next segment, whose room does not count yet; Owner::on_segment_started() tells of it.
   bool rolling() const { return rolling_; }
   /// Bytes that can still be appended without more room on the disk. Each segment may end in as much waste as

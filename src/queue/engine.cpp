@@ -239,6 +239,9 @@ void Engine::submit_held(Submission s, Done<Leased> done) { impl_->submit_held(s
 Engine::WaitId Engine::take(HandOut request, Done<std::optional<Taken>> done) {
   return impl_->take(request, std::move(done));
 }
+Engine::WaitId Engine::take_batch(HandOut request, std::uint32_t max, Done<std::vector<Taken>> done) {
+  return impl_->take_batch(request, max, std::move(done));
+}
 Engine::WaitId Engine::lease(HandOut request, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done) {
   return impl_->lease(request, max, duration, std::move(done));
 }

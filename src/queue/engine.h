@@ -161,6 +161,8 @@ class Engine {
   /// more than 1,000 messages are found to be so in one call, a call that does not wait is empty though others stand
   /// behind.
   WaitId take(HandOut request, Done<std::optional<Taken>> done);
+  /// As take(), up to `max` (1 to 1,000) at once, or as many as come to max_batch_bytes: one commit for all of them.
+  WaitId take_batch(HandOut request, std::uint32_t max, Done<std::vector<Taken>> done);
   /// At least once. Up to `max` messages, empty when there was nothing until `wait_until`.
   WaitId lease(HandOut request, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done);
   /// Ends a wait that has not been served: its completion gets kTimeout. Afterwards does nothing.

@@ -11,20 +11,9 @@ namespace qh::queue {
 namespace {
 
 constexpr std::array kPriorities = {Priority::kCritical, Priority::kHigh, Priority::kNormal, Priority::kLow};
-constexpr std::uint32_t kLeaseMax = 1'000;
-constexpr std::size_t kErrorBytesMax = 1'024;
-/// Room in the log for one small record in a batch of its own.
-constexpr std::uint64_t kHandOutRecordBytes = 128;
+constexpr std::uint32_t kHandOutMax = 1'000;
 /// So many are found to have expired in one call; it hands out nothing then, and the next tick goes on.
 constexpr std::size_t kDeathsAtOnce = 1'000;
-
-std::string clipped(std::string text) {
-  if (text.size() > kErrorBytesMax) {
-    text.resize(kErrorBytesMax);
-    while (!text.empty() && !is_utf8(text)) text.pop_back();
-  }
-  return text;
-}
 
 }  // namespace
 
@@ -78,16 +67,9 @@ Engine::WaitId Engine::Impl::take(HandOut request, Done<std::optional<Taken>> do
     done(std::optional<Taken>());
     return 0;
   }
-  if (waiters_.size() >= options_.max_waiters) {
-    done(fail(Error(Errc::kQueueFull, "too many calls wait for a message already").about("max_waiters")));
-    return 0;
-  }
   Waiter waiter;
-  waiter.id = as;
-  waiter.kinds = request.kinds;
-  waiter.until = request.wait_until;
   waiter.take = std::move(done);
-  return waiters_.add(std::move(waiter));
+  return wait_in_turn(std::move(waiter), request, as);
 }
 
 // The record of the hand-out is durable before anybody sees the message. One that is only in memory needs
@@ -117,12 +99,67 @@ void Engine::Impl::give(Entry& entry, Done<std::optional<Taken>> done) {
   });
 }
 
+Engine::WaitId Engine::Impl::take_batch(HandOut request, std::uint32_t max, Done<std::vector<Taken>> done, WaitId as) {
+  auto checked = check_running();
+  if (checked && (max == 0 || max > kHandOutMax))
+    checked = fail(Error(Errc::kInvalid, "max: must be 1 to 1000").about("max"));
+  if (!checked) {
+    done(fail(std::move(checked.error())));
+    return 0;
+  }
+  const auto bytes = std::uint64_t{kHandOutRecordBytes} * max;
+  if (blocked(bytes, Use::kEnd)) {
+    if (as == 0) as = waiters_.new_id();
+    auto again = [this, request, max, as, d = std::move(done)](const Error* error) mutable {
+      if (error != nullptr)
+        d(fail(*error));
+      else
+        take_batch(request, max, std::move(d), as);
+    };
+    wait_for_room(bytes, Use::kEnd, std::move(again), as, patience(request));
+    return as;
+  }
+  const bool in_turn = as != 0 || !others_are_first(request.kinds);
+  if (Entry* entry = in_turn ? pick(request.kinds) : nullptr; entry != nullptr) {
+    give_batch(*entry, request.kinds, max, std::move(done));
+    return 0;
+  }
+  if (in_turn && request.wait_until <= clock_.mono()) {
+    done(std::vector<Taken>());
+    return 0;
+  }
+  Waiter waiter;
+  waiter.max = max;
+  waiter.batch = std::move(done);
+  return wait_in_turn(std::move(waiter), request, as);
+}
+
+/// One commit for all of them.
+void Engine::Impl::give_batch(Entry& first, KindMask mask, std::uint32_t max, Done<std::vector<Taken>> done) {
+  std::vector<Taken> taken;
+  taken.reserve(std::min<std::uint64_t>(max, store_.depth().total()));
+  wal::Ordinal wait_for = 0;
+  std::uint64_t bytes = 0;
+  const auto now = clock_.mono_coarse();
+  const auto may_have_more = [&] { return taken.size() < max && bytes < options_.max_batch_bytes; };
+  for (Entry* entry = &first; entry != nullptr; entry = may_have_more() ? pick(mask) : nullptr) {
+    bytes += entry->body_bytes;
+    const bool logged = is_logged(*entry);
+    if (logged) wait_for = append_id(wal::RecordType::kTake, entry->id);
+    (logged ? hand_outs_sync_ : hand_outs_async_).add(1, now);
+    ++state_.counters.taken;
+    end_entry(*entry);
+    taken.emplace_back(store_.extract(*entry));
+  }
+  answer_at(wait_for, std::move(taken), std::move(done));
+}
+
 // -- Lease ---------------------------------------------------------------------------------------------------
 
 Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration duration,
                                    Done<std::vector<Leased>> done, WaitId as) {
   auto checked = check_running();
-  if (checked && (max == 0 || max > kLeaseMax))
+  if (checked && (max == 0 || max > kHandOutMax))
     checked = fail(Error(Errc::kInvalid, "max: must be 1 to 1000").about("max"));
   if (checked && (duration < options_.lease_min || duration > options_.lease_max)) {
     checked =
@@ -159,18 +196,11 @@ Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration 
     done(std::vector<Leased>());
     return 0;
   }
-  if (waiters_.size() >= options_.max_waiters) {
-    done(fail(Error(Errc::kQueueFull, "too many calls wait for a message already").about("max_waiters")));
-    return 0;
-  }
   Waiter waiter;
-  waiter.id = as;
-  waiter.kinds = request.kinds;
-  waiter.until = request.wait_until;
   waiter.max = max;
   waiter.duration = duration;
   waiter.lease = std::move(done);
-  return waiters_.add(std::move(waiter));
+  return wait_in_turn(std::move(waiter), request, as);
 }
 
 void Engine::Impl::give_leases(Entry& first, KindMask mask, std::uint32_t max, Duration duration,
@@ -221,6 +251,17 @@ void Engine::Impl::finish_leases(std::vector<LeaseId> leases, Duration duration,
 
 // -- Waiters -------------------------------------------------------------------------------------------------
 
+Engine::WaitId Engine::Impl::wait_in_turn(Waiter waiter, const HandOut& request, WaitId as) {
+  if (waiters_.size() >= options_.max_waiters) {
+    waiter.fail(Error(Errc::kQueueFull, "too many calls wait for a message already").about("max_waiters"));
+    return 0;
+  }
+  waiter.id = as;
+  waiter.kinds = request.kinds;
+  waiter.until = request.wait_until;
+  return waiters_.add(std::move(waiter));
+}
+
 void Engine::Impl::cancel(WaitId wait) {
   const Error cancelled(Errc::kTimeout, "the wait was cancelled");
   if (auto waiter = waiters_.take_out(wait)) return waiter->fail(cancelled);
@@ -259,159 +300,15 @@ void Engine::Impl::serve_waiters() {
     auto waiter = *waiters_.take_out(first->id);
     const auto id = waiter.id;
     const HandOut request{waiter.kinds, waiter.until};
-    if (waiter.max == 0)
+    if (waiter.take)
       take(request, std::move(waiter.take), waiter.id);
+    else if (waiter.batch)
+      take_batch(request, waiter.max, std::move(waiter.batch), waiter.id);
     else
       lease(request, waiter.max, waiter.duration, std::move(waiter.lease), waiter.id);
     if (waiters_.has(id)) break;  // much has expired: the next tick goes on
   }
   serving_ = false;
-}
-
-// -- Answers to leases -----------------------------------------------------------------------------------------
-
-std::vector<Entry*> Engine::Impl::held_by(const std::vector<LeaseId>& leases, LeaseOutcome& outcome) const {
-  std::vector<Entry*> entries;
-  boost::unordered_flat_set<std::uint64_t> seen;
-  for (const auto lease : leases) {
-    Entry* entry = store_.find(lease);
-    // The same lease twice in one list counts once.
-    if (entry == nullptr || !seen.insert(lease.value()).second)
-      outcome.lost.push_back(lease);
-    else
-      entries.push_back(entry);
-  }
-  outcome.done = entries.size();
-  return entries;
-}
-
-void Engine::Impl::ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
-  if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
-  const auto bytes = std::uint64_t{kHandOutRecordBytes} * leases.size();
-  if (blocked(bytes, Use::kEnd)) {
-    return wait_for_room(bytes, Use::kEnd,
-                         [this, leases = std::move(leases), d = std::move(done)](const Error* error) mutable {
-                           if (error != nullptr)
-                             d(fail(*error));
-                           else
-                             ack(std::move(leases), std::move(d));
-                         });
-  }
-  LeaseOutcome outcome;
-  wal::Ordinal wait_for = 0;
-  for (Entry* entry : held_by(leases, outcome)) {
-    if (is_logged(*entry)) wait_for = append_id(wal::RecordType::kAck, entry->id);
-    ++state_.counters.acked;
-    end_entry(*entry);
-    store_.erase(*entry);
-  }
-  answer_at(wait_for, std::move(outcome), std::move(done));
-}
-
-Duration Engine::Impl::nack_delay(std::uint32_t deliveries) {
-  const double seconds = std::min(60.0, std::exp2(std::min<std::uint32_t>(deliveries, 6)));
-  const double spread = 0.8 + 0.4 * rng_.fraction();
-  return Duration(static_cast<std::int64_t>(seconds * spread * 1e9));
-}
-
-void Engine::Impl::nack(std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error,
-                        Done<LeaseOutcome> done) {
-  auto checked = check_running();
-  if (checked && delay && (*delay < Duration(0) || *delay > std::chrono::hours(24 * 365))) {
-    checked = fail(Error(Errc::kInvalid, "delay_ms: must be 0 to one year").about("delay_ms"));
-  }
-  if (!checked) return done(fail(std::move(checked.error())));
-  error = clipped(std::move(error));
-  // The text goes into the record, and with the message wherever it is carried: what the compactor must be left grows
-  // by as much, twice where that is from the fullest segment. Where there is no room for that, the nack counts without
-  // it.
-  const auto bytes = (kHandOutRecordBytes + 3 * error.size()) * leases.size();
-  const auto use = error.empty() ? Use::kChange : Use::kSubmit;
-  if (blocked(bytes, use)) {
-    return wait_for_room(
-        bytes, use, [this, leases = std::move(leases), delay, error, d = std::move(done)](const Error* e) mutable {
-          const bool no_room = e != nullptr && (e->code == Errc::kStorageFull || e->code == Errc::kStorageFailed);
-          if (e != nullptr && (!no_room || error.empty()))
-            d(fail(*e));
-          else
-            nack(std::move(leases), delay, no_room ? "" : std::move(error), std::move(d));
-        });
-  }
-  LeaseOutcome outcome;
-  const auto now = clock_.mono();
-  const auto now_wall = clock_.wall();
-  wal::Ordinal wait_for = 0;
-  for (Entry* entry : held_by(leases, outcome)) {
-    const auto wait = delay.value_or(nack_delay(entry->deliveries));
-    if (is_logged(*entry)) {
-      const std::int64_t ready_at_ms = wait > Duration(0) ? (now_wall + wait).ms() : 0;
-      const wal::Nack record{entry->id, entry->deliveries, ready_at_ms, error};
-      wait_for = append(wal::RecordType::kNack, [&](Bytes& out) { wal::encode(record, out); });
-    }
-    ++state_.counters.nacked;
-    if (!error.empty()) {
-      entry->more().last_error = error;
-      measure_again(*entry);
-    }
-    if (entry->deliveries >= options_.max_deliveries)
-      die(*entry, DeadReason::kMaxDeliveries, error.empty() ? "given back by its consumer" : error);
-    else if (wait > Duration(0))
-      store_.delay_for(*entry, now + wait, now_wall + wait);
-    else
-      store_.make_ready(*entry);
-  }
-  settle_deaths();
-  answer_at(wait_for == 0 ? 0 : newest_of(wait_for), std::move(outcome), std::move(done));
-  serve_waiters();
-}
-
-Result<LeaseOutcome> Engine::Impl::extend(const std::vector<LeaseId>& leases, Duration duration) {
-  if (auto running = check_running(); !running) return fail(std::move(running.error()));
-  if (duration < options_.lease_min || duration > options_.lease_max) {
-    return fail(
-        Error(Errc::kInvalid, fmt::format("duration_ms: must be {} to {}", options_.lease_min.count() / 1'000'000,
-                                          options_.lease_max.count() / 1'000'000))
-            .about("duration_ms"));
-  }
-  LeaseOutcome outcome;
-  const auto deadline = clock_.mono() + duration;
-  for (Entry* entry : held_by(leases, outcome)) {
-    if (!entry->extra->held) store_.set_lease_deadline(*entry, deadline);
-  }
-  return outcome;
-}
-
-void Engine::Impl::hold(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
-  if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
-  const auto bytes = std::uint64_t{kHandOutRecordBytes} * leases.size();
-  if (blocked(bytes, Use::kChange)) {
-    return wait_for_room(bytes, Use::kChange,
-                         [this, leases = std::move(leases), d = std::move(done)](const Error* error) mutable {
-                           if (error != nullptr)
-                             d(fail(*error));
-                           else
-                             hold(std::move(leases), std::move(d));
-                         });
-  }
-  LeaseOutcome outcome;
-  wal::Ordinal wait_for = 0;
-  for (Entry* entry : held_by(leases, outcome)) {
-    if (is_logged(*entry)) wait_for = append_id(wal::RecordType::kHold, entry->id);
-    entry->deliveries = 0;
-    store_.hold(*entry);
-  }
-  answer_at(wait_for, std::move(outcome), std::move(done));
-}
-
-/// A lease that ran out: back in its place, or dead after too many. True: it is ready again.
-void Engine::Impl::lease_expired(Entry& entry) {
-  ++state_.counters.expired_leases;
-  if (entry.deliveries >= options_.max_deliveries) {
-    const auto& last = entry.extra->last_error;
-    to_dead(entry, DeadReason::kMaxDeliveries, last.empty() ? "its lease ran out" : last);
-  } else {
-    store_.make_ready(entry);
-  }
 }
 
 }  // namespace qh::queue

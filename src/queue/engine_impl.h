@@ -5,7 +5,8 @@
 // which a new segment's header carries is the one before its first record.
 //
 //   engine_submit.cpp   in: submit, batches, idempotency
-//   engine_handout.cpp  out: take, lease, ack, nack, hold, waiters
+//   engine_handout.cpp  out: take, lease, waiters
+//   engine_leases.cpp   what becomes of leases: ack, nack, extend, hold
 //   engine_deaths.cpp   how messages die, and their expiry
 //   engine_dead.cpp     dead letters, remove, purge, pause
 //   engine_log.cpp      commits, records, ids
@@ -50,6 +51,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
 
   // `as`: the call was given this id before, and had to wait for room in the log.
   WaitId take(HandOut request, Done<std::optional<Taken>> done, WaitId as = 0);
+  WaitId take_batch(HandOut request, std::uint32_t max, Done<std::vector<Taken>> done, WaitId as = 0);
   WaitId lease(HandOut request, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done, WaitId as = 0);
   void cancel(WaitId wait);
   void ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done);
@@ -95,6 +97,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   static constexpr std::uint64_t kStateRecordBytes = 4 * wal::kBlockBytes;
   /// Of a record that ends or revives a message: its id.
   static constexpr std::uint64_t kSmallRecordBytes = 64;
+  /// Of one small record in a batch of its own.
+  static constexpr std::uint64_t kHandOutRecordBytes = 128;
   /// In one go.
   static constexpr std::size_t kPurgedAtOnce = 10'000;
 
@@ -217,6 +221,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void serve_waiters();
   bool others_are_first(KindMask kinds);
   void give(Entry& entry, Done<std::optional<Taken>> done);
+  void give_batch(Entry& first, KindMask kinds, std::uint32_t max, Done<std::vector<Taken>> done);
+  WaitId wait_in_turn(Waiter waiter, const HandOut& request, WaitId as);
   void give_leases(Entry& first, KindMask kinds, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done);
   void finish_leases(std::vector<LeaseId> leases, Duration duration, Done<std::vector<Leased>> done);
   void lease_expired(Entry& entry);

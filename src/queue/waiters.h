@@ -17,20 +17,26 @@ struct Waiter {
   Engine::WaitId id = 0;
   KindMask kinds;
   MonoTime until;
-  std::uint32_t max = 0;  ///< 0: a take; otherwise a lease of at most so many
-  Duration duration{};
+  std::uint32_t max = 0;  ///< of a batch or a lease
+  Duration duration{};    ///< of a lease
+  // One of them:
   Engine::Done<std::optional<Taken>> take;
+  Engine::Done<std::vector<Taken>> batch;
   Engine::Done<std::vector<Leased>> lease;
 
   void fail(const Error& error) {
-    if (max == 0)
+    if (take)
       take(tl::unexpected<Error>(error));
+    else if (batch)
+      batch(tl::unexpected<Error>(error));
     else
       lease(tl::unexpected<Error>(error));
   }
   void give_nothing() {
-    if (max == 0)
+    if (take)
       take(std::optional<Taken>());
+    else if (batch)
+      batch(std::vector<Taken>());
     else
       lease(std::vector<Leased>());
   }

@@ -13,6 +13,7 @@ using queue::MessageId;
 enum SubmitAt : std::uint8_t { kMessage, kDurability, kKey, kNotBefore, kExpiresAt, kWaitWord, kTimeout };
 enum BatchAt : std::uint8_t { kMessages, kBatchDurability };
 enum PopAt : std::uint8_t { kPopKinds, kPopWait };
+enum PopBatchAt : std::uint8_t { kPopMax, kPopBatchKinds, kPopBatchWait };
 enum LeaseAt : std::uint8_t { kMax, kDuration, kLeaseKinds, kLeaseWait };
 enum LeasesAt : std::uint8_t { kLeases, kDelay, kError };
 constexpr std::uint8_t kExtendDuration = 1;
@@ -150,6 +151,15 @@ void put_request(Bytes& out, std::uint64_t id, const Pop& request) {
   });
 }
 
+void put_request(Bytes& out, std::uint64_t id, const PopBatch& request) {
+  put_typed(out, id, MethodNumber::kPopBatch, [&] {
+    Parameters parameters(out);
+    parameters.integer(kPopMax, request.max);
+    parameters.kinds(kPopBatchKinds, request.kinds);
+    parameters.integer(kPopBatchWait, request.wait_ms);
+  });
+}
+
 void put_request(Bytes& out, std::uint64_t id, const Lease& request) {
   put_typed(out, id, MethodNumber::kLease, [&] {
     Parameters parameters(out);
@@ -205,6 +215,12 @@ void put_body(Bytes& out, const std::optional<queue::QueuedMessage>& taken) {
   if (taken) put_message(writer, *taken);
 }
 
+void put_body(Bytes& out, std::span<const queue::QueuedMessage> taken) {
+  ByteWriter writer(out);
+  writer.put(static_cast<std::uint32_t>(taken.size()));
+  for (const auto& one : taken) put_message(writer, one);
+}
+
 void put_body(Bytes& out, std::span<const queue::Leased> leased) {
   ByteWriter writer(out);
   writer.put(static_cast<std::uint32_t>(leased.size()));
@@ -255,6 +271,19 @@ Result<std::optional<queue::QueuedMessage>> read_taken(ByteView body) {
   queue::QueuedMessage message;
   if (!get_message(reader, message) || !reader.at_end()) return not_an_answer("a queued message");
   return std::optional(std::move(message));
+}
+
+Result<std::vector<queue::QueuedMessage>> read_taken_batch(ByteView body) {
+  ByteReader reader(body);
+  auto count = reader.get<std::uint32_t>();
+  std::vector<queue::QueuedMessage> all;
+  for (; count > 0 && reader.ok(); --count) {
+    queue::QueuedMessage message;
+    if (!get_message(reader, message)) break;
+    all.push_back(std::move(message));
+  }
+  if (count != 0 || !reader.at_end()) return not_an_answer("a list of queued messages");
+  return all;
 }
 
 Result<std::vector<queue::Leased>> read_leased(ByteView body) {

@@ -35,6 +35,7 @@ enum class MethodNumber : std::uint16_t {
   kAck = 5,
   kNack = 6,
   kExtend = 7,
+  kPopBatch = 26,
 };
 
 // -- Requests: each put_request() appends a whole frame ----------------------------------------------------
@@ -53,6 +54,11 @@ struct SubmitBatch {
   std::optional<queue::Durability> durability = {};
 };
 struct Pop {
+  std::optional<queue::KindMask> kinds = {};
+  std::optional<std::uint64_t> wait_ms = {};
+};
+struct PopBatch {
+  std::uint64_t max = 1;
   std::optional<queue::KindMask> kinds = {};
   std::optional<std::uint64_t> wait_ms = {};
 };
@@ -78,6 +84,7 @@ struct Extend {
 void put_request(Bytes& out, std::uint64_t id, const Submit& request);
 void put_request(Bytes& out, std::uint64_t id, const SubmitBatch& request);
 void put_request(Bytes& out, std::uint64_t id, const Pop& request);
+void put_request(Bytes& out, std::uint64_t id, const PopBatch& request);
 void put_request(Bytes& out, std::uint64_t id, const Lease& request);
 void put_request(Bytes& out, std::uint64_t id, const Ack& request);
 void put_request(Bytes& out, std::uint64_t id, const Nack& request);
@@ -93,6 +100,7 @@ void put_body(Bytes& out, const queue::Submitted& submitted);
 void put_body(Bytes& out, std::span<const queue::MessageId> ids);
 /// Nothing: an empty body.
 void put_body(Bytes& out, const std::optional<queue::QueuedMessage>& taken);
+void put_body(Bytes& out, std::span<const queue::QueuedMessage> taken);
 void put_body(Bytes& out, std::span<const queue::Leased> leased);
 void put_body(Bytes& out, const queue::LeaseOutcome& outcome);
 
@@ -107,6 +115,7 @@ void put_body(Bytes& out, const RemoteError& error);
 Result<queue::Submitted> read_submitted(ByteView body);
 Result<std::vector<queue::MessageId>> read_message_ids(ByteView body);
 Result<std::optional<queue::QueuedMessage>> read_taken(ByteView body);
+Result<std::vector<queue::QueuedMessage>> read_taken_batch(ByteView body);
 Result<std::vector<queue::Leased>> read_leased(ByteView body);
 Result<queue::LeaseOutcome> read_outcome(ByteView body);
 Result<RemoteError> read_error(ByteView body);

@@ -119,6 +119,7 @@ RC_GTEST_PROP(BinaryRequests, ABatchIsReadAsItWasWritten, ()) {
 
 RC_GTEST_PROP(BinaryRequests, WhatHandsOutIsReadAsItWasWritten, ()) {
   const Pop pop{.kinds = *some_kinds(), .wait_ms = *some_ms()};
+  const PopBatch batch{.max = *rc::gen::inRange<std::uint64_t>(1, 1001), .kinds = *some_kinds(), .wait_ms = *some_ms()};
   const Lease lease{.max = *queue::sometimes<std::uint64_t>(rc::gen::inRange<std::uint64_t>(1, 1001)),
                     .duration_ms = *some_ms(),
                     .kinds = *some_kinds(),
@@ -127,6 +128,11 @@ RC_GTEST_PROP(BinaryRequests, WhatHandsOutIsReadAsItWasWritten, ()) {
   put_request(out, 1, pop);
   const auto popped = arguments_of(out);
   RC_ASSERT(kinds_of(popped) == pop.kinds && popped.integer("wait_ms") == pop.wait_ms);
+  out.clear();
+  put_request(out, 3, batch);
+  const auto several = arguments_of(out);
+  RC_ASSERT(several.integer("max") == batch.max && several.integer("wait_ms") == batch.wait_ms);
+  RC_ASSERT(kinds_of(several) == batch.kinds);
   out.clear();
   put_request(out, 2, lease);
   const auto leased = arguments_of(out);

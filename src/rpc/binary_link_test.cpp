@@ -77,6 +77,14 @@ TEST(BinaryLink, TypedResultsSayWhatJsonSays) {
   expect_same("qssh_lease", R"({"max":5,"duration_ms":5000})", binary::read_leased(got.body).value());
   got = by_frames.ask(binary::Pop{});
   expect_same("qssh_popMessage", "[]", binary::read_taken(got.body).value());
+  for (int i = 0; i < 2; ++i) {
+    (void)by_frames.ask(binary::Submit{.message = message, .durability = Durability::kSync});
+    (void)by_json.result("qssh_submitMessage", R"({"message":)" + as_json + R"(,"durability":"sync"})");
+  }
+  got = by_frames.ask(binary::PopBatch{.max = 5});
+  expect_same("qssh_popBatch", R"({"max":5})", binary::read_taken_batch(got.body).value());
+  got = by_frames.ask(binary::PopBatch{.max = 5});
+  expect_same("qssh_popBatch", "[5]", binary::read_taken_batch(got.body).value());
   using queue::LeaseId;
   const LeaseId one[] = {LeaseId(1)}, two[] = {LeaseId(2)}, three[] = {LeaseId(3), LeaseId(9)};
   got = by_frames.ask(binary::Extend{.leases = three, .duration_ms = 1'000});

@@ -169,8 +169,8 @@ TEST(Dispatcher, AsksForTheRoleOfTheMethod) {
   EXPECT_EQ(bed.result("qssh_getQueueDepth"), 0);
   const std::pair<const char*, const char*> needs[] = {
       {"qssh_submitMessage", "submit"}, {"qssh_submitBatch", "submit"}, {"qssh_popMessage", "consume"},
-      {"qssh_lease", "consume"},        {"qssh_ack", "consume"},        {"qssh_purge", "admin"},
-      {"qssh_pause", "admin"},          {"qssh_removeMessage", "admin"}};
+      {"qssh_popBatch", "consume"},     {"qssh_lease", "consume"},      {"qssh_ack", "consume"},
+      {"qssh_purge", "admin"},          {"qssh_pause", "admin"},        {"qssh_removeMessage", "admin"}};
   for (const auto& [method, role] : needs) {
     const auto error = bed.error(method);
     EXPECT_EQ(error.at("code"), -32010) << method;

@@ -20,6 +20,7 @@ void submit_batch(Call& call);
 
 // handlers_out.cpp
 void pop_message(Call& call);
+void pop_batch(Call& call);
 void lease(Call& call);
 void ack(Call& call);
 void nack(Call& call);
@@ -53,6 +54,7 @@ void discover(Call& call);
 
 // What the answers to these may come to.
 std::uint64_t pop_message_bytes(const Call& call);
+std::uint64_t pop_batch_bytes(const Call& call);
 std::uint64_t lease_bytes(const Call& call);
 
 /// Of one answer: the bytes of bodies behind which no further message is put into it.

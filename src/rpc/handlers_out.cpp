@@ -46,23 +46,39 @@ std::uint64_t hand_out_bytes(const Call& call, std::uint64_t max, std::uint64_t 
   return 2 * std::min(bodies, bodies_max) + std::min(count, max) * kAroundABody;
 }
 
+std::uint64_t many_bytes(const Call& call) {
+  // The queue ends a hand-out behind the message that passes the bound.
+  const auto bodies_max = answer_body_bytes(call) + call.engine().options().max_message_bytes;
+  return hand_out_bytes(call, call.arguments.integer_or("max", 1), bodies_max);
+}
+
 }  // namespace
 
 std::uint64_t pop_message_bytes(const Call& call) {
   return hand_out_bytes(call, 1, call.engine().options().max_message_bytes);
 }
 
-std::uint64_t lease_bytes(const Call& call) {
-  // The queue ends a lease behind the message that passes the bound.
-  const auto bodies_max = answer_body_bytes(call) + call.engine().options().max_message_bytes;
-  return hand_out_bytes(call, call.arguments.integer_or("max", 1), bodies_max);
-}
+std::uint64_t lease_bytes(const Call& call) { return many_bytes(call); }
+std::uint64_t pop_batch_bytes(const Call& call) { return many_bytes(call); }
 
 void pop_message(Call& call) {
   const auto cancellable = call.answer.another();
   const auto wait = call.engine().take(
       hand_out(call), answer_by<std::optional<queue::Taken>>(call, [](std::optional<queue::Taken> taken) {
         return taken ? std::optional(std::move(*taken).consume()) : std::nullopt;
+      }));
+  cancellable.waits(wait);
+}
+
+void pop_batch(Call& call) {
+  const auto max = static_cast<std::uint32_t>(call.arguments.integer_or("max", 1));
+  const auto cancellable = call.answer.another();
+  const auto wait = call.engine().take_batch(
+      hand_out(call), max, answer_by<std::vector<queue::Taken>>(call, [](std::vector<queue::Taken> taken) {
+        std::vector<queue::QueuedMessage> messages;
+        messages.reserve(taken.size());
+        for (auto& one : taken) messages.push_back(std::move(one).consume());
+        return messages;
       }));
   cancellable.waits(wait);
 }

@@ -43,6 +43,11 @@ constexpr std::array kSubmitBatch{
     Parameter{"durability", Type::kWord, false, "for those that do not say it themselves", 0, 0, "sync|async"},
 };
 constexpr std::array kPop{kKindsTaken, kWait};
+constexpr std::array kPopBatch{
+    Parameter{"max", Type::kInteger, true, "at most so many", 1, kListMax},
+    kKindsTaken,
+    kWait,
+};
 constexpr std::array kLease{
     Parameter{"max", Type::kInteger, false, "at most so many; 1 without it", 1, kListMax},
     Parameter{"duration_ms", Type::kInteger, false, "until it goes back; the queue's lease-default (30000) without it",
@@ -377,6 +382,20 @@ constexpr std::array kMethods{
         .role = Role::kRead,
         .example_params = "[]",
         .run = discover},
+    Method{.name = "qssh_popBatch",
+           .number = 26,
+           .summary = "Takes several messages, those of the highest priority, for good.",
+           .parameters = kPopBatch,
+           .result = "an array of queued messages; empty when there is none",
+           .returns = R"(["QueuedMessage"])",
+           .role = Role::kConsume,
+           .example_params = R"({"max":3})",
+           .note =
+               "As qssh_popMessage, with one write for all of them. It waits only while there is none, and ends early "
+               "where the messages come to the bytes of a batch.",
+           .run = pop_batch,
+           .answer_bytes = pop_batch_bytes,
+           .typed = true},
 };
 
 std::string range(const Parameter& p) { return "from " + std::to_string(p.min) + " to " + std::to_string(p.max); }

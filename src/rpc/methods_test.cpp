@@ -73,6 +73,8 @@ TEST(Methods, UnknownAndWrongParametersAreRefusedByName) {
       {"qssh_lease", R"({"kinds":"Gossip"})", "kinds"},
       {"qssh_lease", R"([1,2,["Gossip"],0,5])", "params"},
       {"qssh_popMessage", R"({"wait_ms":60001})", "wait_ms"},
+      {"qssh_popBatch", "[]", "max"},
+      {"qssh_popBatch", R"({"max":1001})", "max"},
       {"qssh_popMessage", R"({"wait_ms":-1})", "wait_ms"},
       {"qssh_popMessage", R"({"wait":"finalized"})", "wait"},
       {"qssh_ack", "{}", "leases"},

@@ -37,6 +37,13 @@ json::value as_json(const std::optional<queue::QueuedMessage>& taken) {
   return taken ? queue::queued_to_json(*taken) : json::value(nullptr);
 }
 
+json::value as_json(const std::vector<queue::QueuedMessage>& taken) {
+  json::array all;
+  all.reserve(taken.size());
+  for (const auto& one : taken) all.push_back(queue::queued_to_json(one));
+  return all;
+}
+
 json::value as_json(const std::vector<queue::Leased>& leased) {
   json::array all;
   all.reserve(leased.size());

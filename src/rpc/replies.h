@@ -19,7 +19,8 @@ namespace qh::rpc {
 
 /// What a method gives. Those that are typed have bodies of their own in the binary codec (rpc/binary_body.h).
 using Outcome = std::variant<boost::json::value, queue::Submitted, std::vector<queue::MessageId>,
-                             std::optional<queue::QueuedMessage>, std::vector<queue::Leased>, queue::LeaseOutcome>;
+                             std::optional<queue::QueuedMessage>, std::vector<queue::QueuedMessage>,
+                             std::vector<queue::Leased>, queue::LeaseOutcome>;
 
 boost::json::value to_json(Outcome outcome);
 

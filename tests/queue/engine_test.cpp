@@ -97,6 +97,52 @@ TEST(Engine, AStopAndAStartChangeNothing) {
   EXPECT_EQ(m.submit(gossip("next"), sync_by("a"))->id, MessageId(21)) << "a stop wastes no ids";
 }
 
+TEST(Engine, ABatchIsTakenWithOneWriteInTheOrderOfSingleTakes) {
+  QueueMachine m(6, small_options(), at_once());
+  ASSERT_TRUE(m.start());
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(m.submit(gossip(std::to_string(i)), sync_by("a")));
+  ASSERT_TRUE(m.submit(Vote{"v", {}, {}, {}}, sync_by("a")));
+  ASSERT_TRUE(m.submit(gossip("in memory")));
+  const auto take = [&](std::uint32_t max) {
+    std::vector<std::uint64_t> ids;
+    auto taken = m.answer<std::vector<Taken>>([&](auto done) {
+      m.engine->take_batch({KindMask::all(), {}}, max, std::move(done));
+    });
+    if (!taken) return ids;
+    for (auto& one : *taken) ids.push_back(std::move(one).consume().id.value());
+    return ids;
+  };
+  const auto writes = m.engine->metrics().wal_batches;
+  EXPECT_EQ(take(4), (std::vector<std::uint64_t>{11, 1, 2, 3}));
+  EXPECT_EQ(m.engine->metrics().wal_batches, writes + 1);
+  m.process_kill(1);
+  ASSERT_TRUE(m.start());
+  EXPECT_EQ(take(1000), (std::vector<std::uint64_t>{4, 5, 6, 7, 8, 9, 10}));
+  EXPECT_TRUE(take(1000).empty());
+  for (const std::uint32_t wrong : {0U, 1001U}) {
+    const auto refused = m.answer<std::vector<Taken>>([&](auto done) {
+      m.engine->take_batch({KindMask::all(), {}}, wrong, std::move(done));
+    });
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().subject, "max");
+  }
+}
+
+TEST(Engine, ABatchWaitsInTurnWhileThereIsNothing) {
+  QueueMachine m(6);
+  ASSERT_TRUE(m.start());
+  std::optional<std::size_t> first, second;
+  const auto until = m.world.mono() + seconds(30);
+  m.engine->take_batch({KindMask::all(), until}, 3, [&](auto taken) { first = taken->size(); });
+  m.engine->take_batch({KindMask::all(), until}, 3, [&](auto taken) { second = taken->size(); });
+  ASSERT_TRUE(m.submit(gossip("a"), sync_by("a")));
+  ASSERT_TRUE(m.run_until([&] { return first.has_value(); }));
+  EXPECT_EQ(*first, 1U);
+  EXPECT_FALSE(second);
+  m.run_for(seconds(31));
+  EXPECT_EQ(second, 0U) << "its wait is over";
+}
+
 TEST(Engine, ALeaseThatRunsOutPutsTheMessageBackInItsPlace) {
   QueueMachine m(7);
   ASSERT_TRUE(m.start());

@@ -39,7 +39,10 @@ void Pair::apply(const Step& s) {
       batch(s);
       break;
     case Call::kTake:
-      take(mask_of(s.a));
+      if (s.b % 3 == 0)
+        take_batch(mask_of(s.a), s.c % 4 + 1);
+      else
+        take(mask_of(s.a));
       break;
     case Call::kLease:
       lease(s);

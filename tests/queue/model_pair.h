@@ -45,6 +45,7 @@ class Pair {
 
   // model_pair_leases.cpp
   void take(KindMask mask);
+  void take_batch(KindMask mask, std::uint32_t max);
   void lease(const Step& s);
   /// Leases that were given at some time, valid or not, one of them perhaps twice.
   std::vector<std::uint64_t> some_leases(const Step& s) const;

@@ -15,6 +15,23 @@ std::vector<LeaseId> ids_of(const std::vector<std::uint64_t>& leases) {
 
 }  // namespace
 
+void Pair::take_batch(KindMask mask, std::uint32_t max) {
+  auto got = m_.answer<std::vector<Taken>>([&](auto done) {
+    m_.engine->take_batch({mask, MonoTime{}}, max, std::move(done));
+  });
+  RC_ASSERT(got.has_value());
+  std::size_t at = 0;
+  for (; at < max; ++at) {
+    const auto expected = model_.pick(mask);
+    if (!expected) break;
+    RC_ASSERT(at < got->size());
+    same(std::move(got->at(at)).consume(), *expected, model_);
+    ++model_.counters.taken;
+    model_.messages.erase(*expected);
+  }
+  RC_ASSERT(at == got->size());
+}
+
 void Pair::take(KindMask mask) {
   auto got = m_.answer<std::optional<Taken>>([&](auto done) { m_.engine->take({mask, MonoTime{}}, std::move(done)); });
   RC_ASSERT(got.has_value());

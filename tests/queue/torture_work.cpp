@@ -61,7 +61,21 @@ void TortureWork::maybe_wait() {
 
 // Until the answer comes, the first in order may be gone; or, where the take had to wait for room in the log,
 // whichever was first then: one message for each take that was never answered.
+void TortureWork::take_batch() {
+  const auto max = static_cast<std::uint32_t>(rng_.below(6) + 1);
+  for (const auto& one : machine_.engine->peek(max)) ledger_.may_go(tag_of(one), "take asked");
+  for (std::uint32_t i = 0; i < max; ++i) ledger_.take();
+  machine_.engine->take_batch({KindMask::all(), MonoTime{}}, max, [this, max](Result<std::vector<Taken>> taken) {
+    const bool over = taken || taken.error().code != Errc::kStorageFailed;
+    for (std::uint32_t i = 0; over && i < max; ++i) ledger_.take_answered();
+    if (!taken) return;
+    for (auto& one : *taken) handed_out(std::move(one).consume());
+  });
+  maybe_wait();
+}
+
 void TortureWork::take() {
+  if (rng_.below(3) == 0) return take_batch();
   if (const auto head = machine_.engine->peek(1); !head.empty()) ledger_.may_go(tag_of(head[0]), "take asked");
   ledger_.take();
   machine_.engine->take({KindMask::all(), MonoTime{}}, [this](Result<std::optional<Taken>> taken) {

@@ -57,6 +57,7 @@ class TortureWork {
 
   void maybe_wait();
   void take();
+  void take_batch();
   void ask_to_lease(std::uint32_t max, Duration duration);
   void lease();
   std::optional<Held> any_lease();

@@ -93,6 +93,7 @@ TEST(RpcBinaryV1, Requests) {
   expect_request("submit_batch", SubmitBatch{.messages = batch, .durability = queue::Durability::kSync});
   expect_request("pop", Pop{});
   expect_request("pop_wait", Pop{.kinds = queue::KindMask::of(queue::Kind::kGossip), .wait_ms = 1'000});
+  expect_request("pop_batch", PopBatch{.max = 10, .wait_ms = 1'000});
   expect_request("lease", Lease{.max = 10, .duration_ms = 5'000});
   expect_request("ack", Ack{.leases = leases});
   expect_request("nack", Nack{.leases = leases, .delay_ms = 1'000, .error = "no"});
@@ -107,6 +108,9 @@ TEST(RpcBinaryV1, Answers) {
   expect_answer("submitted_batch", 2, std::vector{MessageId(5), MessageId(6)}, read_message_ids);
   expect_answer("popped", 3, std::optional(queued()), read_taken);
   expect_answer("popped_nothing", 3, std::optional<queue::QueuedMessage>(), read_taken);
+  std::vector<queue::QueuedMessage> batch(2);
+  for (auto& one : batch) one = queued();
+  expect_answer("popped_batch", 26, batch, read_taken_batch);
   std::vector<queue::Leased> leased(1);
   leased[0] = {LeaseId(9), WallTime::from_ms(1'698'509'150'123), queued()};
   expect_answer("leased", 4, leased, read_leased);

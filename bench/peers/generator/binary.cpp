@@ -1,6 +1,5 @@
 // bench/peers/generator/binary.cpp - ours: the binary codec (docs/formats/rpc-binary.md), typed bodies. A message is
-// Gossip of kMessageBytes with durability sync; a take is qssh_popMessage, several in one request are so many pops in
-// one send, which are answered in any order.
+// Gossip of kMessageBytes with durability sync; a take is qssh_popMessage, several in one request qssh_popBatch.
 #include "bench/peers/generator/conversation.h"
 #include "queue/message.h"
 #include "rpc/binary_body.h"
@@ -22,11 +21,12 @@ class Binary final : public Conversation {
     const Submit submit{.message = gossip, .durability = queue::Durability::kSync};
     if (messages == 1) {
       put_request(put_, 1, submit);
+      put_request(take_, 1, Pop{});
     } else {
       const std::vector<Submit> all(messages, submit);
       put_request(put_, 1, SubmitBatch{.messages = all, .durability = {}});
+      put_request(take_, 1, PopBatch{.max = messages});
     }
-    for (unsigned id = 1; id <= messages; ++id) put_request(take_, id, Pop{});
   }
 
   bool open(std::string& out) override {
@@ -41,21 +41,15 @@ class Binary final : public Conversation {
     work_ = work;
     greeted_ = true;
     out += text_of(work == Work::kPut ? put_ : take_);
-    left_ = work == Work::kPut ? 1 : messages_;
   }
 
   Step on_input(std::string_view in, std::string& /*out*/) override {
     if (!greeted_) return greeting(in);
-    std::size_t at = 0;
-    while (left_ > 0) {
-      const auto frame = parse_frame(bytes_of(in.substr(at)), From::kServer);
-      if (frame.state == Frame::State::kNeedsMore) return {Step::Kind::kMore, at};
-      if (frame.state == Frame::State::kBroken) return failed("a broken frame", frame.why);
-      if (!is_good(frame)) return failed("an answer of " + std::to_string(frame.body.size()) + " bytes", reason(frame));
-      at += frame.wire_bytes();
-      --left_;
-    }
-    return {Step::Kind::kDone, at};
+    const auto frame = parse_frame(bytes_of(in), From::kServer);
+    if (frame.state == Frame::State::kNeedsMore) return {Step::Kind::kMore, 0};
+    if (frame.state == Frame::State::kBroken) return failed("a broken frame", frame.why);
+    if (!is_good(frame)) return failed("an answer of " + std::to_string(frame.body.size()) + " bytes", reason(frame));
+    return {Step::Kind::kDone, frame.wire_bytes()};
   }
 
  private:
@@ -69,7 +63,7 @@ class Binary final : public Conversation {
   bool is_good(const Frame& frame) const {
     if (frame.header.kind != rpc::binary::Kind::kResult) return false;
     // An empty queue answers with nothing; a message has its body.
-    if (work_ == Work::kTake) return frame.body.size() > kMessageBytes;
+    if (work_ == Work::kTake) return frame.body.size() > std::size_t{messages_} * kMessageBytes;
     if (messages_ > 1) {
       const auto ids = read_message_ids(frame.body);
       return ids && ids->size() == messages_;
@@ -87,7 +81,6 @@ class Binary final : public Conversation {
   Bytes put_, take_;
   Work work_ = Work::kPut;
   bool greeted_ = false;
-  unsigned left_ = 0;  ///< answers of this piece of work that have not come
 };
 
 }  // namespace

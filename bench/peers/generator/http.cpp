@@ -1,5 +1,5 @@
 // bench/peers/generator/http.cpp - ours: JSON-RPC over HTTP, kept alive. A message is Gossip of kMessageBytes with
-// durability sync; a take is qssh_popMessage, several in one request are a JSON-RPC batch of them.
+// durability sync; a take is qssh_popMessage, several in one request qssh_popBatch.
 #include <cctype>
 #include <charconv>
 #include <optional>
@@ -61,14 +61,13 @@ class Http final : public Conversation {
  public:
   explicit Http(unsigned messages) : messages_(messages) {
     const auto message = R"({"Gossip":{"topic":"bench","data":")" + hex_body() + R"("}})";
-    const auto pop = call("qssh_popMessage", "[]");
     if (messages == 1) {
       put_ = post(call("qssh_submitMessage", R"({"message":)" + message + R"(,"durability":"sync"})"));
-      take_ = post(pop);
+      take_ = post(call("qssh_popMessage", "[]"));
     } else {
       put_ =
           post(call("qssh_submitBatch", R"({"messages":)" + several(message, messages) + R"(,"durability":"sync"})"));
-      take_ = post(several(pop, messages));
+      take_ = post(call("qssh_popBatch", R"({"max":)" + std::to_string(messages) + "}"));
     }
   }
 

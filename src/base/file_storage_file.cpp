@@ -47,6 +47,23 @@ Result<std::size_t> read_blocks(int fd, std::uint64_t offset, std::span<std::byt
   return got;
 }
 
+/// By pwritev2() with `flags`. EINTR is an error where it may come from the sync.
+int write_blocks(int fd, ByteView bytes, std::uint64_t offset, int flags, bool whole_blocks) {
+  while (!bytes.empty()) {
+    iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
+    const ssize_t n = ::pwritev2(fd, &part, 1, static_cast<off_t>(offset), flags);
+    if (n < 0 && errno == EINTR && flags == 0) continue;
+    if (n < 0) return errno;
+    auto done = static_cast<std::size_t>(n);
+    // O_DIRECT refuses a rest that starts inside a block, so that block is written again as a whole.
+    if (whole_blocks && done < bytes.size()) done -= done % Storage::kBlockBytes;
+    if (done == 0) return EIO;
+    bytes = bytes.subspan(done);
+    offset += done;
+  }
+  return 0;
+}
+
 }  // namespace
 
 UniqueFd::~UniqueFd() {
@@ -66,29 +83,9 @@ int write_plain(int fd, ByteView bytes, std::uint64_t offset) {
 }
 
 int write_durably(WriteMethod method, int plain, int direct, ByteView bytes, std::uint64_t offset) {
-  if (method == WriteMethod::kDirect) {
-    while (!bytes.empty()) {
-      const ssize_t n = ::pwrite(direct, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-      if (n < 0) return errno;  // EINTR too: it may come from the sync
-      auto done = static_cast<std::size_t>(n);
-      // O_DIRECT refuses a rest that starts inside a block, so that block is written again as a whole.
-      if (done < bytes.size()) done -= done % Storage::kBlockBytes;
-      if (done == 0) return EIO;
-      bytes = bytes.subspan(done);
-      offset += done;
-    }
-    return 0;
-  }
-  if (method == WriteMethod::kDsync) {
-    while (!bytes.empty()) {
-      iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
-      const ssize_t n = ::pwritev2(plain, &part, 1, static_cast<off_t>(offset), RWF_DSYNC);
-      if (n < 0) return errno;  // EINTR too: it may come from the sync
-      if (n == 0) return EIO;
-      bytes = bytes.subspan(static_cast<std::size_t>(n));
-      offset += static_cast<std::uint64_t>(n);
-    }
-    return 0;
+  if (method != WriteMethod::kFdatasync) {
+    const bool is_direct = method == WriteMethod::kDirect;
+    return write_blocks(is_direct ? direct : plain, bytes, offset, RWF_DSYNC, is_direct);
   }
   if (const int error = write_plain(plain, bytes, offset)) return error;
   return ::fdatasync(plain) == 0 ? 0 : errno;
@@ -115,7 +112,7 @@ Result<std::shared_ptr<StorageFile>> StorageFile::open(int directory_fd, const s
   UniqueFd unbuffered;
   if (direct == Direct::kIfPossible) {
     const int error =
-        open_again(name.c_str(), directory_fd, status, common | O_DIRECT | (read_only ? 0 : O_DSYNC), unbuffered);
+        open_again(name.c_str(), directory_fd, status, common | O_DIRECT, unbuffered);
     if (error != 0 && !refused(error)) return give_up(error);
   }
   if (method == WriteMethod::kDirect && !unbuffered) method = WriteMethod::kDsync;
@@ -210,9 +207,11 @@ Result<void> StorageFile::sync() {
 
 Result<std::uint64_t> StorageFile::zero_fill_step(std::uint64_t from, std::uint64_t to) {
   const std::uint64_t bytes = std::min(kZeroChunkBytes, to - from);
-  if (const int error = write_plain(plain_.get(), ByteView(kZeros, bytes), from)) {
-    return storage_error(error, "zero", name_, from);
-  }
+  const ByteView zeros(kZeros, bytes);
+  const bool past_the_cache = method_ == WriteMethod::kDirect && aligned(kZeros, from, bytes);
+  const int error =
+      past_the_cache ? write_blocks(direct_.get(), zeros, from, 0, true) : write_plain(plain_.get(), zeros, from);
+  if (error != 0) return storage_error(error, "zero", name_, from);
   return from + bytes;
 }
 

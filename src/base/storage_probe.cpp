@@ -28,7 +28,7 @@ int make_file(int directory_fd, ProbeFile& file) {
   const std::string name = ".probe-" + std::to_string(::getpid()) + "-" + std::to_string(count++) + ".tmp";
   file.plain = UniqueFd(::openat(directory_fd, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!file.plain) return errno;
-  file.direct = UniqueFd(::openat(directory_fd, name.c_str(), O_RDWR | O_CLOEXEC | O_DIRECT | O_DSYNC));
+  file.direct = UniqueFd(::openat(directory_fd, name.c_str(), O_RDWR | O_CLOEXEC | O_DIRECT));
   if (!file.direct) file.direct_errno = errno;
   ::unlinkat(directory_fd, name.c_str(), 0);
   const AlignedBuffer zeros(kFileBytes);

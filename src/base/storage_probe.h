@@ -1,6 +1,6 @@
 // base/storage_probe.h - which way of writing durably is fastest in this directory.
 //
-// Whether O_DIRECT|O_DSYNC, RWF_DSYNC or fdatasync wins differs by file system, journal and device,
+// Whether O_DIRECT with RWF_DSYNC, RWF_DSYNC or fdatasync wins differs by file system, journal and device,
 // and some refuse the first two, so we measure: a few durable 4 KiB overwrites of a small zero-filled
 // file, each method in turn, and the median of each. The first of the three is taken, unless a later one
 // is a fifth quicker.
@@ -22,7 +22,7 @@ namespace qh {
 
 enum class WriteMethod : std::uint8_t {
   kAuto,       ///< measure and choose
-  kDirect,     ///< pwrite on an O_DIRECT|O_DSYNC descriptor: past the page cache
+  kDirect,     ///< RWF_DSYNC on an O_DIRECT descriptor: past the page cache
   kDsync,      ///< pwritev2 with RWF_DSYNC: through the page cache, one call
   kFdatasync,  ///< pwrite, then fdatasync: works everywhere
 };

@@ -5,6 +5,7 @@
 // Threads  values.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <concepts>
 #include <cstdint>
@@ -34,11 +35,13 @@ class ByteWriter {
  public:
   explicit ByteWriter(Bytes& out) : out_(out) {}
 
-  template <std::integral T>
-  void put(T value) {
-    const auto at = out_.size();
-    out_.resize(at + sizeof value);
-    store_le(out_.data() + at, value);
+  /// Several cost as much as one.
+  template <std::integral... T>
+  void put(T... values) {
+    std::array<std::byte, (sizeof(T) + ...)> raw;
+    auto* at = raw.data();
+    ((store_le(at, values), at += sizeof values), ...);
+    put_raw(raw);
   }
   void put_f64(double value) { put(std::bit_cast<std::uint64_t>(value)); }
   void put_raw(ByteView bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }

@@ -77,8 +77,9 @@ class Pace {
         to_return_(options.quick_writes_to_return),
         quick_(quick) {}
 
-  bool write_inline() const {
-    return placement_ == FileStorage::Placement::kInline || (placement_ == FileStorage::Placement::kAdaptive && quick_);
+  bool write_inline(std::size_t bytes) const {
+    if (placement_ != FileStorage::Placement::kAdaptive) return placement_ == FileStorage::Placement::kInline;
+    return quick_ && bytes < Storage::kLargeWriteBytes;
   }
   void took(Duration latency) {
     quick_run_ = latency < slow_ ? quick_run_ + 1 : 0;
@@ -246,7 +247,7 @@ void FileStorage::write(FileId file, std::uint64_t offset, ByteView bytes, Durab
     return impl_->start<void>([file = to, offset, bytes] { return file->write_cached(offset, bytes); },
                               std::move(done));
   }
-  if (!impl_->pace.write_inline()) {
+  if (!impl_->pace.write_inline(bytes.size())) {
     if (impl_->full()) return done(impl_->busy());
     return impl_->submit(
         Lane::kHot, std::make_unique<DurableWrite>(to, offset, bytes, *impl_->clock, impl_->pace, std::move(done)));
@@ -323,6 +324,6 @@ bool FileStorage::wait(MonoTime deadline) {
 std::size_t FileStorage::in_flight() const { return impl_->in_flight; }
 WriteMethod FileStorage::method() const { return impl_->report.chosen; }
 const ProbeReport& FileStorage::probe_report() const { return impl_->report; }
-bool FileStorage::writes_inline() const { return impl_->pace.write_inline(); }
+bool FileStorage::writes_inline() const { return impl_->pace.write_inline(kBlockBytes); }
 
 }  // namespace qh

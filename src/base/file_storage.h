@@ -30,7 +30,7 @@ namespace qh {
 class FileStorage final : public Storage {
  public:
   enum class Placement : std::uint8_t {
-    kAdaptive,  ///< durable writes inline while the disk is quick; all else on the executor
+    kAdaptive,  ///< durable writes below kLargeWriteBytes inline while the disk is quick; all else on the executor
     kInline,    ///< everything inside the call: for tools that do nothing else
     kExecutor,  ///< everything on the executor
   };
@@ -80,7 +80,7 @@ class FileStorage final : public Storage {
   std::size_t in_flight() const;
   WriteMethod method() const;
   const ProbeReport& probe_report() const;
-  /// Whether the next durable write runs inside the call.
+  /// Whether the next durable write, if it is not a large one, runs inside the call.
   bool writes_inline() const;
 
  private:

@@ -111,8 +111,7 @@ Result<std::shared_ptr<StorageFile>> StorageFile::open(int directory_fd, const s
 
   UniqueFd unbuffered;
   if (direct == Direct::kIfPossible) {
-    const int error =
-        open_again(name.c_str(), directory_fd, status, common | O_DIRECT, unbuffered);
+    const int error = open_again(name.c_str(), directory_fd, status, common | O_DIRECT, unbuffered);
     if (error != 0 && !refused(error)) return give_up(error);
   }
   if (method == WriteMethod::kDirect && !unbuffered) method = WriteMethod::kDsync;

@@ -38,6 +38,8 @@ class Storage {
   using Done = UniqueFunction<void(Result<T>)>;
 
   static constexpr std::uint32_t kBlockBytes = 4096;
+  /// A durable write of this size takes so long that its owner has better to do meanwhile.
+  static constexpr std::size_t kLargeWriteBytes = std::size_t{64} << 10;
 
   enum class OpenMode : std::uint8_t { kRead, kReadWrite, kCreate };  ///< kCreate fails if it exists
   enum class Durability : std::uint8_t { kCached, kDurable };

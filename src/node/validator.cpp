@@ -215,6 +215,7 @@ class Validator::Impl final : public rpc::NodeControl {
   rpc::Services services() {
     rpc::Services services{
         .engine = *engine_, .clock = clock_, .timers = timers_, .validator = options_.name, .touched = [this] {
+          engine_->pump_large();
           follow_wakeup();
         }};
     services.node = this;

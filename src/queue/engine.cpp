@@ -286,6 +286,7 @@ void Engine::purge_dead_older(Duration older_than, Done<std::uint64_t> done) {
 }
 void Engine::compact_wal(Done<void> done) { impl_->compact_wal(std::move(done)); }
 void Engine::pump() { impl_->pump(); }
+void Engine::pump_large() { impl_->pump_large(); }
 void Engine::tick() { impl_->tick(); }
 MonoTime Engine::next_wakeup() const { return impl_->next_wakeup(); }
 void Engine::stop(Done<void> done) { impl_->stop(std::move(done)); }

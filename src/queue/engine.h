@@ -209,6 +209,9 @@ class Engine {
   void compact_wal(Done<void> done);
   /// Starts the write of what has gathered.
   void pump();
+  /// The same, if so much has gathered that it is a large write (Storage::kLargeWriteBytes) and none is under way: for
+  /// an owner that has more to look at before it would call pump().
+  void pump_large();
   void tick();
   MonoTime next_wakeup() const;
   /// Refuses new work, gives leases back uncounted, writes the in-memory messages to the log, and

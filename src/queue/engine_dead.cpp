@@ -189,7 +189,6 @@ void Engine::Impl::purge(KindMask mask, Duration older_than, Done<std::uint64_t>
     const bool waits = entry.state == EntryState::kReady || entry.state == EntryState::kDelayed;
     if (waits && mask.has(entry.kind()) && entry.created_at.ns <= before) purge.ids.push_back(entry.id);
   });
-  std::sort(purge.ids.begin(), purge.ids.end());
   work_purge(std::move(purge));
 }
 
@@ -279,7 +278,6 @@ void Engine::Impl::each(UniqueFunction<void(const Found& found)> visit) const {
   store_.each([&](const Entry& entry) {
     if (entry.state != EntryState::kPending) ids.push_back(entry.id);
   });
-  std::sort(ids.begin(), ids.end());
   for (const auto id : ids) visit(find(id));
 }
 

@@ -42,6 +42,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void open(wal::RecoveryMode mode, Done<RecoveryReport> done);
   void stop(Done<void> done);
   void pump();
+  void pump_large();
   void tick();
   MonoTime next_wakeup() const;
 

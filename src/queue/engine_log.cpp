@@ -33,6 +33,10 @@ void Engine::Impl::pump() {
   compact();
 }
 
+void Engine::Impl::pump_large() {
+  if (writer_ && !failure_ && writer_->could_begin(Storage::kLargeWriteBytes)) pump();
+}
+
 void Engine::Impl::when_durable(wal::Ordinal ordinal, CommitFn fn) {
   if (failure_) return fn(&*failure_);
   commits_.push_back({ordinal, std::move(fn)});

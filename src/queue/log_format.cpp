@@ -1,6 +1,7 @@
 #include "queue/log_format.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstring>
 
@@ -238,13 +239,14 @@ void encode_seal(const Seal& seal, Bytes& bytes) {
 
 std::size_t begin_record(Bytes& out, RecordType type) {
   const auto at = out.size();
-  out.resize(at + kRecordHeaderBytes);
-  out[at + 4] = static_cast<std::byte>(type);
+  std::array<std::byte, kRecordHeaderBytes> header{};
+  header[4] = static_cast<std::byte>(type);
+  ByteWriter(out).put_raw(header);
   return at;
 }
 
 void end_record(Bytes& out, std::size_t at) {
-  out.resize(out.size() + 8);
+  ByteWriter(out).put(std::uint64_t{0});
   store_le(out.data() + at, static_cast<std::uint32_t>(out.size() - at));
 }
 

@@ -21,13 +21,9 @@ MessageId get_id(ByteReader& in) { return MessageId(in.get<std::uint64_t>()); }
 
 void encode(const Put& put, Bytes& bytes) {
   ByteWriter out(bytes);
-  out.put(put.id.value());
-  out.put(put.created_at.ns);
-  out.put(put.not_before_ms);
-  out.put(put.expires_at_ms);
-  out.put(put.deliveries);
-  out.put(put.group_left);
-  out.put(static_cast<std::uint8_t>((put.carried ? kFlagCarried : 0) | (put.death ? kFlagDead : 0)));
+  const auto flags = static_cast<std::uint8_t>((put.carried ? kFlagCarried : 0) | (put.death ? kFlagDead : 0));
+  out.put(put.id.value(), put.created_at.ns, put.not_before_ms, put.expires_at_ms, put.deliveries, put.group_left,
+          flags);
   if (put.death) {
     out.put(static_cast<std::uint8_t>(put.death->reason));
     out.put(put.death->at_ms);

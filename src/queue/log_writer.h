@@ -88,6 +88,10 @@ class LogWriter {
   }
 
   void pump();
+  /// So much waits, and pump() would begin to write it at once.
+  bool could_begin(std::uint64_t bytes) const {
+    return in_flight_.empty() && !rolling_ && !pumping_ && pending_bytes_ >= bytes;
+  }
   /// Records wait to be written, or are being written.
   bool busy() const { return !batches_.empty() || !in_flight_.empty() || rolling_; }
   bool has_pending() const { return !batches_.empty(); }

@@ -38,9 +38,10 @@ void Names::release(std::uint32_t index) {
 
 Store::~Store() {
   logged_.clear();
-  dead_.clear();
-  for (auto& queue : ready_) queue.clear();
-  for (Entry* entry : by_id_) Entry::destroy(entry);
+  for (Entry* entry = by_id_.first(); entry != nullptr; entry = by_id_.first()) {
+    by_id_.erase(entry->id);
+    Entry::destroy(entry);
+  }
 }
 
 namespace {
@@ -91,7 +92,7 @@ Entry& Store::add(MessageId id, ByteView body, std::string_view key, WallTime cr
   entry->id = id;
   entry->created_at = created_at;
   entry->submitter = names_.add(submitted_by);
-  const bool fresh = by_id_.insert(entry).second;
+  const bool fresh = by_id_.insert(id, *entry);
   INVARIANT(fresh, "an id is given once");
   bytes_ += entry->body_bytes;
   ++pending_;
@@ -112,10 +113,7 @@ void Store::detach(Entry& entry) {
   by_id_.erase(entry.id);
 }
 
-Entry* Store::find(MessageId id) const {
-  const auto it = by_id_.find(id);
-  return it == by_id_.end() ? nullptr : *it;
-}
+Entry* Store::find(MessageId id) const { return by_id_.find(id); }
 
 Entry* Store::find(LeaseId lease) const {
   const auto it = leases_.find(lease.value());
@@ -123,6 +121,8 @@ Entry* Store::find(LeaseId lease) const {
 }
 
 namespace {
+DeadPosition death_of(const Entry& entry) { return {entry.extra->died_at_ms, entry.id}; }
+
 /// Takes go through memory in the order of the queue: the next body comes while this one is answered.
 void prefetch(const Entry& entry) {
   constexpr std::size_t kLine = 64, kLines = 6;
@@ -141,9 +141,11 @@ void Store::leave(Entry& entry) {
       break;
     case EntryState::kReady: {
       auto& queue = ready_[static_cast<std::size_t>(entry.kind())];
-      const auto next = queue.erase(queue.iterator_to(entry));
-      if (next != queue.end()) prefetch(*next);
-      if (queue.empty()) ready_kinds_ = ready_kinds_.without(KindMask::of(entry.kind()));
+      queue.erase(entry.id);
+      if (const Entry* next = queue.first())
+        prefetch(*next);
+      else
+        ready_kinds_ = ready_kinds_.without(KindMask::of(entry.kind()));
       --part(entry).ready;
       break;
     }
@@ -156,7 +158,7 @@ void Store::leave(Entry& entry) {
       --part(entry).leased;
       break;
     case EntryState::kDead:
-      dead_.erase(dead_.iterator_to(entry));
+      dead_.erase(death_of(entry));
       dead_bytes_ -= entry.body_bytes;
       bytes_ += entry.body_bytes;
       break;
@@ -168,7 +170,7 @@ void Store::make_ready(Entry& entry) {
   leave(entry);
   entry.state = EntryState::kReady;
   auto& queue = ready_[static_cast<std::size_t>(entry.kind())];
-  queue.insert(queue.end(), entry);
+  queue.insert(entry.id, entry);
   ready_kinds_ = ready_kinds_ | KindMask::of(entry.kind());
   ++part(entry).ready;
   watch_wall(entry);
@@ -211,7 +213,7 @@ void Store::make_dead(Entry& entry, DeadReason reason, WallTime at) {
   entry.state = EntryState::kDead;
   entry.more().reason = reason;
   entry.extra->died_at_ms = at.ms();
-  dead_.insert(entry);
+  dead_.emplace(death_of(entry), &entry);
   dead_bytes_ += entry.body_bytes;
   bytes_ -= entry.body_bytes;
 }

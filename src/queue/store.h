@@ -1,23 +1,23 @@
 // queue/store.h - the messages in memory: by id, in order, and by what they wait for.
 //
-// Memory   a message is one allocation: its entry, and behind it the body and the key. With the id set that makes some
-//          150 bytes beside body and key (bench/queue measures it; specs allow 200).
+// Memory   a message is one allocation: its entry, and behind it the body and the key. With the ids that makes some
+//          130 bytes beside body and key (bench/queue measures it; specs allow 200).
 // Private to the room. Threads: the owner's.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include <boost/intrusive/list.hpp>
-#include <boost/intrusive/set.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
-#include <boost/unordered/unordered_flat_set.hpp>
 
 #include "queue/engine.h"
+#include "queue/id_runs.h"
 #include "queue/log_writer.h"
 #include "queue/timer_heap.h"
 
@@ -26,10 +26,9 @@ namespace qh::queue {
 enum class EntryState : std::uint8_t { kPending, kReady, kDelayed, kLeased, kDead };
 
 namespace bi = boost::intrusive;
-using OrderHook = bi::set_base_hook<bi::optimize_size<true>, bi::link_mode<bi::safe_link>>;
 using LogHook = bi::list_base_hook<bi::link_mode<bi::safe_link>>;
 
-struct Entry : OrderHook, LogHook {
+struct Entry : LogHook {
   /// What few messages have; made when it is needed.
   struct Extra {
     LeaseId lease;
@@ -122,24 +121,21 @@ class Store {
   template <class Visit>  // bool(const Entry&): go on
   void each_ready(Kind kind, MessageId behind, Visit visit) const {
     const auto& queue = ready_[static_cast<std::size_t>(kind)];
-    for (auto it = queue.upper_bound(behind, ById{}); it != queue.end() && visit(*it); ++it) {
+    for (auto* entry = queue.behind(behind); entry != nullptr && visit(*entry); entry = queue.behind(entry->id)) {
     }
   }
-  template <class Visit>
+  template <class Visit>  // by id
   void each(Visit visit) const {
-    for (Entry* entry : by_id_) visit(*entry);
+    for (auto* entry = by_id_.first(); entry != nullptr; entry = by_id_.behind(entry->id)) visit(*entry);
   }
   template <class Visit>  // bool(const Entry&): go on; oldest death first
   void each_dead(std::optional<DeadPosition> behind, Visit visit) const {
-    auto it = behind ? dead_.upper_bound(*behind, ByDeath{}) : dead_.begin();
-    for (; it != dead_.end() && visit(*it); ++it) {
+    auto it = behind ? dead_.upper_bound(*behind) : dead_.begin();
+    for (; it != dead_.end() && visit(*it->second); ++it) {
     }
   }
-  Entry* oldest_dead() { return dead_.empty() ? nullptr : &*dead_.begin(); }
-  Entry* oldest_ready(Kind kind) const {
-    const auto& queue = ready_[static_cast<std::size_t>(kind)];
-    return queue.empty() ? nullptr : const_cast<Entry*>(&*queue.begin());
-  }
+  Entry* oldest_dead() { return dead_.empty() ? nullptr : dead_.begin()->second; }
+  Entry* oldest_ready(Kind kind) const { return ready_[static_cast<std::size_t>(kind)].first(); }
 
   /// Logged messages, by the place of their newest put record.
   void logged(Entry& entry, wal::Ordinal ordinal);
@@ -171,35 +167,6 @@ class Store {
   std::uint64_t leased_count() const { return leases_.size(); }
 
  private:
-  struct ById {
-    bool operator()(const Entry& a, const Entry& b) const { return a.id < b.id; }
-    bool operator()(const Entry& a, MessageId b) const { return a.id < b; }
-    bool operator()(MessageId a, const Entry& b) const { return a < b.id; }
-  };
-  struct ByDeath {
-    static DeadPosition of(const Entry& entry) { return {entry.extra->died_at_ms, entry.id}; }
-    static DeadPosition of(const DeadPosition& position) { return position; }
-    bool operator()(const auto& a, const auto& b) const { return of(a) < of(b); }
-  };
-  struct IdHash {
-    using is_transparent = void;
-    std::size_t operator()(const Entry* e) const { return (*this)(e->id); }
-    using is_avalanching = void;  // NOLINT(readability-identifier-naming): the set takes the hash as it is
-    // Ids count up, and a group of the set holds 15 of them: eight that follow each other go to one group, which is
-    // one cache line to miss instead of eight. The group comes from the high bits (Fibonacci hashing spreads them),
-    // what tells the eight apart inside it from the low byte.
-    std::size_t operator()(MessageId id) const {
-      return ((id.value() >> 3U) * 0x9e3779b97f4a7c15ULL & ~std::size_t{0xff}) | (id.value() & 0xffU);
-    }
-  };
-  struct IdEqual {
-    using is_transparent = void;
-    bool operator()(const Entry* a, const Entry* b) const { return a->id == b->id; }
-    bool operator()(const Entry* a, MessageId b) const { return a->id == b; }
-    bool operator()(MessageId a, const Entry* b) const { return a == b->id; }
-  };
-  using ReadyQueue = bi::set<Entry, bi::base_hook<OrderHook>, bi::compare<ById>>;
-  using DeadQueue = bi::set<Entry, bi::base_hook<OrderHook>, bi::compare<ByDeath>>;
   using LogList = bi::list<Entry, bi::base_hook<LogHook>>;
 
   void detach(Entry& entry);
@@ -208,11 +175,11 @@ class Store {
   QueuedMessage provenance(const Entry& entry) const;
 
   Names names_;
-  boost::unordered_flat_set<Entry*, IdHash, IdEqual> by_id_;
+  IdRuns by_id_;
   boost::unordered_flat_map<std::uint64_t, Entry*> leases_;
-  std::array<ReadyQueue, kKindCount> ready_;
+  std::array<IdRuns, kKindCount> ready_;
   KindMask ready_kinds_;  ///< whose queue is not empty
-  DeadQueue dead_;
+  std::map<DeadPosition, Entry*> dead_;
   LogList logged_;
   TimerHeap<Entry, &Entry::mono_position> mono_;
   TimerHeap<Entry, &Entry::wall_position> wall_;

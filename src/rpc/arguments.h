@@ -34,6 +34,7 @@ struct Argument {
 class Arguments {
  public:
   void add(const Argument& argument) { values_.at(count_++) = argument; }
+  void clear() { count_ = 0; }
 
   bool has(std::string_view name) const { return find(name) != nullptr; }
   std::optional<std::uint64_t> integer(std::string_view name) const;

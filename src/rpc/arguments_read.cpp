@@ -28,8 +28,8 @@ std::optional<Failure> each_json(const json::array& elements, const Method& subm
 
 std::optional<Failure> each_typed(const Argument& argument, const Method& submit, auto& each) {
   ByteReader reader(argument.bytes);
-  for (std::size_t index = 0; index < argument.number; ++index) {
-    Arguments arguments;
+  Arguments arguments;
+  for (std::size_t index = 0; index < argument.number; ++index, arguments.clear()) {
     auto failure = bind_typed(submit, reader, arguments);
     if (!failure) failure = each(arguments);
     if (failure) return in_element(std::move(*failure), index);

@@ -1,6 +1,7 @@
 // Parameters as the binary codec has them: docs/formats/rpc-binary.md.
 #include <utility>
 
+#include "base/invariant.h"
 #include "rpc/arguments.h"
 #include "rpc/binary_parameters.h"
 
@@ -39,7 +40,30 @@ std::optional<Failure> check_ids(const Parameter& p, ByteView bytes) {
   return std::nullopt;
 }
 
-/// The elements are bound to find their end, and again when they are carried out.
+/// Behind one of them, if it has the form of one.
+bool skip_submission(const Method& submit, ByteReader& reader) {
+  const auto mask = reader.get<binary::Mask>();
+  for (std::size_t at = 0; at < submit.parameters.size(); ++at) {
+    if (((mask >> at) & 1U) == 0) continue;
+    switch (submit.parameters[at].type) {
+      case Type::kMessage:
+      case Type::kText:
+        reader.get_sized<std::uint32_t>();
+        break;
+      case Type::kInteger:
+        reader.get<std::uint64_t>();
+        break;
+      case Type::kWord:
+        reader.get<std::uint8_t>();
+        break;
+      default:
+        INVARIANT(false, "a message of a batch has no parameter of another type");
+    }
+  }
+  return reader.ok() && mask >> submit.parameters.size() == 0;
+}
+
+/// Finds their end. They are bound one by one when they are carried out.
 std::optional<Failure> read_submissions(const Parameter& p, ByteReader& reader, Argument& into) {
   into.number = reader.get<std::uint32_t>();
   if (!reader.ok()) return ends_early(p.name);
@@ -47,8 +71,12 @@ std::optional<Failure> read_submissions(const Parameter& p, ByteReader& reader, 
   const auto& submit = *find_method("qssh_submitMessage");
   auto walk = reader;
   for (std::size_t index = 0; index < into.number; ++index) {
+    auto again = walk;
+    if (skip_submission(submit, walk)) continue;
     Arguments one;
-    if (auto failure = bind_typed(submit, walk, one)) return in_element(std::move(*failure), index);
+    auto failure = bind_typed(submit, again, one);
+    INVARIANT(failure.has_value(), "what has not the form of a message says why");
+    return in_element(std::move(*failure), index);
   }
   into.bytes = reader.get_raw(walk.offset() - reader.offset());
   return std::nullopt;

@@ -54,12 +54,8 @@ Preface parse_preface(ByteView in) {
 }
 
 FrameWriter::FrameWriter(Bytes& out, const Header& header) : out_(out), begin_(out.size()) {
-  out_.resize(begin_ + kHeaderBytes);
-  auto* at = out_.data() + begin_;
-  store_le(at + kIdAt, header.id);
-  store_le(at + kMethodAt, header.method);
-  at[kKindAt] = static_cast<std::byte>(header.kind);
-  at[kFlagsAt] = static_cast<std::byte>(header.flags);
+  constexpr std::uint32_t kNotYetKnown = 0;
+  ByteWriter(out_).put(kNotYetKnown, header.id, header.method, static_cast<std::uint8_t>(header.kind), header.flags);
 }
 
 void FrameWriter::finish() {

@@ -38,6 +38,15 @@ set_target_properties(qh_xxhash PROPERTIES
   IMPORTED_LOCATION "${QH_XXHASH_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${QH_XXHASH_INCLUDE}")
 qh_dep(xxhash qh_xxhash)
 
+# The node's allocator (ADR 8). Nothing calls it by name: its malloc() stands in front of the C library's. The sanitizers
+# bring their own.
+if(QH_SANITIZE)
+  qh_dep(mimalloc)
+else()
+  find_package(mimalloc REQUIRED)
+  qh_dep(mimalloc -Wl,--push-state,--no-as-needed mimalloc -Wl,--pop-state)
+endif()
+
 # Asio and Beast are compiled once each, here, and everyone sees the same macros: mixed ones would break the
 # one-definition rule. Built only when a room links them.
 add_library(qh_asio STATIC EXCLUDE_FROM_ALL "${CMAKE_CURRENT_LIST_DIR}/impl/asio.cpp")

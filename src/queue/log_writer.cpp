@@ -77,6 +77,10 @@ LogWriter::Batch& LogWriter::new_batch() {
   batch.ordinal = next_ordinal_++;
   batch.state = owner_.state_now();
   batch.bytes_to_end = bytes_to_end();
+  if (!spare_records_.empty()) {
+    batch.records = std::move(spare_records_.back());
+    spare_records_.pop_back();
+  }
   batches_.push_back(std::move(batch));
   return batches_.back();
 }
@@ -106,10 +110,10 @@ Ordinal LogWriter::close_record(std::size_t at) {
   Batch* batch = &batches_.back();
   INVARIANT(batch->records.size() - at <= record_bytes_max(), "the engine refuses what no segment can hold");
   if (batch->count > 0 && batch->records.size() > max_bytes) {
-    Bytes record(batch->records.begin() + static_cast<std::ptrdiff_t>(at), batch->records.end());
+    const Bytes record(batch->records.begin() + static_cast<std::ptrdiff_t>(at), batch->records.end());
     batch->records.resize(at);
     batch = &new_batch();
-    batch->records = std::move(record);
+    batch->records.insert(batch->records.end(), record.begin(), record.end());
     pending_bytes_ += space_of(batch->records.size());
   } else {
     pending_bytes_ += space_of(batch->records.size()) - space_of(at);
@@ -195,6 +199,10 @@ void LogWriter::issue(Batch batch) {
     at += length;
   }
   flight.next_seq = next_seq_;
+  if (spare_records_.size() < kSpareBuffersMax) {
+    batch.records.clear();
+    spare_records_.push_back(std::move(batch.records));
+  }
   const auto offset = offset_;
   offset_ += space;
   owner_.on_placed(batch.ordinal, segment_.index);

@@ -193,6 +193,7 @@ class LogWriter {
   std::uint64_t pending_bytes_ = 0;
   std::deque<InFlight> in_flight_;
   std::vector<AlignedBuffer> spare_buffers_;
+  std::vector<Bytes> spare_records_;  ///< empty ones of batches that were issued: their memory is there already
   FileId mark_file_;
   std::uint64_t mark_turn_ = 0;
   AlignedBuffer mark_block_;

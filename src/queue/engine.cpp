@@ -108,6 +108,7 @@ MonoTime Engine::Impl::next_wakeup() const {
     next = std::min(next, std::max(now, retry_job_->last + turn));
   }
   if (!unwritten_deaths_.empty() && log_ok()) next = std::min(next, now + kDeathRetry);
+  next = std::min(next, next_compaction());
   if (may_shrink()) next = std::min(next, writer_->may_shrink_at());
   if (store_.dead_count() > 0) next = std::min(next, now + std::chrono::minutes(1));
   return next;

@@ -12,12 +12,19 @@ namespace {
 // may submit, as closely packed as any batch.
 constexpr std::uint64_t kCarryBytes = 128U << 10;
 constexpr std::uint64_t kCarryBytesWhenFull = 1U << 20;
+/// A segment is mostly dead below this part of it.
+constexpr std::uint64_t kMostlyDeadPart = 4;
+constexpr auto kHeadRests = std::chrono::seconds(1);
 /// All of a record but a message's body.
 constexpr std::uint64_t kFieldsBytes = 2U << 10;
 /// A hand-out that nobody waits for any longer is not made.
 constexpr auto kRoomPatience = std::chrono::seconds(10);
 /// Identity, mark and lock.
 constexpr std::uint64_t kOtherFileBytes = 4 * wal::kBlockBytes;
+
+bool is_mostly_dead(const SegmentTable::Segment& segment) {
+  return segment.live_bytes * kMostlyDeadPart < segment.bytes;
+}
 
 }  // namespace
 
@@ -185,8 +192,31 @@ bool Engine::Impl::should_compact() const {
   if (head == nullptr || head_moving_) return false;
   if (!compact_requests_.empty() && head->index <= compact_requests_.back().through_segment) return true;
   if (pool_->failure() && (tidy_until_ || (pass_until_ && !parked_.empty()))) return true;
-  if (head->live_bytes * 4 < head->bytes) return true;
+  if (head->live_bytes == 0 || (is_mostly_dead(*head) && clock_.mono() >= head_rests_at())) return true;
   return segments_.sealed_bytes() > 2 * segments_.live_bytes() + writer_->segment_bytes() / 2;
+}
+
+/// From then on the head is carried for being mostly dead. A consumer that is working its way through it would take most
+/// of what is left sooner than it is written, so it must have been left alone for a while; as long as the log is that
+/// far from the bound of its space.
+MonoTime Engine::Impl::head_rests_at() const {
+  const auto segment = writer_->segment_bytes();
+  const auto sealed = segments_.sealed_bytes();
+  const bool near_bound = sealed > segment && sealed + 2 * segment > 2 * segments_.live_bytes();
+  return near_bound || pool_->failure() ? MonoTime{} : head_seen_.since + kHeadRests;
+}
+
+void Engine::Impl::watch_head() {
+  const auto* head = segments_.head();
+  if (head == nullptr || !is_mostly_dead(*head)) return;
+  if (head_seen_.index == head->index && head_seen_.live_bytes == head->live_bytes) return;
+  head_seen_ = {head->index, head->live_bytes, clock_.mono()};
+}
+
+MonoTime Engine::Impl::next_compaction() const {
+  const auto* head = segments_.head();
+  const bool waits = engine_state_ == EngineState::kRunning && !failure_ && head != nullptr && !head_moving_;
+  return waits && is_mostly_dead(*head) && !should_compact() ? head_rests_at() : MonoTime::never();
 }
 
 void Engine::Impl::compact() {
@@ -195,6 +225,7 @@ void Engine::Impl::compact() {
 }
 
 void Engine::Impl::work_compaction() {
+  watch_head();
   if (engine_state_ != EngineState::kRunning || !writer_ || !should_compact()) return;
   const auto* head = segments_.head();
   if (head->live_bytes == 0) return advance_head();
@@ -217,6 +248,7 @@ void Engine::Impl::carry_head() {
     append_key(*key);
     carried += wal::key_record_bytes(key->key_bytes);
   }
+  if (const auto* head = segments_.head(); head->index == head_seen_.index) head_seen_.live_bytes = head->live_bytes;
 }
 
 void Engine::Impl::advance_head() {

@@ -26,6 +26,10 @@ class Once final : public DiskOperation {
     answer_.emplace(work_());
     return Step::kAnswered;
   }
+  Step fail(Error error) override {
+    answer_.emplace(qh::fail(std::move(error)));
+    return Step::kAnswered;
+  }
   void deliver() override { done_(std::move(*answer_)); }
 
  private:
@@ -42,11 +46,15 @@ class ZeroFill final : public DiskOperation {
     if (from_ == to_) return Step::kAnswered;
     auto next = file_->zero_fill_step(from_, to_);
     if (!next) {
-      answer_ = fail(std::move(next.error()));
+      answer_ = qh::fail(std::move(next.error()));
       return Step::kAnswered;
     }
     from_ = *next;
     return from_ == to_ ? Step::kAnswered : Step::kAgain;
+  }
+  Step fail(Error error) override {
+    answer_ = qh::fail(std::move(error));
+    return Step::kAnswered;
   }
   void deliver() override { done_(std::move(answer_)); }
 
@@ -63,6 +71,7 @@ class Close final : public DiskOperation {
  public:
   explicit Close(std::shared_ptr<StorageFile> file) : file_(std::move(file)) {}
   Step run() override { return Step::kNoAnswer; }
+  Step fail(Error) override { return Step::kNoAnswer; }
 
  private:
   std::shared_ptr<StorageFile> file_;
@@ -108,6 +117,10 @@ class DurableWrite final : public DiskOperation {
     latency_ = clock_.mono() - start;
     return Step::kAnswered;
   }
+  Step fail(Error error) override {
+    answer_ = qh::fail(std::move(error));
+    return Step::kAnswered;
+  }
   void deliver() override {
     pace_.took(latency_);
     done_(std::move(answer_));
@@ -124,6 +137,21 @@ class DurableWrite final : public DiskOperation {
   Duration latency_{0};
 };
 
+}  // namespace
+
+namespace {
+/// While completions are delivered; also where one of them throws, for the storage is destroyed behind that.
+class Delivering {
+ public:
+  explicit Delivering(bool& flag) : flag_(flag), outer_(std::exchange(flag, true)) {}
+  Delivering(const Delivering&) = delete;
+  Delivering& operator=(const Delivering&) = delete;
+  ~Delivering() { flag_ = outer_; }
+
+ private:
+  bool& flag_;
+  bool outer_;
+};
 }  // namespace
 
 struct FileStorage::Impl {
@@ -308,12 +336,11 @@ std::size_t FileStorage::poll() {
   if (!impl_->executor) return 0;
   auto completed = impl_->executor->take_completed();
   impl_->in_flight -= completed.size();
-  const bool outer = std::exchange(impl_->delivering, true);
+  const Delivering delivering(impl_->delivering);
   for (auto& operation : completed) {
     operation->deliver();
     operation.reset();
   }
-  impl_->delivering = outer;
   return completed.size();
 }
 

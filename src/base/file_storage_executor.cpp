@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include <exception>
+#include <string>
 #include <system_error>
 
 #include "base/signals_blocked.h"
@@ -60,6 +62,17 @@ bool DiskExecutor::wait(MonoTime deadline) {
   return completed_ready_.wait_until(lock, until, waiting);
 }
 
+namespace {
+/// There is nobody above us to whom an exception could go: no memory left, as a rule.
+DiskOperation::Step run_one(DiskOperation& operation) {
+  try {
+    return operation.run();
+  } catch (const std::exception& error) {
+    return operation.fail(Error(Errc::kIo, std::string("a disk operation could not run: ") + error.what()));
+  }
+}
+}  // namespace
+
 void DiskExecutor::run_lane(Queue& queue) {
   std::unique_lock lock(mutex_);
   for (;;) {
@@ -68,7 +81,7 @@ void DiskExecutor::run_lane(Queue& queue) {
     auto operation = std::move(queue.operations.front());
     queue.operations.pop_front();
     lock.unlock();
-    const auto step = operation->run();
+    const auto step = run_one(*operation);
     if (step == DiskOperation::Step::kAnswered) complete(std::move(operation));
     operation = step == DiskOperation::Step::kAgain ? std::move(operation) : nullptr;
     lock.lock();

@@ -30,6 +30,8 @@ class DiskOperation {
   virtual ~DiskOperation() = default;
   /// On a lane's thread, or inline on the owner's.
   virtual Step run() = 0;
+  /// In place of what run() would have given, which has thrown.
+  virtual Step fail(Error error) = 0;
   /// On the owner's thread, once, after kAnswered.
   virtual void deliver() {}
 };

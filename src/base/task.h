@@ -6,7 +6,9 @@
 //
 // Lifetime  destroying a Task destroys its frame wherever it is suspended; the owner makes sure that
 //           no completion can still arrive (Storage drops its own when it is destroyed).
-// Errors    values (Result<T>). An exception that leaves a Task ends the process: it is a bug.
+// Errors    values (Result<T>). An exception (no memory left, or a bug) goes to who awaits the Task; from one that
+// nobody
+//           awaits it leaves whatever resumed it: the loop, whose supervisor starts anew. Such a Task is over.
 // Threads   one owner.
 #pragma once
 
@@ -28,6 +30,8 @@ namespace detail {
 
 struct TaskPromiseBase {
   std::coroutine_handle<> awaiter = std::noop_coroutine();
+  bool awaited = false;
+  std::exception_ptr exception;
 
   struct Final {
     bool await_ready() const noexcept { return false; }
@@ -40,7 +44,13 @@ struct TaskPromiseBase {
 
   std::suspend_always initial_suspend() const noexcept { return {}; }
   Final final_suspend() const noexcept { return {}; }
-  [[noreturn]] void unhandled_exception() const noexcept { std::terminate(); }
+  void unhandled_exception() {
+    if (!awaited) throw;
+    exception = std::current_exception();
+  }
+  void rethrow() const {
+    if (exception) std::rethrow_exception(exception);
+  }
 };
 
 template <class T>
@@ -51,14 +61,17 @@ struct TaskPromise : TaskPromiseBase {
   void return_value(U&& v) {
     value.emplace(std::forward<U>(v));
   }
-  T take() { return std::move(*value); }
+  T take() {
+    rethrow();
+    return std::move(*value);
+  }
 };
 
 template <>
 struct TaskPromise<void> : TaskPromiseBase {
   Task<void> get_return_object();
   void return_void() const {}
-  void take() const {}
+  void take() const { rethrow(); }
 };
 
 }  // namespace detail
@@ -98,6 +111,7 @@ class [[nodiscard]] Task {
   bool await_ready() const noexcept { return false; }
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiter) noexcept {
     handle_.promise().awaiter = awaiter;
+    handle_.promise().awaited = true;
     return handle_;
   }
   T await_resume() { return handle_.promise().take(); }

@@ -201,6 +201,50 @@ TEST(FileStorage, AdaptiveLeavesTheLoopWhenTheDiskIsSlowAndComesBackThreads) {
   EXPECT_TRUE(storage->writes_inline());
 }
 
+TEST(FileStorage, ALargeWriteDoesNotHoldItsOwnerUpThreads) {
+  const TempDirectory directory;
+  const auto storage = open_storage(directory.path(), {.slow_write = std::chrono::minutes(1)});
+  const auto file = open_file(*storage, "f", OpenMode::kCreate);
+  bool answered = false;
+  const auto write_blocks = [&](const AlignedBuffer& bytes) {
+    answered = false;
+    storage->write(*file, 0, bytes.view(), Storage::Durability::kDurable,
+                   [&](Result<void> done) { answered = done.has_value(); });
+  };
+  const auto large = blocks(Storage::kLargeWriteBytes / Storage::kBlockBytes, 'l');
+  const auto less = blocks(Storage::kLargeWriteBytes / Storage::kBlockBytes - 1, 's');
+  write_blocks(large);
+  EXPECT_FALSE(answered);
+  while (!answered && storage->wait(in(std::chrono::seconds(60)))) storage->poll();
+  EXPECT_TRUE(answered);
+  write_blocks(less);
+  EXPECT_TRUE(answered) << "the disk is quick";
+}
+
+TEST(FileStorage, ZerosAreThereByEveryMethodAndEveryPath) {
+  for (const auto method : {WriteMethod::kDirect, WriteMethod::kDsync, WriteMethod::kFdatasync}) {
+    const TempDirectory directory;
+    auto opened = FileStorage::open(directory.path(), {.write_method = method, .placement = Placement::kInline});
+    if (!opened && opened.error().code == Errc::kInvalid) continue;  // refused by this file system
+    ASSERT_TRUE(opened);
+    auto& storage = **opened;
+    const auto file = open_file(storage, "f", OpenMode::kCreate);
+    const auto a = blocks(3, 'a');
+    // What was there by the cache, and by the device, and what was not there at all.
+    ASSERT_TRUE(answer<void>(
+        storage, [&](auto done) { storage.write(*file, 0, a.view(), Storage::Durability::kCached, std::move(done)); }));
+    ASSERT_TRUE(write(storage, *file, 5 * 4096, a.view()));
+    const std::uint64_t from = 4096, to = 5 * 4096 + 4096 + 700'416;
+    ASSERT_TRUE(answer<void>(storage, [&](auto done) { storage.zero_fill(*file, from, to, std::move(done)); }));
+    for (const auto path : {Storage::ReadPath::kCached, Storage::ReadPath::kDevice}) {
+      std::vector<std::byte> all(to + 4096);
+      ASSERT_EQ(read(storage, *file, 0, all, path).value(), to) << write_method_name(method);
+      EXPECT_EQ(as_text(all).substr(0, from), std::string(from, 'a'));
+      EXPECT_EQ(std::count(all.begin() + from, all.begin() + to, std::byte{0}), static_cast<std::ptrdiff_t>(to - from));
+    }
+  }
+}
+
 TEST(FileStorage, OperationsFromCompletionsAndManyInFlightThreads) {
   const TempDirectory directory;
   std::atomic<int> wakes{0};

@@ -52,6 +52,30 @@ TEST(Engine, NoCallIsTooLargeForTheIdsThatAreLeft) {
   }
 }
 
+/// An owner that has more to look at may ask in between: only a large write is begun, and only one.
+TEST(Engine, ALargeWriteBeginsBeforeTheTurnEnds) {
+  auto options = small_options();
+  options.segment_bytes_min = options.segment_bytes_max = 1U << 20;
+  QueueMachine m(3, options);
+  ASSERT_TRUE(m.start());
+  std::size_t answered = 0;
+  const auto submit = [&](std::size_t bytes) {
+    const auto body = encode(Message(gossip("g", std::string(bytes, 'x')))).value();
+    m.engine->submit({body, sync_by("a")}, [&](Result<Submitted> done) { answered += done.has_value(); });
+  };
+  const auto writes = m.disk.count(DiskOp::kDurableWrite);
+  submit(1'000);
+  m.engine->pump_large();
+  EXPECT_EQ(m.disk.count(DiskOp::kDurableWrite), writes) << "a small write did not wait for what else is to come";
+  for (std::size_t sum = 0; sum < Storage::kLargeWriteBytes; sum += 4'000) submit(4'000);
+  m.engine->pump_large();
+  EXPECT_EQ(m.disk.count(DiskOp::kDurableWrite), writes + 1);
+  for (std::size_t sum = 0; sum < Storage::kLargeWriteBytes; sum += 4'000) submit(4'000);
+  m.engine->pump_large();
+  EXPECT_EQ(m.disk.count(DiskOp::kDurableWrite), writes + 1) << "a second one is under way";
+  ASSERT_TRUE(m.run_until([&] { return answered == 2 * (Storage::kLargeWriteBytes / 4'000 + 1) + 1; }, 10'000));
+}
+
 /// A caller that asks in its answer to a submit does not get what somebody else waits for.
 void last_comer_waits(Durability durability) {
   QueueMachine m(2);

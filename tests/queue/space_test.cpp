@@ -165,6 +165,42 @@ TEST(WhatMustHold5, AFloodThatIsDrainedGivesItsSpaceBack) {
   EXPECT_LT(m.on_disk().first, 6U << 20) << "three waves of 3 MB have gone through";
 }
 
+/// Who takes one message after the other ends what the compactor would write again.
+TEST(WhatMustHold5, AHeadThatIsBeingTakenIsCarriedOnlyWhenItIsLeftAlone) {
+  SpaceMachine m(10);
+  ASSERT_TRUE(m.start());
+  const std::vector<Submission> some(
+      200, Submission{encode(Message(gossip("x", std::string(100, 'x')))).value(), sync_by("a")});
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(m.answer<std::vector<Submitted>>([&](auto done) { m.engine->submit_batch(some, std::move(done)); }));
+  }
+  m.run_for(seconds(5));
+  std::uint64_t taken = 0;
+  const auto take = [&] {
+    const auto got = m.answer<std::vector<Taken>>([&](auto done) {
+      m.engine->take_batch({KindMask::all(), MonoTime{}}, 100, std::move(done));
+    });
+    EXPECT_TRUE(m.bounded());
+    taken += got->size();
+  };
+  const auto before = m.engine->metrics();
+  while (m.engine->metrics().wal_live_bytes > before.wal_live_bytes / 2) take();
+  const auto heads = before.wal_segments - m.engine->metrics().wal_segments;
+  ASSERT_GT(heads, 3U);
+  const auto records = m.engine->metrics().wal_appended_seq - before.wal_appended_seq;
+  EXPECT_LT(records, taken + 10 * heads) << "messages were written again that were about to be taken";
+  // Left alone, the rest of a head that is mostly dead goes to the end of the log.
+  bool carried = false;
+  for (int i = 0; i < 50 && !carried; ++i) {
+    take();
+    const auto appended = m.engine->metrics().wal_appended_seq;
+    m.run_for(seconds(2));
+    carried = m.engine->metrics().wal_appended_seq > appended + 10;
+  }
+  EXPECT_TRUE(carried);
+  EXPECT_TRUE(m.bounded());
+}
+
 // -- At rest -----------------------------------------------------------------------------------------------------
 
 TEST(WhatMustHold5, KeysThatExpireAtRestGiveTheirSpaceBack) {

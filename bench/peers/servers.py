@@ -273,7 +273,7 @@ class Node(Server):
 
 class BinaryNode(Node):
     title, protocol = "QuantumHarmony, binary", "binary"
-    settings = "the same methods by the binary port; 16 takes are so many pops in one send"
+    settings = "the same methods by the binary port"
     arguments = [*Node.arguments, "--binary-port", "9960"]
     ports_from = {**Node.ports_from, "binary": 9960}
 

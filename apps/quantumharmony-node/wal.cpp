@@ -4,16 +4,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iostream>
-#include <iterator>
 #include <optional>
 
 #include "base/directory_lock.h"
 #include "base/file_storage.h"
 #include "base/make_directories.h"
+#include "base/read_file.h"
 #include "crypto/random.h"
 #include "node/command_line.h"
 #include "node/config.h"
@@ -316,11 +315,11 @@ int run_wal(const std::vector<std::string>& words) {
   if (const auto wrong = find_directory(arguments, config, directory); !wrong.empty()) return usage(wrong);
   std::string text;
   if (arguments.command == "import") {
-    std::ifstream file;
-    if (arguments.file != "-") file.open(arguments.file, std::ios::binary);
-    std::istream& in = arguments.file == "-" ? std::cin : file;
-    if (!in) return failed(Error(Errc::kNotFound, arguments.file + ": cannot be read", errno));
-    text.assign(std::istreambuf_iterator<char>(in), {});
+    constexpr auto kNoBound = UINT64_MAX;
+    auto read = arguments.file == "-" ? read_descriptor(STDIN_FILENO, "the standard input", kNoBound)
+                                      : read_file(arguments.file, kNoBound);
+    if (!read) return failed(read.error());
+    text = std::move(*read);
   }
   const bool changes = arguments.command == "repair" || arguments.command == "import";
   const auto access = changes ? FileStorage::Access::kReadWrite : FileStorage::Access::kReadOnly;

@@ -78,21 +78,14 @@ class Judge {
     choose_ports();
     judge_queue();
     judge_listeners();
+    if (mistakes_.empty()) finish();
     if (!mistakes_.empty()) return tl::unexpected(std::move(mistakes_));
-    finish();
     return std::move(config_);
   }
 
  private:
   bool given(std::string_view name) const { return config_.given.contains(name); }
-  /// "queue.max-depth (node.toml:7)"; a flag or a variable says its name itself.
-  std::string where(std::string_view name) const {
-    const auto found = config_.given.find(name);
-    if (found == config_.given.end()) return std::string(name);
-    const auto& origin = found->second.origin;
-    return origin.starts_with("--") || origin.starts_with("QUANTUMHARMONY_") ? origin
-                                                                             : origin + ": " + std::string(name);
-  }
+  std::string where(std::string_view name) const { return place_of(config_, name); }
 
   void choose_validators() {
     const auto& s = config_.settings;
@@ -213,7 +206,13 @@ class Judge {
       config_.data_dir = state_directory(config_.data_dir_origin);
     else
       config_.data_dir_origin = config_.given.find("data-dir")->second.origin;
-    config_.data_dir = std::filesystem::absolute(config_.data_dir).lexically_normal();
+    std::error_code error;
+    const auto whole = std::filesystem::absolute(config_.data_dir, error);
+    if (error) {
+      mistakes_.push_back(where("data-dir") + ": " + config_.data_dir.string() +
+                          " begins in the current directory, and there is none: " + error.message());
+    }
+    config_.data_dir = whole.lexically_normal();
     for (auto& validator : config_.validators) {
       validator.directory = config_.data_dir / validator.name;
       validator.write_method = s.write_method;
@@ -240,6 +239,16 @@ std::vector<std::string> split(std::string_view text) {
 }
 
 }  // namespace
+
+std::string place_of(const Config& config, std::string_view name) {
+  const auto found = config.given.find(name);
+  if (found == config.given.end()) {
+    const auto* setting = find_setting(name);
+    return setting != nullptr ? flag_of(*setting) : std::string(name);
+  }
+  const auto& origin = found->second.origin;  // a flag or a variable says its name itself
+  return origin.starts_with("--") || origin.starts_with("QUANTUMHARMONY_") ? origin : origin + ": " + std::string(name);
+}
 
 Result<ValidatorOptions> added_validator(const Config& config, const TakenPorts& taken, const std::string& name,
                                          std::uint16_t port) {

@@ -68,6 +68,9 @@ struct TakenPorts {
 Result<ValidatorOptions> added_validator(const Config& config, const TakenPorts& taken, const std::string& name,
                                          std::uint16_t port);
 
+/// Where a setting was given, as mistakes name it: "--data-dir", "node.toml:7: data-dir"; not given: its flag.
+std::string place_of(const Config& config, std::string_view name);
+
 /// A configuration file that says the same, with the origin of each value.
 std::string show_config(const Config& config);
 std::string show_config_json(const Config& config);

@@ -1,13 +1,12 @@
 #include <array>
 #include <charconv>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <utility>
 
 #include <toml++/toml.h>
 
 #include "base/nearest.h"
+#include "base/read_file.h"
 #include "node/config.h"
 
 namespace qh::node {
@@ -144,16 +143,9 @@ tl::expected<GivenFile, Mistakes> read_config_file(const std::filesystem::path& 
     return tl::unexpected(
         Mistakes{"the configuration file " + file.string() + ": " + (error ? error.message() : "no regular file")});
   }
-  if (const auto bytes = std::filesystem::file_size(file, error); error || bytes > kConfigFileBytesMax) {
-    return tl::unexpected(Mistakes{"the configuration file " + file.string() + ": " +
-                                   (error ? error.message()
-                                          : "has " + std::to_string(bytes) + " bytes; at most " +
-                                                std::to_string(kConfigFileBytesMax) + " are read")});
-  }
-  std::ifstream in(file, std::ios::binary);
-  const std::string text(std::istreambuf_iterator<char>(in), {});
-  if (!in) return tl::unexpected(Mistakes{"the configuration file " + file.string() + " cannot be read"});
-  return read_config_text(text, file.string());
+  const auto text = read_file(file, kConfigFileBytesMax);
+  if (!text) return tl::unexpected(Mistakes{"the configuration file: " + text.error().to_string()});
+  return read_config_text(*text, file.string());
 }
 
 tl::expected<GivenFile, Mistakes> read_config_text(std::string_view text, const std::string& name) {

@@ -60,6 +60,11 @@ GivenSettings read_environment(const char* const* environment, std::string& conf
 tl::expected<Config, Mistakes> make_config(const GivenSettings& flags, const GivenSettings& environment,
                                            const GivenFile& file);
 
+bool is_validator_name(std::string_view name);
+/// What is_validator_name() asks for, for people.
+inline constexpr std::string_view kValidatorNames =
+    "it has at most 32 of a-z, 0-9 and -, begins with a letter or digit, and is not aggregate";
+
 /// Those of the validators that a node has.
 struct TakenPorts {
   std::vector<std::uint16_t> rpc, binary;

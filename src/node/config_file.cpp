@@ -53,6 +53,8 @@ class FileReader {
   }
 
   void unknown(std::string_view key, const toml::node& node, bool in_queue) {
+    const auto what = "unknown key " + std::string(key) + (in_queue ? " in [queue]" : "");
+    if (const auto other = key_elsewhere(key, in_queue); !other.empty()) return mistake(node, what + other);
     std::vector<std::string> names;
     for (const auto& setting : settings()) {
       if (is_queue_setting(setting) != in_queue || setting.place == Place::kNotInFile) continue;
@@ -61,7 +63,16 @@ class FileReader {
     if (!in_queue) names.emplace_back("queue");
     if (!in_queue) names.emplace_back("validator");
     const std::vector<std::string_view> views(names.begin(), names.end());
-    mistake(node, "unknown key " + std::string(key) + (in_queue ? " in [queue]" : "") + nearest_hint(key, views));
+    mistake(node, what + meant_hint(key, views));
+  }
+
+  /// A key that is one, but not here: of the flag's name, or in the wrong table.
+  static std::string key_elsewhere(std::string_view key, bool in_queue) {
+    const auto bare = key.starts_with("queue-") ? key.substr(6) : key;
+    if (find_setting("queue." + std::string(bare)) != nullptr)
+      return in_queue ? " (did you mean " + std::string(bare) + "?)" : " (it is " + std::string(bare) + " of [queue])";
+    const auto* setting = in_queue ? find_setting(key) : nullptr;
+    return setting != nullptr && setting->place == Place::kEverywhere ? " (it stands above every table)" : "";
   }
 
   std::optional<std::vector<std::string>> values_of(const Setting& setting, const toml::node& node) {

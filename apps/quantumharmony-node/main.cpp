@@ -4,13 +4,16 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <exception>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "cli/completion.h"
 #include "cli/man_page.h"
 #include "node/command_line.h"
 #include "node/config.h"
+#include "node/remedy.h"
 #include "qh/version.h"
 #include "serve/run_node.h"
 #include "wal.h"
@@ -19,7 +22,7 @@ namespace {
 
 using namespace qh::node;  // NOLINT(google-build-using-namespace)
 
-constexpr int kExitUsage = 2;
+constexpr int kExitFailed = 1, kExitUsage = 2;
 
 int usage_error(const Mistakes& mistakes) {
   for (const auto& mistake : mistakes) std::fprintf(stderr, "quantumharmony-node: %s\n", mistake.c_str());
@@ -55,10 +58,7 @@ int check(const Config& config) {
   return 0;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
+int run(const std::vector<std::string>& arguments) {
   if (!arguments.empty() && arguments.front() == "wal")
     return qh::app::run_wal({arguments.begin() + 1, arguments.end()});
   const auto line = parse_command_line(arguments);
@@ -79,4 +79,19 @@ int main(int argc, char** argv) {
     default:
       return qh::serve::run_node(*config);
   }
+}
+
+}  // namespace
+
+/// What no library's edge has turned into a Result ends here, as an error and not as a crash.
+int main(int argc, char** argv) {
+  try {
+    return run({argv + 1, argv + argc});
+  } catch (const std::system_error& error) {
+    const std::string remedy(remedy_for(error.code().value()));
+    std::fprintf(stderr, "quantumharmony-node: %s%s\n", error.what(), remedy.empty() ? "" : (". " + remedy).c_str());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "quantumharmony-node: %s\n", error.what());
+  }
+  return kExitFailed;
 }

@@ -4,16 +4,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iostream>
-#include <iterator>
 #include <optional>
 
 #include "base/directory_lock.h"
 #include "base/file_storage.h"
 #include "base/make_directories.h"
+#include "base/read_file.h"
 #include "crypto/random.h"
 #include "node/command_line.h"
 #include "node/config.h"
@@ -45,6 +44,12 @@ constexpr const char* kUsage =
     "dump, verify and export change nothing and may run beside the node. Messages that are only in memory are in\n"
     "none; idempotency keys are not exported, so a submit that is repeated after an import is stored again.\n"
     "Deliveries are not imported: every message has all of its tries again.\n"
+    "\n"
+    "An import passes over what is there already with its id, so one that was cut off goes on when it is repeated. An "
+    "id\n"
+    "that the queue has given to another message is refused: --renumber gives every line a new one, and stores each "
+    "line\n"
+    "again at every repeat.\n"
     "Exit: 0 done, 1 failed or damaged, 2 usage.\n";
 
 struct Arguments {
@@ -144,16 +149,24 @@ std::string read_config(const Arguments& arguments, std::optional<node::Config>&
   return {};
 }
 
+/// Those that have a queue there.
+std::vector<std::string> names_in(const fs::path& data_dir) {
+  std::vector<std::string> names;
+  std::error_code error, ignored;
+  for (fs::directory_iterator entry(data_dir, error), end; !error && entry != end; entry.increment(error)) {
+    if (fs::is_directory(entry->path() / "queue", ignored)) names.push_back(entry->path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 /// The queue's directory, or what is wrong.
 std::string find_directory(const Arguments& arguments, const std::optional<node::Config>& config, fs::path& directory) {
   if (!arguments.dir.empty()) return directory = arguments.dir, std::string();
-  std::vector<std::string> names;
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(config->data_dir, ignored)) {
-    if (fs::is_directory(entry.path() / "queue", ignored)) names.push_back(entry.path().filename().string());
-  }
-  std::sort(names.begin(), names.end());
   auto name = arguments.name;
+  if (!name.empty() && !node::is_validator_name(name))
+    return "--name: '" + name + "' is no name for a validator: " + std::string(node::kValidatorNames);
+  const auto names = names_in(config->data_dir);
   if (name.empty() && names.size() == 1) name = names.front();
   if (name.empty()) {
     std::string all;
@@ -196,6 +209,7 @@ class Work {
     return {};
   }
 
+  const fs::path& directory() const { return directory_; }
   int failed(Error error) const { return app::failed(std::move(error).in(directory_.string())); }
 
   template <class T>
@@ -253,9 +267,13 @@ void print_report(const queue::RecoveryReport& report) {
               static_cast<unsigned long long>(report.torn_bytes));
 }
 
+constexpr const char* kHalfMade =
+    "sound: a queue whose creation was cut off, or goes on; nothing was stored in it, and a start makes it anew";
+
 int verify(Work& work) {
   const auto verdict = work.finish(work.tool->verify());
   if (!verdict) return work.failed(verdict.error());
+  if (verdict->half_made) return std::puts(kHalfMade), 0;
   if (verdict->sound()) return print_report(verdict->report), std::puts("sound"), 0;
   std::printf("damaged: %s\n", verdict->damage->to_string().c_str());
   print_lost(verdict->lost, "would be lost");
@@ -267,6 +285,7 @@ int verify(Work& work) {
 int repair(Work& work) {
   const auto repaired = work.finish(work.tool->repair());
   if (!repaired) return work.failed(repaired.error());
+  if (repaired->before.half_made) return std::puts(kHalfMade), 0;
   if (repaired->before.sound()) {
     print_report(repaired->before.report);
     std::puts("sound: nothing was changed");
@@ -292,7 +311,11 @@ int import(Work& work, const Arguments& arguments, const queue::Options& bounds,
     if (done.error().code == Errc::kExists) std::fputs("--renumber gives every line a new id.\n", stderr);
     return work.failed(done.error());
   }
-  std::printf("imported %llu messages\n", static_cast<unsigned long long>(done->messages));
+  std::printf("imported %llu messages into %s%s\n", static_cast<unsigned long long>(done->messages),
+              done->created ? "a new queue, " : "", work.directory().c_str());
+  if (done->already_there > 0)
+    std::printf("passed over %llu messages that are there already\n",
+                static_cast<unsigned long long>(done->already_there));
   if (done->dead_letters > 0)
     std::printf("passed over %llu dead letters (--dead-letters imports them as messages)\n",
                 static_cast<unsigned long long>(done->dead_letters));
@@ -316,11 +339,11 @@ int run_wal(const std::vector<std::string>& words) {
   if (const auto wrong = find_directory(arguments, config, directory); !wrong.empty()) return usage(wrong);
   std::string text;
   if (arguments.command == "import") {
-    std::ifstream file;
-    if (arguments.file != "-") file.open(arguments.file, std::ios::binary);
-    std::istream& in = arguments.file == "-" ? std::cin : file;
-    if (!in) return failed(Error(Errc::kNotFound, arguments.file + ": cannot be read", errno));
-    text.assign(std::istreambuf_iterator<char>(in), {});
+    constexpr auto kNoBound = UINT64_MAX;
+    auto read = arguments.file == "-" ? read_descriptor(STDIN_FILENO, "the standard input", kNoBound)
+                                      : read_file(arguments.file, kNoBound);
+    if (!read) return failed(read.error());
+    text = std::move(*read);
   }
   const bool changes = arguments.command == "repair" || arguments.command == "import";
   const auto access = changes ? FileStorage::Access::kReadWrite : FileStorage::Access::kReadOnly;

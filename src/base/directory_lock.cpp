@@ -8,8 +8,10 @@
 
 #include <array>
 #include <string>
+#include <utility>
 
 #include "base/file_storage_error.h"
+#include "base/owner.h"
 
 namespace qh {
 namespace {
@@ -54,6 +56,14 @@ Result<UniqueFd> lock_directory(const std::filesystem::path& directory, const st
   return busy(directory, words.get());
 }
 
+/// The file that is there, or a new one.
+UniqueFd open_file(int directory, const std::string& path) {
+  constexpr int kHow = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+  UniqueFd made(::open(path.c_str(), kHow | O_EXCL, 0600));
+  if (made) give_to_owner_of(directory, made.get());
+  return made || errno != EEXIST ? std::move(made) : UniqueFd(::open(path.c_str(), kHow, 0600));
+}
+
 /// Whether the name still leads to the file that is locked.
 bool still_named(int fd, const std::string& path) {
   struct stat held {};
@@ -71,7 +81,7 @@ Result<DirectoryLock> DirectoryLock::acquire(const std::filesystem::path& direct
   if (!whole) return fail(std::move(whole.error()));
   UniqueFd fd;
   do {
-    fd = UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    fd = open_file(whole->get(), path);
     if (!fd) return storage_error(errno, "open", path);
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) return storage_error(errno, "lock", path);

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "base/file_storage_error.h"
+#include "base/owner.h"
 
 namespace qh {
 namespace {
@@ -99,6 +100,7 @@ Result<std::shared_ptr<StorageFile>> StorageFile::open(int directory_fd, const s
   const int create = mode == Storage::OpenMode::kCreate ? O_CREAT | O_EXCL : 0;
   UniqueFd plain(::openat(directory_fd, name.c_str(), common | create, kFileMode));
   if (!plain) return storage_error(errno, "open", name);
+  if (create != 0) give_to_owner_of(directory_fd, plain.get());
 
   // A file that was made here and cannot be opened twice must not stay: the caller saw an error.
   const auto give_up = [&](int os_errno) {

@@ -8,6 +8,7 @@
 
 #include "base/file_storage_error.h"
 #include "base/file_storage_file.h"
+#include "base/owner.h"
 
 namespace qh {
 namespace {
@@ -16,17 +17,24 @@ namespace fs = std::filesystem;
 
 enum class There : std::uint8_t { kMade, kOurs, kOthers };
 
+void give_away(const fs::path& made) {
+  const UniqueFd above(::open(made.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd fd(::open(made.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (above && fd) give_to_owner_of(above.get(), fd.get());
+}
+
 Result<There> make_one(const fs::path& directory) {
   struct stat status {};
   if (::stat(directory.c_str(), &status) != 0) {
     if (errno != ENOENT) return storage_error(errno, "make", directory.native());
-    if (::mkdir(directory.c_str(), 0777) == 0) return There::kMade;
+    if (::mkdir(directory.c_str(), 0777) == 0) return give_away(directory), There::kMade;
     // EEXIST: another validator was quicker, and may not have synced it yet.
     if (errno != EEXIST || ::stat(directory.c_str(), &status) != 0)
       return storage_error(errno, "make", directory.native());
   }
   if (!S_ISDIR(status.st_mode)) return storage_error(ENOTDIR, "make", directory.native());
-  return status.st_uid == ::geteuid() ? There::kOurs : There::kOthers;
+  // What root made may have been given away.
+  return status.st_uid == ::geteuid() || ::geteuid() == 0 ? There::kOurs : There::kOthers;
 }
 
 /// Makes the name of `directory` durable. A directory above that cannot be opened, or has no sync of its own, is

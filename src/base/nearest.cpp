@@ -1,6 +1,7 @@
 #include "base/nearest.h"
 
 #include <algorithm>
+#include <iterator>
 #include <vector>
 
 namespace qh {
@@ -53,6 +54,34 @@ std::optional<std::string_view> nearest(std::string_view name, std::span<const s
 std::string nearest_hint(std::string_view name, std::span<const std::string_view> known) {
   const auto meant = nearest(name, known);
   return meant ? " (did you mean " + std::string(*meant) + "?)" : std::string();
+}
+
+std::vector<std::string_view> with_part(std::string_view part, std::span<const std::string_view> known) {
+  const auto words = [](std::string_view name) {
+    std::string text(name.size() + 2, '-');
+    std::transform(name.begin(), name.end(), text.begin() + 1, plain);
+    return text;
+  };
+  std::vector<std::string_view> found;
+  if (part.empty()) return found;
+  const auto wanted = words(part);
+  std::copy_if(known.begin(), known.end(), std::back_inserter(found),
+               [&](std::string_view name) { return words(name).find(wanted) != std::string::npos; });
+  if (found.size() > kPartsMax) found.clear();
+  return found;
+}
+
+std::string meant_hint(std::string_view name, std::span<const std::string_view> known, std::string_view prefix) {
+  std::vector<std::string_view> meant;
+  if (const auto one = nearest(name, known))
+    meant.push_back(*one);
+  else
+    meant = with_part(name, known);
+  if (meant.empty()) return {};
+  std::string text;
+  for (std::size_t i = 0; i < meant.size(); ++i)
+    text.append(i == 0 ? "" : i + 1 == meant.size() ? " or " : ", ").append(prefix).append(meant[i]);
+  return " (did you mean " + text + "?)";
 }
 
 }  // namespace qh

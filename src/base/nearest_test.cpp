@@ -24,5 +24,17 @@ TEST(Nearest, SaysNothingWhenNothingIsNear) {
   EXPECT_EQ(nearest_hint("colour", kKnown), "");
 }
 
+TEST(Nearest, APartOfANameIsEnoughWhereItSaysWhich) {
+  constexpr std::array<std::string_view, 4> kPorts{"web-port", "port-offset", "queue-max-depth", "airports"};
+  EXPECT_EQ(meant_hint("port", kPorts, "--"), " (did you mean --web-port or --port-offset?)");
+  EXPECT_EQ(meant_hint("MAX_DEPTH", kPorts), " (did you mean queue-max-depth?)");
+  EXPECT_EQ(meant_hint("web-prot", kPorts, "--"), " (did you mean --web-port?)") << "a slip of the pen comes first";
+  EXPECT_EQ(meant_hint("max-web", kPorts), "");
+  EXPECT_EQ(meant_hint("", kPorts), "");
+  const std::array<std::string_view, kPartsMax + 1> many{"a-b", "b-c", "b-d", "b-e", "b-f", "b-g", "b-h"};
+  EXPECT_NE(meant_hint("b", std::span(many).first(kPartsMax)), "");
+  EXPECT_EQ(meant_hint("b", many), "") << "that is nearly all of them";
+}
+
 }  // namespace
 }  // namespace qh

@@ -1,6 +1,5 @@
 #include "node/config.h"
 
-#include <arpa/inet.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -10,6 +9,8 @@
 #include <map>
 #include <set>
 #include <utility>
+
+#include "node/addresses.h"
 
 namespace qh::node {
 namespace {
@@ -24,24 +25,6 @@ std::string dev_name(std::size_t index) {
 }
 
 std::uint64_t port_after(std::uint64_t port) { return port + 1 == kMetricsPort ? port + 2 : port + 1; }
-
-bool is_validator_name(std::string_view name) {
-  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  return !name.empty() && name.size() <= 32 && plain(name.front()) && name != "aggregate" &&
-         std::all_of(name.begin(), name.end(), [&](char c) { return plain(c) || c == '-'; });
-}
-
-bool is_loopback(const std::string& address) {
-  in_addr v4{};
-  in6_addr v6{};
-  if (::inet_pton(AF_INET, address.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
-  return ::inet_pton(AF_INET6, address.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
-
-bool is_address(const std::string& address) {
-  in6_addr any{};
-  return ::inet_pton(AF_INET, address.c_str(), &any) == 1 || ::inet_pton(AF_INET6, address.c_str(), &any) == 1;
-}
 
 std::filesystem::path state_directory(std::string& origin) {
   if (const char* xdg = std::getenv("XDG_STATE_HOME"); xdg != nullptr && xdg[0] == '/') {
@@ -78,21 +61,14 @@ class Judge {
     choose_ports();
     judge_queue();
     judge_listeners();
+    if (mistakes_.empty()) finish();
     if (!mistakes_.empty()) return tl::unexpected(std::move(mistakes_));
-    finish();
     return std::move(config_);
   }
 
  private:
   bool given(std::string_view name) const { return config_.given.contains(name); }
-  /// "queue.max-depth (node.toml:7)"; a flag or a variable says its name itself.
-  std::string where(std::string_view name) const {
-    const auto found = config_.given.find(name);
-    if (found == config_.given.end()) return std::string(name);
-    const auto& origin = found->second.origin;
-    return origin.starts_with("--") || origin.starts_with("QUANTUMHARMONY_") ? origin
-                                                                             : origin + ": " + std::string(name);
-  }
+  std::string where(std::string_view name) const { return place_of(config_, name); }
 
   void choose_validators() {
     const auto& s = config_.settings;
@@ -107,6 +83,7 @@ class Judge {
                           ": is the port of --validator --name NAME; --port-offset moves the ports of dev validators");
     }
     if (s.validator && s.name.empty()) mistakes_.push_back(where("validator") + ": needs --name NAME");
+    judge_file_validators();
     if (!mistakes_.empty()) return;
 
     if (s.validator) {
@@ -121,6 +98,18 @@ class Judge {
     }
   }
 
+  /// A file that asks for the dev network and names validators would have one of the two passed over.
+  void judge_file_validators() {
+    if (file_.validators.empty()) return;
+    for (const auto* name : {"dev", "validators"}) {
+      const auto found = file_.settings.find(name);
+      if (found == file_.settings.end() || found->second.values.back() == "false") continue;
+      const auto& first = file_.validators.front();
+      mistakes_.push_back(found->second.origin + ": " + name + ": is for the dev network, and " + first.origin +
+                          " has a [[validator]] " + first.name + "; take one of the two out");
+    }
+  }
+
   void add_from_file() {
     std::uint64_t next = kFirstPort;
     for (const auto& validator : file_.validators) {
@@ -132,9 +121,7 @@ class Judge {
 
   void add(const std::string& name, std::uint64_t port, const std::string& origin) {
     if (!is_validator_name(name)) {
-      mistakes_.push_back(origin + ": '" + name +
-                          "' is no name for a validator: it has at most 32 of a-z, 0-9 and -, begins with "
-                          "a letter or digit, and is not aggregate");
+      mistakes_.push_back(origin + ": '" + name + "' is no name for a validator: " + std::string(kValidatorNames));
     }
     if (!names_.insert(name).second) mistakes_.push_back(origin + ": there is another validator " + name);
     ValidatorOptions options;
@@ -172,11 +159,31 @@ class Judge {
     auto why = checked.error().context;
     const auto prefix = checked.error().subject + ": ";
     if (why.starts_with(prefix)) why.erase(0, prefix.size());
-    mistakes_.push_back(where(name) + ": " + why);
+    const auto cause = cause_of(name);
+    if (cause != name) why = name + " (" + shown(name) + ") " + why;
+    mistakes_.push_back(where(cause) + ": " + (cause == name ? "" : "with " + shown(cause) + ", ") + why);
+  }
+
+  std::string shown(std::string_view name) const { return find_setting(name)->show(config_.settings); }
+
+  /// The queue blames one option where several do not go together. What somebody gave is the cause, not a default.
+  std::string cause_of(const std::string& blamed) const {
+    constexpr std::array<std::array<std::string_view, 3>, 2> kTogether{
+        {{"queue.lease-default", "queue.lease-min", "queue.lease-max"},
+         {"queue.segment-bytes-min", "queue.segment-bytes-max", "queue.max-message-bytes"}}};
+    if (given(blamed)) return blamed;
+    for (const auto& group : kTogether) {
+      if (std::find(group.begin(), group.end(), blamed) == group.end()) continue;
+      for (const auto name : group) {
+        if (given(name)) return std::string(name);
+      }
+    }
+    return blamed;
   }
 
   void judge_listeners() {
     const auto& s = config_.settings;
+    std::vector<std::string> earlier;
     for (const auto& address : s.listen) {
       if (!is_address(address)) {
         mistakes_.push_back(where("listen") + ": '" + address + "' is no IP address");
@@ -186,7 +193,12 @@ class Judge {
       } else if (!is_loopback(address) && s.rpc_token_file.empty()) {
         mistakes_.push_back(where("listen") + ": " + address +
                             " can be reached from other machines, so callers need tokens: --rpc-token-file FILE");
+      } else if (const auto other = in_the_way(address, earlier); !other.empty()) {
+        mistakes_.push_back(where("listen") + ": " + address +
+                            (other == address ? " is there twice" : " is one address with " + other) +
+                            "; each can be listened on once");
       }
+      earlier.push_back(address);
     }
     judge_binary_port();
     if (s.require_token && s.rpc_token_file.empty())
@@ -213,7 +225,13 @@ class Judge {
       config_.data_dir = state_directory(config_.data_dir_origin);
     else
       config_.data_dir_origin = config_.given.find("data-dir")->second.origin;
-    config_.data_dir = std::filesystem::absolute(config_.data_dir).lexically_normal();
+    std::error_code error;
+    const auto whole = std::filesystem::absolute(config_.data_dir, error);
+    if (error) {
+      mistakes_.push_back(where("data-dir") + ": " + config_.data_dir.string() +
+                          " begins in the current directory, and there is none: " + error.message());
+    }
+    config_.data_dir = whole.lexically_normal();
     for (auto& validator : config_.validators) {
       validator.directory = config_.data_dir / validator.name;
       validator.write_method = s.write_method;
@@ -241,13 +259,26 @@ std::vector<std::string> split(std::string_view text) {
 
 }  // namespace
 
+bool is_validator_name(std::string_view name) {
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  return !name.empty() && name.size() <= 32 && plain(name.front()) && name != "aggregate" &&
+         std::all_of(name.begin(), name.end(), [&](char c) { return plain(c) || c == '-'; });
+}
+
+std::string place_of(const Config& config, std::string_view name) {
+  const auto found = config.given.find(name);
+  if (found == config.given.end()) {
+    const auto* setting = find_setting(name);
+    return setting != nullptr ? flag_of(*setting) : std::string(name);
+  }
+  const auto& origin = found->second.origin;  // a flag or a variable says its name itself
+  return origin.starts_with("--") || origin.starts_with("QUANTUMHARMONY_") ? origin : origin + ": " + std::string(name);
+}
+
 Result<ValidatorOptions> added_validator(const Config& config, const TakenPorts& taken, const std::string& name,
                                          std::uint16_t port) {
   if (!is_validator_name(name)) {
-    return fail(Error(Errc::kInvalid,
-                      "name: at most 32 of a-z, 0-9 and -, beginning with a letter or digit, and not "
-                      "aggregate")
-                    .about("name"));
+    return fail(Error(Errc::kInvalid, "name: " + std::string(kValidatorNames)).about("name"));
   }
   const auto is_free = [&](std::uint16_t p) {
     const auto has = [p](const auto& ports) { return std::find(ports.begin(), ports.end(), p) != ports.end(); };

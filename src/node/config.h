@@ -60,6 +60,11 @@ GivenSettings read_environment(const char* const* environment, std::string& conf
 tl::expected<Config, Mistakes> make_config(const GivenSettings& flags, const GivenSettings& environment,
                                            const GivenFile& file);
 
+bool is_validator_name(std::string_view name);
+/// What is_validator_name() asks for, for people.
+inline constexpr std::string_view kValidatorNames =
+    "it has at most 32 of a-z, 0-9 and -, begins with a letter or digit, and is not aggregate";
+
 /// Those of the validators that a node has.
 struct TakenPorts {
   std::vector<std::uint16_t> rpc, binary;
@@ -67,6 +72,9 @@ struct TakenPorts {
 /// A validator that is added while the node of this configuration runs. Port 0: the one after the highest.
 Result<ValidatorOptions> added_validator(const Config& config, const TakenPorts& taken, const std::string& name,
                                          std::uint16_t port);
+
+/// Where a setting was given, as mistakes name it: "--data-dir", "node.toml:7: data-dir"; not given: its flag.
+std::string place_of(const Config& config, std::string_view name);
 
 /// A configuration file that says the same, with the origin of each value.
 std::string show_config(const Config& config);

@@ -1,13 +1,12 @@
 #include <array>
 #include <charconv>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <utility>
 
 #include <toml++/toml.h>
 
 #include "base/nearest.h"
+#include "base/read_file.h"
 #include "node/config.h"
 
 namespace qh::node {
@@ -54,6 +53,8 @@ class FileReader {
   }
 
   void unknown(std::string_view key, const toml::node& node, bool in_queue) {
+    const auto what = "unknown key " + std::string(key) + (in_queue ? " in [queue]" : "");
+    if (const auto other = key_elsewhere(key, in_queue); !other.empty()) return mistake(node, what + other);
     std::vector<std::string> names;
     for (const auto& setting : settings()) {
       if (is_queue_setting(setting) != in_queue || setting.place == Place::kNotInFile) continue;
@@ -62,7 +63,16 @@ class FileReader {
     if (!in_queue) names.emplace_back("queue");
     if (!in_queue) names.emplace_back("validator");
     const std::vector<std::string_view> views(names.begin(), names.end());
-    mistake(node, "unknown key " + std::string(key) + (in_queue ? " in [queue]" : "") + nearest_hint(key, views));
+    mistake(node, what + meant_hint(key, views));
+  }
+
+  /// A key that is one, but not here: of the flag's name, or in the wrong table.
+  static std::string key_elsewhere(std::string_view key, bool in_queue) {
+    const auto bare = key.starts_with("queue-") ? key.substr(6) : key;
+    if (find_setting("queue." + std::string(bare)) != nullptr)
+      return in_queue ? " (did you mean " + std::string(bare) + "?)" : " (it is " + std::string(bare) + " of [queue])";
+    const auto* setting = in_queue ? find_setting(key) : nullptr;
+    return setting != nullptr && setting->place == Place::kEverywhere ? " (it stands above every table)" : "";
   }
 
   std::optional<std::vector<std::string>> values_of(const Setting& setting, const toml::node& node) {
@@ -144,16 +154,9 @@ tl::expected<GivenFile, Mistakes> read_config_file(const std::filesystem::path& 
     return tl::unexpected(
         Mistakes{"the configuration file " + file.string() + ": " + (error ? error.message() : "no regular file")});
   }
-  if (const auto bytes = std::filesystem::file_size(file, error); error || bytes > kConfigFileBytesMax) {
-    return tl::unexpected(Mistakes{"the configuration file " + file.string() + ": " +
-                                   (error ? error.message()
-                                          : "has " + std::to_string(bytes) + " bytes; at most " +
-                                                std::to_string(kConfigFileBytesMax) + " are read")});
-  }
-  std::ifstream in(file, std::ios::binary);
-  const std::string text(std::istreambuf_iterator<char>(in), {});
-  if (!in) return tl::unexpected(Mistakes{"the configuration file " + file.string() + " cannot be read"});
-  return read_config_text(text, file.string());
+  const auto text = read_file(file, kConfigFileBytesMax);
+  if (!text) return tl::unexpected(Mistakes{"the configuration file: " + text.error().to_string()});
+  return read_config_text(*text, file.string());
 }
 
 tl::expected<GivenFile, Mistakes> read_config_text(std::string_view text, const std::string& name) {

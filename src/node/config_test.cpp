@@ -123,10 +123,42 @@ TEST(Config, MistakesNameTheFlagAndTheRemedy) {
       {{"--queue-submitter-rate-burst", "0"}, "--queue-submitter-rate-burst: expected a number from 1 to"},
       {{"--queue-max-waiters", "0"}, "--queue-max-waiters: expected an integer from 1 to 1000000, got '0'"},
       {{"--port-offset"}, "--port-offset"},
+      {{"--port-offset", "65536"}, "--port-offset: expected a number from 0 to 65535, got '65536'"},
+      {{"--port-offset", "18446744073709551615"}, "--port-offset: expected a number from 0 to 65535"},
+      {{"--allow-host", "*"}, "--allow-host: expected a name or an address"},
+      {{"--listen", "127.0.0.1", "--listen", "127.0.0.1"}, "--listen: 127.0.0.1 is there twice"},
+      {{"--listen", "::1", "--listen", "0:0:0:0:0:0:0:1"}, "--listen: 0:0:0:0:0:0:0:1 is one address with ::1"},
+      {{"--listen", "127.0.0.1", "--listen", "0.0.0.0", "--allow-remote", "--rpc-token-file", "f"},
+       "--listen: 0.0.0.0 is one address with 127.0.0.1"},
+      {{"--port", "9000"}, "--port: unknown flag (did you mean --qssh-queue-port, --binary-port, --port-offset, "},
+      {{"--max-depth", "9"}, "--max-depth: unknown flag (did you mean --queue-max-depth?)"},
+      {{"--web", "0"}, "--web: unknown flag (did you mean --web-port?)"},
+      {{"--offset=9"}, "--offset: unknown flag (did you mean --port-offset?)"},
+      {{"--queue-lease-min", "2h"},
+       "--queue-lease-min: with 2h, queue.lease-default (30s) must lie between lease_min and lease_max"},
+      {{"--queue-segment-bytes-max", "1MiB"},
+       "--queue-segment-bytes-max: with 1MiB, queue.segment-bytes-min (4MiB) is over segment_bytes_max"},
   };
   for (const auto& [arguments, text] : mistakes) {
     EXPECT_NE(first_mistake(arguments).find(text), std::string::npos)
         << arguments.front() << ": " << first_mistake(arguments);
+  }
+}
+
+TEST(Config, AnOriginIsOneThatABrowserCanSend) {
+  for (const char* origin :
+       {"https://wallet.example", "http://localhost:3000", "http://[::1]:8080", "https://127.0.0.1",
+        "chrome-extension://abcdef", "https://[2001:db8::1]", "http://a.b:443"}) {
+    EXPECT_TRUE(configure({"--allow-origin", origin})) << origin;
+  }
+  for (const char* origin :
+       {"foo", "*", "https://a.b/", "https://a.b/x", "https://", "https://*.b", "a.b:80", "null", "", "https://a.b:443",
+        "http://a.b:80", "https://a.b:", "https://a.b:0", "https://a.b:65536", "https://[::1", "https://[a.b]",
+        "://a.b", "https://u@a.b", "https://a.b?q"}) {
+    EXPECT_NE(first_mistake({"--allow-origin", origin})
+                  .find("--allow-origin: expected an origin as browsers send it, scheme://host"),
+              std::string::npos)
+        << origin;
   }
 }
 
@@ -210,12 +242,29 @@ TEST_F(ConfigFile, ValidatorsAreTables) {
   EXPECT_NE(first_mistake({}, *twice).find("there is another validator zoe"), std::string::npos);
 }
 
+TEST_F(ConfigFile, ValidatorsBesideTheDevNetworkAreNotPassedOver) {
+  for (const char* text : {"dev = true\n", "validators = 2\n"}) {
+    const auto file = read(std::string(text) + "[[validator]]\nname = \"zed\"\n");
+    ASSERT_TRUE(file);
+    const auto mistake = first_mistake({}, *file);
+    EXPECT_NE(mistake.find("node.toml:1: "), std::string::npos) << mistake;
+    EXPECT_NE(mistake.find("node.toml:2 has a [[validator]] zed; take one of the two out"), std::string::npos)
+        << mistake;
+  }
+  const auto off = read("dev = false\n[[validator]]\nname = \"zed\"\n");
+  EXPECT_EQ(configure({}, *off)->validators.front().name, "zed");
+  EXPECT_EQ(configure({"--dev"}, *off)->validators.front().name, "alice") << "a flag wins over the file";
+}
+
 TEST_F(ConfigFile, MistakesHaveTheirLine) {
   const std::pair<const char*, const char*> mistakes[] = {
       {"\ndata_dir = \"/x\"\n", ":2: unknown key data_dir (did you mean data-dir?)"},
       {"[queue]\nmax-dpeth = 1\n", ":2: unknown key max-dpeth in [queue] (did you mean max-depth?)"},
-      {"[queue]\ndata-dir = \"x\"\n", "unknown key data-dir in [queue]"},
-      {"max-depth = 1\n", ":1: unknown key max-depth"},
+      {"[queue]\ndata-dir = \"x\"\n", "unknown key data-dir in [queue] (it stands above every table)"},
+      {"max-depth = 1\n", ":1: unknown key max-depth (it is max-depth of [queue])"},
+      {"\nqueue-max-depth = 1\n", ":2: unknown key queue-max-depth (it is max-depth of [queue])"},
+      {"[queue]\nqueue-max-depth = 1\n", ":2: unknown key queue-max-depth in [queue] (did you mean max-depth?)"},
+      {"web = 1\n", ":1: unknown key web (did you mean web-port?)"},
       {"queue = 7\n", "queue is a table"},
       {"validator = true\n", "validators are tables"},
       {"name = \"x\"\n", "is no key of the file"},
@@ -232,6 +281,10 @@ TEST_F(ConfigFile, MistakesHaveTheirLine) {
     EXPECT_NE(file.error().front().find(expected), std::string::npos) << file.error().front();
   }
   EXPECT_FALSE(read_config_file(directory_ / "none.toml"));
+  const auto lease = read("\n[queue]\nlease-min = \"2h\"\n");
+  EXPECT_NE(first_mistake({}, *lease).find("node.toml:3: queue.lease-min: with 2h, queue.lease-default (30s) must lie"),
+            std::string::npos)
+      << first_mistake({}, *lease);
   const auto late = read("[queue]\nmax-deliveries = 0\n");
   EXPECT_NE(first_mistake({}, *late).find("node.toml:2: queue.max-deliveries: must be 1 to 1000"), std::string::npos)
       << first_mistake({}, *late);

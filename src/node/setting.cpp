@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/nearest.h"
+#include "node/addresses.h"
 
 namespace qh::node {
 namespace {
@@ -150,11 +151,25 @@ Result<void> set_data_dir(Settings& s, const Values& values) {
   return {};
 }
 Result<void> set_allow_host(Settings& s, const Values& values) {
-  for (const auto& host : values) {
-    if (host.empty() || host.find('/') != host.npos || std::count(host.begin(), host.end(), ':') == 1)
-      return expected("a name or an address without a port", host);
-  }
+  const auto wrong = std::find_if_not(values.begin(), values.end(), is_host);
+  if (wrong != values.end()) return expected("a name or an address, without a port or brackets", *wrong);
   s.allow_host = values;
+  return {};
+}
+Result<void> set_allow_origin(Settings& s, const Values& values) {
+  const auto wrong = std::find_if_not(values.begin(), values.end(), is_origin);
+  if (wrong != values.end()) {
+    return expected(
+        "an origin as browsers send it, scheme://host or scheme://host:port, as https://wallet.example: no path, no *, "
+        "and not the scheme's own port",
+        *wrong);
+  }
+  s.allow_origin = values;
+  return {};
+}
+Result<void> set_port_offset(Settings& s, const Values& values) {
+  if (!parse(s.port_offset, values.back()) || s.port_offset > 65'535)
+    return expected("a number from 0 to 65535", values.back());
   return {};
 }
 template <auto Member>
@@ -229,7 +244,8 @@ constexpr std::array kSettings{
             set_queue_mode, show_one<&S::queue_mode>},
     optional_port<&S::binary_port>(
         "binary-port", "the binary RPC of the first validator, the others count up; loopback only; 0: none"),
-    one<&S::port_offset>("port-offset", "N", "moves every port by N"),
+    Setting{"port-offset", Form::kText, "N", "moves every port by N", Place::kEverywhere, set_port_offset,
+            show_one<&S::port_offset>},
     optional_port<&S::metrics_port>("metrics-port", "the WebSocket with the validators' figures; 0: none"),
     optional_port<&S::web_port>("web-port", "the page, the status, /metrics and the health checks; 0: none"),
     list<&S::listen>("listen", "ADDRESS",
@@ -238,7 +254,8 @@ constexpr std::array kSettings{
     one<&S::rpc_token_file>("rpc-token-file", "FILE",
                             "who may call: a line each, name, SHA-256 of the token in hex, roles"),
     flag<&S::require_token>("require-token", "asks callers on loopback for a token too"),
-    list<&S::allow_origin>("allow-origin", "ORIGIN", "web pages of this origin may call, as https://wallet.example"),
+    Setting{"allow-origin", Form::kList, "ORIGIN", "web pages of this origin may call, as https://wallet.example",
+            Place::kEverywhere, set_allow_origin, show_list<&S::allow_origin>},
     Setting{"allow-host", Form::kList, "NAME", "requests may name this Host, besides loopback names",
             Place::kEverywhere, set_allow_host, show_list<&S::allow_host>},
     Setting{"data-dir", Form::kText, "DIR",
@@ -318,8 +335,7 @@ std::string setting_hint(std::string_view given, std::string_view prefix, std::s
   for (const auto& setting : kSettings) names.push_back(known(setting).substr(prefix.size()));
   const std::vector<std::string_view> views(names.begin(), names.end());
   if (given.starts_with(prefix)) given.remove_prefix(prefix.size());
-  const auto meant = nearest(given, views);
-  return meant ? " (did you mean " + std::string(prefix) + std::string(*meant) + "?)" : std::string();
+  return meant_hint(given, views, prefix);
 }
 
 std::string setting_of_queue_option(std::string_view option) {

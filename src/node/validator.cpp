@@ -5,6 +5,7 @@
 #include <exception>
 #include <optional>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -22,6 +23,7 @@
 #include "base/signals_blocked.h"
 #include "crypto/random.h"
 #include "node/log.h"
+#include "node/remedy.h"
 #include "queue/engine.h"
 #include "queue/log_storage.h"
 
@@ -56,22 +58,6 @@ class LoopTimers final : public rpc::Timers {
 std::chrono::steady_clock::time_point loop_time(MonoTime time) {
   // Both are CLOCK_MONOTONIC.
   return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(time.ns));
-}
-
-/// What to do about a directory that cannot be used; nothing where the system's word says too little to tell.
-std::string_view remedy_for(int os_errno) {
-  switch (os_errno) {
-    case EACCES:
-    case EPERM:
-      return "Give this user write permission there (chown, chmod), or choose another place: --data-dir DIR";
-    case EROFS:
-      return "Mount it writable (mount -o remount,rw), or choose another place: --data-dir DIR";
-    case ENOSPC:
-    case EDQUOT:
-      return "Free some space there, or choose another place: --data-dir DIR";
-    default:
-      return {};
-  }
 }
 
 Error with_remedy(Error error, std::string_view otherwise = {}) {
@@ -117,11 +103,15 @@ class Validator::Impl final : public rpc::NodeControl {
   void start(ValidatorHooks hooks) {
     hooks_ = std::move(hooks);
     const SignalsBlocked inherited;  // durable writes run on it
-    thread_ = std::thread([this] {
-      pthread_setname_np(pthread_self(), options_.name.substr(0, 15).c_str());
-      asio::post(loop_, [this] { open(); });
-      run();
-    });
+    try {
+      thread_ = std::thread([this] {
+        pthread_setname_np(pthread_self(), options_.name.substr(0, 15).c_str());
+        asio::post(loop_, [this] { open(); });
+        run();
+      });
+    } catch (const std::system_error& error) {
+      give_up(with_remedy(Error(Errc::kIo, "start its thread", error.code().value())));
+    }
   }
 
   void request_stop() {

@@ -166,13 +166,15 @@ void Engine::Impl::append_key(EndedKey& key) {
 wal::QueueState Engine::Impl::state_now() const {
   auto state = state_;
   state.counters.dead_lettered -= unwritten_deaths_.size();
-  state.next_message_id = std::max(state.next_message_id, next_message_id_);
+  // The puts of an import are all there to say so, and those of a cut-off batch were never given.
+  if (!options_.ids_by_puts) state.next_message_id = std::max(state.next_message_id, next_message_id_);
   state.next_lease_id = std::max(state.next_lease_id, next_lease_id_);
   return state;
 }
 
 wal::Ordinal Engine::Impl::append_state(const wal::QueueState& next) {
-  INVARIANT(next.next_message_id >= next_message_id_ && next.next_lease_id >= next_lease_id_, "ids never go back");
+  INVARIANT((options_.ids_by_puts || next.next_message_id >= next_message_id_) && next.next_lease_id >= next_lease_id_,
+            "ids never go back");
   const auto ordinal = append(wal::RecordType::kState, [&](Bytes& out) { wal::encode_state(next, out); });
   const auto counters = state_.counters;  // with the deaths that no record tells of yet
   state_ = next;
@@ -205,6 +207,7 @@ bool Engine::Impl::ids_ready(IdsNeeded needed) const {
 // A new block is asked for when half of the last one is used, or when somebody needs more than is left of it. Blocks
 // grow while they do not last.
 void Engine::Impl::reserve_ids(IdsNeeded needed) {
+  if (options_.ids_by_puts) return;
   const auto margin = id_block_ / 2;
   const bool low = next_message_id_ + std::max(margin, needed.messages) >= state_.next_message_id ||
                    next_lease_id_ + std::max(margin, needed.leases) >= state_.next_lease_id;

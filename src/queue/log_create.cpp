@@ -57,6 +57,14 @@ Task<Result<bool>> Recovery::nothing_was_stored() {
                    "says that records were stored, though there is neither an identity nor a segment");
 }
 
+tl::unexpected<Error> Recovery::no_queue() const {
+  if (segments_.empty() && !has_mark_ && leftovers_.empty())
+    return fail(Errc::kNotFound, "there is no queue in this directory: neither an identity nor a segment");
+  return fail(Error(Errc::kNotFound,
+                    "there is no queue in this directory: its creation was cut off, or goes on, and nothing was stored")
+                  .about(kHalfMade));
+}
+
 // The identity comes last: without it there has never been anything to lose.
 Task<Result<void>> Recovery::create() {
   const auto bytes = options_.segment_bytes_min;

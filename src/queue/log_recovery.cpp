@@ -27,12 +27,12 @@ Task<Result<Recovered>> Recovery::run() {
   auto done = co_await look();
   if (!done) co_return fail(std::move(done.error()));
   Result<bool> fresh = false;
-  if (mode_ == RecoveryMode::kOpen) fresh = co_await nothing_was_stored();
+  if (!salvages()) fresh = co_await nothing_was_stored();
   if (!fresh) co_return fail(fresh.error());
-  if (*fresh) {
+  if (*fresh && writes()) {
     done = co_await create();
-  } else if (!has_identity_ && segments_.empty()) {
-    done = fail(Errc::kNotFound, "there is no queue in this directory: neither an identity nor a segment");
+  } else if (*fresh || (!has_identity_ && segments_.empty())) {
+    done = no_queue();
   } else if (salvages()) {
     done = co_await salvage_log();
     if (done && writes()) done = co_await make_ready_salvaged();

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -60,6 +61,9 @@ struct Recovered {
   RecoveryReport report;
 };
 
+/// `subject` of a kNotFound: there is no queue, but what a creation leaves behind that was cut off.
+inline constexpr std::string_view kHalfMade = "half-made";
+
 enum class RecoveryMode : std::uint8_t {
   kOpen,      ///< make ready for writing; create the queue if there is none
   kReadOnly,  ///< look, change nothing; safe beside a running queue
@@ -99,6 +103,7 @@ class Recovery {
   Task<Result<std::uint64_t>> first_segment();
   Task<Result<std::uint64_t>> newest_head(std::uint64_t head);
   Task<Result<bool>> nothing_was_stored();
+  tl::unexpected<Error> no_queue() const;
   Task<Result<void>> create();
   Task<Result<FileId>> make_file(std::string name, std::uint64_t bytes);
   Task<Result<void>> read_log();

@@ -113,6 +113,8 @@ Task<Result<LogTool::Verdict>> LogTool::verify() {
     verdict.report = std::move(*report);
     co_return verdict;
   }
+  verdict.half_made = report.error().code == Errc::kNotFound && report.error().subject == wal::kHalfMade;
+  if (verdict.half_made) co_return verdict;
   if (report.error().code != Errc::kCorrupt && report.error().code != Errc::kIo)
     co_return fail(std::move(report.error()));
   verdict.damage = std::move(report.error());

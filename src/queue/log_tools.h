@@ -36,6 +36,8 @@ class LogTool {
     std::optional<Error> damage;             ///< the first that a start would stop at
     std::vector<LostRange> lost;             ///< what a repair would lose
     std::vector<std::string> damaged_files;  ///< what a repair would set aside
+    /// Nothing but a creation that was cut off, or goes on: a start makes the queue anew. Sound, with an empty report.
+    bool half_made = false;
     bool sound() const { return !damage; }
   };
   struct Repaired {
@@ -46,8 +48,9 @@ class LogTool {
   };
   struct Imported {
     std::uint64_t messages = 0;
-    std::uint64_t dead_letters = 0;  ///< lines that were passed over
-    std::uint64_t first_id = 0, last_id = 0;
+    std::uint64_t dead_letters = 0;   ///< lines that were passed over
+    std::uint64_t already_there = 0;  ///< lines whose message the queue has: id, body and created_at
+    bool created = false;             ///< there was no queue before
   };
   struct ImportOptions {
     bool renumber = false;      ///< new ids, in the order of the lines
@@ -62,8 +65,15 @@ class LogTool {
   Task<Result<Repaired>> repair();
   /// Every message that is on disk, dead letters included, by id: a line each, without its end. Answers how many.
   Task<Result<std::uint64_t>> export_lines(Sink sink);
+  /// One line of an import, judged.
+  struct ToImport {
+    Submission submission;
+    std::uint64_t line = 0;  ///< from 1
+  };
+
   /// All lines are judged, and all of them together, before the first is stored. Empty lines are passed over. What
-  /// the disk does meanwhile is said with how many were stored.
+  /// the disk does meanwhile is said with how many were stored. They are stored by rising ids, so that the same import
+  /// goes on where a process or a disk ended one: it passes over what is there. Not so when renumbering.
   Task<Result<Imported>> import_lines(std::string_view text, ImportOptions options);
   /// Files, segments and records, a line each: for people, or JSON; also of segments that the log has let go of, which
   /// are below the last head_segment. Answers how many records.
@@ -78,10 +88,10 @@ class LogTool {
   Task<Result<std::set<std::string>>> names_here();
   Task<Result<RecoveryReport>> open_steadily();
   Engine& new_engine(Options options);
-  static Result<std::vector<Submission>> judge(std::string_view text, const ImportOptions& how, Imported& imported,
-                                               std::uint64_t& smallest_line);
+  static Result<std::vector<ToImport>> judge(std::string_view text, const ImportOptions& how, Imported& imported);
   Task<Result<Options>> options_of_import(const Options& bounds);
-  Task<Result<void>> store(std::vector<Submission> submissions, std::uint64_t& stored);
+  Task<Result<void>> store_smallest(std::vector<ToImport>& lines, Imported& imported);
+  Task<Result<void>> store(std::vector<ToImport> lines, std::uint64_t& stored);
 
   Storage& storage_;
   Clock& clock_;

@@ -11,6 +11,8 @@
 namespace qh::queue {
 namespace {
 
+using ToImport = LogTool::ToImport;
+
 constexpr std::size_t kImportAtOnce = 512;
 
 Error line_error(std::uint64_t number, std::string_view field, std::string_view why, Errc code = Errc::kInvalid) {
@@ -67,9 +69,9 @@ Result<Submission> submission_of(ImportLine& line, const LogTool::ImportOptions&
 }
 
 /// They all have to fit, beside those that are there.
-Result<void> check_load(const std::vector<Submission>& submissions, const Metrics& there, const Options& bounds) {
+Result<void> check_load(const std::vector<ToImport>& lines, const Metrics& there, const Options& bounds) {
   auto bytes = there.bytes;
-  for (const auto& one : submissions) bytes += one.body.size();
+  for (const auto& one : lines) bytes += one.submission.body.size();
   const auto too_many = [&](std::string_view what, std::uint64_t comes, std::uint64_t has, std::uint64_t limit,
                             std::string_view key) -> Result<void> {
     Error error(Errc::kQueueFull,
@@ -80,17 +82,25 @@ Result<void> check_load(const std::vector<Submission>& submissions, const Metric
     error.limit = limit;
     return tl::unexpected<Error>(std::move(error).about(key));
   };
-  if (there.depth + submissions.size() > bounds.max_depth)
-    return too_many("messages", submissions.size(), there.depth, bounds.max_depth, "max-depth");
+  if (there.depth + lines.size() > bounds.max_depth)
+    return too_many("messages", lines.size(), there.depth, bounds.max_depth, "max-depth");
   if (bytes > bounds.max_bytes)
     return too_many("bytes", bytes - there.bytes, there.bytes, bounds.max_bytes, "max-bytes");
   return {};
 }
 
+/// Whether it is in the queue as it is in the line: of an import that was cut off, or of the queue that was exported.
+bool is_there(const Engine& engine, const Submission& line) {
+  if (!line.options.id) return false;
+  const auto found = engine.find(*line.options.id);
+  return found.message && found.state != MessageState::kDead && found.message->created_at == line.options.created_at &&
+         std::ranges::equal(found.message->body.view(), line.bytes());
+}
+
 }  // namespace
 
-Result<std::vector<Submission>> LogTool::judge(std::string_view text, const ImportOptions& how, Imported& imported,
-                                               std::uint64_t& smallest_line) {
+Result<std::vector<LogTool::ToImport>> LogTool::judge(std::string_view text, const ImportOptions& how,
+                                                      Imported& imported) {
   auto lines = read_lines(text);
   if (!lines) return fail(std::move(lines.error()));
   if (!how.dead_letters)
@@ -98,7 +108,7 @@ Result<std::vector<Submission>> LogTool::judge(std::string_view text, const Impo
   if (!how.renumber)
     std::stable_sort(lines->begin(), lines->end(),
                      [](const auto& a, const auto& b) { return a.message.id < b.message.id; });
-  std::vector<Submission> submissions;
+  std::vector<ToImport> judged;
   for (std::size_t i = 0; i < lines->size(); ++i) {
     auto& line = (*lines)[i];
     if (!how.renumber && i > 0 && (*lines)[i - 1].message.id == line.message.id) {
@@ -108,30 +118,24 @@ Result<std::vector<Submission>> LogTool::judge(std::string_view text, const Impo
     }
     auto submission = submission_of(line, how);
     if (!submission) return fail(std::move(submission.error()));
-    submissions.push_back(std::move(*submission));
+    judged.push_back({std::move(*submission), line.number});
   }
-  if (auto fit = check_load(submissions, Metrics(), how.bounds); !fit) return fail(std::move(fit.error()));
-  if (lines->empty()) return submissions;
-  smallest_line = lines->front().number;
-  if (!how.renumber) {
-    imported.first_id = lines->front().message.id.value();
-    imported.last_id = lines->back().message.id.value();
-  }
-  return submissions;
+  if (auto fit = check_load(judged, Metrics(), how.bounds); !fit) return fail(std::move(fit.error()));
+  return judged;
 }
 
-Task<Result<void>> LogTool::store(std::vector<Submission> submissions, std::uint64_t& stored) {
+Task<Result<void>> LogTool::store(std::vector<ToImport> lines, std::uint64_t& stored) {
   struct Chunk {
     std::size_t left = 0;
     std::optional<Error> error;
     UniqueFunction<void(Result<void>)> done;
   };
-  for (std::size_t at = 0; at < submissions.size(); at += kImportAtOnce) {
-    const auto end = std::min(at + kImportAtOnce, submissions.size());
+  for (std::size_t at = 0; at < lines.size(); at += kImportAtOnce) {
+    const auto end = std::min(at + kImportAtOnce, lines.size());
     auto done = co_await until<Result<void>>([&](auto answer) {
       auto chunk = std::make_shared<Chunk>(Chunk{end - at, {}, std::move(answer)});
       for (std::size_t i = at; i < end; ++i) {
-        engine_->submit(std::move(submissions[i]), [chunk, &stored](Result<Submitted> result) {
+        engine_->submit(std::move(lines[i].submission), [chunk, &stored](Result<Submitted> result) {
           if (result)
             ++stored;
           else if (!chunk->error)
@@ -157,37 +161,49 @@ Task<Result<Options>> LogTool::options_of_import(const Options& bounds) {
   options->max_tx_bytes = bounds.max_tx_bytes;
   options->segment_bytes_min = std::max(options->segment_bytes_min, bounds.segment_bytes_min);
   options->segment_bytes_max = std::max(options->segment_bytes_min, bounds.segment_bytes_max);
+  options->ids_by_puts = true;
   co_return options;
+}
+
+/// The smallest id goes first and alone: if it is free, all above are.
+Task<Result<void>> LogTool::store_smallest(std::vector<ToImport>& lines, Imported& imported) {
+  const auto line = lines.front().line;
+  std::vector<ToImport> smallest;
+  smallest.push_back(std::move(lines.front()));
+  lines.erase(lines.begin());
+  auto done = co_await store(std::move(smallest), imported.messages);
+  if (done) co_return done;
+  auto error = std::move(done.error()).in(fmt::format("line {}", line));
+  if (error.code == Errc::kExists && imported.already_there > 0)
+    error.context += fmt::format("; {} with smaller ids are there already and would be stored twice by --renumber",
+                                 imported.already_there);
+  co_return tl::unexpected<Error>(std::move(error));
 }
 
 Task<Result<LogTool::Imported>> LogTool::import_lines(std::string_view text, ImportOptions how) {
   Imported imported;
-  std::uint64_t smallest_line = 0;
-  auto submissions = judge(text, how, imported, smallest_line);
-  if (!submissions) co_return fail(std::move(submissions.error()));
-  const auto all = submissions->size();
+  auto lines = judge(text, how, imported);
+  if (!lines) co_return fail(std::move(lines.error()));
   auto options = co_await options_of_import(how.bounds);
   if (!options) co_return fail(std::move(options.error()));
   Engine& engine = new_engine(std::move(*options));
   auto opened = co_await until<Result<RecoveryReport>>([&](auto done) { engine.open(std::move(done)); });
   if (!opened) co_return fail(std::move(opened.error()));
-  auto done = check_load(*submissions, engine.metrics(), how.bounds);
-  if (done && all > 0 && !how.renumber) {
-    // The smallest id goes first and alone: if it is free, all above are.
-    std::vector<Submission> smallest;
-    smallest.push_back(std::move(submissions->front()));
-    submissions->erase(submissions->begin());
-    done = co_await store(std::move(smallest), imported.messages);
-    if (!done) done = fail(std::move(done.error()).in(fmt::format("line {}", smallest_line)));
-  }
-  if (done) done = co_await store(std::move(*submissions), imported.messages);
+  imported.created = opened->created;
+  imported.already_there =
+      std::erase_if(*lines, [&](const ToImport& line) { return is_there(engine, line.submission); });
+  const auto all = lines->size();
+  auto done = check_load(*lines, engine.metrics(), how.bounds);
+  if (done && all > 0 && !how.renumber) done = co_await store_smallest(*lines, imported);
+  if (done) done = co_await store(std::move(*lines), imported.messages);
   auto stopped = co_await until<Result<void>>([&](auto ended) { engine.stop(std::move(ended)); });
   if (!done && imported.messages == 0) co_return fail(std::move(done.error()));
   if (done) done = std::move(stopped);
   if (!done) {
-    co_return fail(
-        std::move(done.error())
-            .in(fmt::format("{} of {} messages were stored, those with the smallest ids", imported.messages, all)));
+    co_return fail(std::move(done.error())
+                       .in(fmt::format("{} of {} messages were stored, {}", imported.messages, all,
+                                       how.renumber ? "the first ones; a repeat would store them again"
+                                                    : "those with the smallest ids; the same import goes on there")));
   }
   co_return imported;
 }

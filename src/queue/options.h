@@ -46,6 +46,10 @@ struct Options {
   std::uint8_t consumed_kinds =
       0;  ///< KindMask bits: kinds that this node consumes itself; their age counts for health
 
+  /// Of an import alone, where every message is durable and brings its own id: no ids are reserved ahead, so that one
+  /// that was cut off can go on with the next.
+  bool ids_by_puts = false;
+
   Duration stop_within = std::chrono::seconds(10);
 
   // The log. These and the sizes of messages may be smaller than what a log was written with: segments stay large

@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 
 #include "base/nearest.h"
+#include "base/read_file.h"
 #include "crypto/constant_time.h"
 
 namespace qh::serve {
@@ -109,11 +108,9 @@ Result<TokenTable> TokenTable::parse(std::string_view text) {
 }
 
 Result<TokenTable> TokenTable::load(const std::filesystem::path& file) {
-  errno = 0;
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return fail(Errc::kIo, "read the token file " + file.string(), errno);
-  const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  auto table = parse(text);
+  const auto text = read_file(file, kTokenFileBytesMax);
+  if (!text) return fail(text.error());
+  auto table = parse(*text);
   if (!table) return fail(std::move(table.error()).in("token file " + file.string()));
   if (table->size() == 0) return fail(Errc::kInvalid, "token file " + file.string() + " has no token in it");
   return table;

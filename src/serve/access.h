@@ -7,6 +7,7 @@
 // Threads  values; const use from any thread.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -24,6 +25,8 @@ namespace qh::serve {
 /// Empty lines and lines that begin with # are passed over.
 class TokenTable {
  public:
+  static constexpr std::uint64_t kTokenFileBytesMax = 4U << 20;
+
   static Result<TokenTable> load(const std::filesystem::path& file);
   static Result<TokenTable> parse(std::string_view text);
 

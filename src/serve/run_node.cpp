@@ -8,11 +8,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/system/system_error.hpp>
 
 #include "node/figures.h"
 #include "node/log.h"
@@ -42,14 +44,15 @@ std::string port_hint(const node::Config& config) {
   return "Stop it, or move every port: --port-offset " + std::to_string(config.settings.port_offset + 100);
 }
 
-Result<AccessRules> access_rules(const node::Settings& settings) {
+Result<AccessRules> access_rules(const node::Config& config) {
+  const auto& settings = config.settings;
   AccessRules rules;
   rules.allowed_origins = settings.allow_origin;
   rules.allowed_hosts = settings.allow_host;
   rules.require_token = settings.require_token;
   if (settings.rpc_token_file.empty()) return rules;
   auto tokens = TokenTable::load(settings.rpc_token_file);
-  if (!tokens) return fail(std::move(tokens.error()));
+  if (!tokens) return fail(std::move(tokens.error()).in(node::place_of(config, "rpc-token-file")));
   rules.tokens = std::move(*tokens);
   return rules;
 }
@@ -98,7 +101,7 @@ class Run {
     front_.listen = config_.settings.listen;
     front_.port_flag_hint = port_hint(config_);
     front_.binary_port_flag_hint = "Stop it, or take another port: --binary-port PORT";
-    auto access = access_rules(config_.settings);
+    auto access = access_rules(config_);
     if (!access) return fail(std::move(access.error()));
     front_.access = std::move(*access);
     return {};
@@ -297,7 +300,7 @@ class Run {
 }  // namespace
 
 Result<void> check_files(const node::Config& config) {
-  auto access = access_rules(config.settings);
+  auto access = access_rules(config);
   if (!access) return fail(std::move(access.error()));
   return {};
 }
@@ -305,8 +308,12 @@ Result<void> check_files(const node::Config& config) {
 int run_node(const node::Config& config) {
   node::start_log(config.settings.log_level, config.settings.log_format);
   const auto code = [&] {
-    Run run(config);
-    return run.run();
+    try {
+      Run run(config);
+      return run.run();
+    } catch (const boost::system::system_error& error) {  // Asio's constructors: no descriptor, no memory
+      throw std::system_error(error.code(), "make the node's loop");
+    }
   }();
   node::stop_log();
   return code;

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <fstream>
 #include <map>
+#include <regex>
 #include <sstream>
 
 #include <gtest/gtest.h>
@@ -169,6 +170,24 @@ TEST_F(Wal, WhatAStartMendsIsSaidOnce) {
   EXPECT_EQ(node.err().find("mark: missing", first + 1), std::string::npos) << node.err();
 }
 
+TEST_F(Wal, ACreationThatWasCutOffIsSoundAndAStartMakesTheQueue) {
+  const auto half = data_.path() / "bob" / "queue";
+  fs::create_directories(half);
+  fs::copy_file(queue() / "00000001.wal", half / "00000001.wal");
+  fs::resize_file(half / "00000001.wal", 4096);
+  fs::resize_file(half / "00000001.wal", 4U << 20);
+  for (const char* command : {"verify", "repair"}) {
+    const auto said = wal(command, half);
+    EXPECT_EQ(said.code, 0) << command << said.err;
+    EXPECT_TRUE(contains(said.out, "a queue whose creation was cut off")) << command << said.out;
+  }
+  EXPECT_TRUE(contains(wal("export", half).err, "its creation was cut off")) << "nothing to export is no empty backup";
+  const auto offset = free_port_offset(1);
+  NodeProcess node(
+      {"--validator", "--name", "bob", "--port-offset", std::to_string(offset), "--data-dir", data_.path().string()});
+  EXPECT_TRUE(node.says("ready on port")) << node.err();
+}
+
 TEST_F(Wal, RepairOfASoundQueueChangesNothing) {
   const auto said = wal("repair", queue());
   EXPECT_EQ(said.code, 0);
@@ -185,14 +204,20 @@ TEST_F(Wal, WhatIsExportedIsImportedOnceOrRenumbered) {
   const auto elsewhere = data_.path() / "other" / "queue";
   const auto fresh = wal("import", elsewhere, {file.string()});
   EXPECT_EQ(fresh.code, 0) << fresh.err;
-  EXPECT_EQ(fresh.out, "imported 4 messages\n");
+  EXPECT_EQ(fresh.out, "imported 4 messages into a new queue, " + elsewhere.string() + "\n");
   EXPECT_EQ(wal("export", elsewhere).out, exported.out);
 
   const auto before = wal("export", elsewhere).out;
   const auto again = wal("import", elsewhere, {file.string()});
-  EXPECT_EQ(again.code, 1);
-  EXPECT_TRUE(contains(again.err, "line 1: message_id")) << again.err;
-  EXPECT_TRUE(contains(again.err, "--renumber")) << again.err;
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(again.out,
+            "imported 0 messages into " + elsewhere.string() + "\npassed over 4 messages that are there already\n");
+  const auto other = data_.path() / "other.ndjson";
+  std::ofstream(other) << std::regex_replace(exported.out, std::regex("\"v[0-9]\""), "\"w\"");
+  const auto refused = wal("import", elsewhere, {other.string()});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_TRUE(contains(refused.err, "line 1: message_id")) << refused.err;
+  EXPECT_TRUE(contains(refused.err, "--renumber")) << refused.err;
   EXPECT_EQ(wal("export", elsewhere).out, before) << "a refused import stored something";
   const auto renumbered = wal("import", elsewhere, {file.string(), "--renumber"});
   EXPECT_EQ(renumbered.code, 0) << renumbered.err;
@@ -294,6 +319,10 @@ TEST(WalUsage, MistakesAreNamedAndEndWithTwo) {
       {{"import", "x", "--dir", "/x", "--queue-max-message-bytes=64MiB"}, "must be at least"},
       {{"import", "/dev/null", "--dir", "/x", "--config", "/nonexistent.toml"}, "/nonexistent.toml"},
       {{"verify", "--dir", "/x", "--name", "alice"}, "not together"},
+      {{"import", "/dev/null", "--data-dir", "/nonexistent", "--name", "../evil"},
+       "'../evil' is no name for a validator"},
+      {{"import", "/dev/null", "--data-dir", "/nonexistent", "--name", "aggregate"}, "and is not aggregate"},
+      {{"verify", "--data-dir", "/nonexistent", "--name", "a/b"}, "'a/b' is no name"},
       {{"verify", "--data-dir", "/nonexistent"}, "no validator has a queue in /nonexistent"}};
   for (const auto& [words, part] : mistakes) {
     const auto said = wal(words);

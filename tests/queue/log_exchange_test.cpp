@@ -23,10 +23,12 @@ TEST(LogExchange, WhatIsExportedIsImported) {
   ASSERT_TRUE(done) << done.error().to_string();
   EXPECT_EQ(done->messages, ids.size());
   EXPECT_EQ(exported(b), lines);
+  EXPECT_TRUE(done->created);
   const auto again = import(b, text);
-  ASSERT_FALSE(again);
-  EXPECT_EQ(again.error().code, Errc::kExists);
-  EXPECT_NE(again.error().context.find("line "), std::string::npos) << again.error().context;
+  ASSERT_TRUE(again) << again.error().to_string();
+  EXPECT_EQ(again->messages, 0U);
+  EXPECT_EQ(again->already_there, ids.size());
+  EXPECT_FALSE(again->created);
   EXPECT_EQ(exported(b), lines);
   ASSERT_TRUE(import(b, text, {.renumber = true}));
   EXPECT_EQ(exported(b).size(), 2 * lines.size());
@@ -123,6 +125,69 @@ TEST(LogExchange, WhatHasExpiredBeforeItsImportIsADeadLetter) {
 std::string line_of(std::uint64_t id, std::size_t bytes, std::string_view more = {}) {
   return fmt::format(R"({{"message":{{"Gossip":{{"topic":"t","data":"0x{}"}}}},"message_id":{},"created_at":1{}}})",
                      std::string(2 * bytes, 'a'), id, more);
+}
+
+TEST(LogExchange, AnIdOfAnotherMessageIsRefused) {
+  QueueMachine m(5);
+  ASSERT_TRUE(import(m, line_of(1, 1) + "\n" + line_of(2, 1)));
+  const auto before = exported(m);
+  const auto other = import(m, line_of(1, 1) + "\n" + line_of(2, 2) + "\n" + line_of(3, 1));
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, Errc::kExists);
+  const auto& why = other.error().context;
+  EXPECT_TRUE(why.starts_with("line 2: message_id 2 was given already")) << why;
+  EXPECT_NE(why.find("1 with smaller ids are there already and would be stored twice by --renumber"), why.npos) << why;
+  EXPECT_EQ(exported(m), before);
+  // One that has been taken is not there any more, and its id is not given again.
+  ASSERT_TRUE(m.start());
+  ASSERT_TRUE(m.take());
+  ASSERT_TRUE(m.stop());
+  const auto taken = import(m, line_of(1, 1));
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().code, Errc::kExists);
+}
+
+/// Runs an import that ends with the process at its `n`th operation on the disk; true: it was done before.
+bool import_until(QueueMachine& m, const std::string& text, std::uint64_t n, bool power_cut) {
+  m.disk.freeze_after(n);
+  LogTool tool(m.disk, m.world, m.rng);
+  auto work = tool.import_lines(text, {});
+  const bool done = run(m, tool, work);
+  m.disk.freeze_after(UINT64_MAX);
+  if (power_cut)
+    m.disk.power_cut(n);
+  else
+    m.disk.process_kill(n);
+  return done;
+}
+
+// Through several segments, whose headers say which ids were given.
+TEST(LogExchange, AnImportThatWasCutOffGoesOnWhereItEnded) {
+  std::string text;
+  for (std::uint64_t id = 1; id <= 1'300; ++id) text += line_of(10 + id, 4'000) + "\n";
+  QueueMachine whole(3);
+  ASSERT_TRUE(import(whole, text));
+  const auto lines = exported(whole);
+  int half = 0;
+  for (const bool power_cut : {false, true}) {
+    bool done = false;
+    for (std::uint64_t n = 1; !done; n += 2) {
+      QueueMachine m(n);
+      done = import_until(m, text, n, power_cut);
+      m.disk.reboot();
+      const auto rest = import(m, text);
+      ASSERT_TRUE(rest) << "cut at " << n << ": " << rest.error().to_string();
+      EXPECT_EQ(rest->messages + rest->already_there, lines.size());
+      half += rest->messages > 0 && rest->already_there > 0 ? 1 : 0;
+      ASSERT_TRUE(exported(m) == lines) << "cut at " << n;
+      ASSERT_TRUE(m.start());
+      const auto next = m.submit(gossip("next"), sync_by("bob"));
+      ASSERT_TRUE(next);
+      EXPECT_GT(next->id.value(), 1'310U) << "an id was given twice";
+      m.process_kill(n);
+    }
+  }
+  EXPECT_GT(half, 5);
 }
 
 TEST(LogExchange, AnImportIsJudgedAsAWhole) {

@@ -222,6 +222,35 @@ TEST(LogTools, VerifySaysWhatIsLost) {
   EXPECT_EQ(damaged->lost[0].offset, 20480U);
 }
 
+// A start makes the queue anew, so a look must not speak of damage.
+TEST(LogTools, ACreationThatWasCutOffIsNoDamage) {
+  int half_made = 0;
+  bool made = false;
+  for (std::uint64_t n = 1; !made; ++n) {
+    QueueMachine m(n);
+    m.disk.freeze_after(n);
+    made = m.start().has_value();
+    m.disk.freeze_after(UINT64_MAX);
+    m.process_kill(n);
+    const auto before = files(m.disk);
+    const auto verdict = verify(m);
+    if (verdict) {
+      ASSERT_TRUE(verdict->sound()) << n << ": " << verdict->damage->to_string();
+      half_made += verdict->half_made ? 1 : 0;
+      const auto repaired = repair(m);
+      ASSERT_TRUE(repaired) << n;
+      EXPECT_EQ(files(m.disk), before) << n << ": a sound queue was changed";
+    } else {
+      EXPECT_TRUE(before.empty()) << n << ": " << verdict.error().to_string();
+    }
+    const auto report = m.start();
+    ASSERT_TRUE(report) << n;
+    EXPECT_EQ(report->created, !verdict || verdict->half_made) << n;
+    m.process_kill(n);
+  }
+  EXPECT_GT(half_made, 5);
+}
+
 TEST(LogTools, ToolsBesideARunningQueueFindItSound) {
   QueueMachine m(8);
   ASSERT_TRUE(m.start());

@@ -1,0 +1,13 @@
+// node/remedy.h - what to do about an answer of the system, for the line that a person reads at a start.
+//
+// Threads  pure function.
+#pragma once
+
+#include <string_view>
+
+namespace qh::node {
+
+/// A sentence that names a command, a limit or a flag; nothing where the system's word says too little to tell.
+std::string_view remedy_for(int os_errno);
+
+}  // namespace qh::node

@@ -71,6 +71,7 @@ struct Method {
   /// For what is answered later and may be large: bytes that the answer may have. Asked before it is run.
   std::uint64_t (*answer_bytes)(const Call& call) = nullptr;
   Needs needs = Needs::kNothing;
+  bool hands_out = false;  ///< takes messages for its caller, for good or for a while
   /// The binary codec has its parameters and its result without JSON too (rpc/binary_body.h).
   bool typed = false;
 };

@@ -149,6 +149,7 @@ constexpr std::array kMethods{
                "is gone. Who cannot live with that uses qssh_lease.",
            .run = pop_message,
            .answer_bytes = pop_message_bytes,
+           .hands_out = true,
            .typed = true},
     Method{
         .name = "qssh_lease",
@@ -163,6 +164,7 @@ constexpr std::array kMethods{
                 "before the answer came; over `max-deliveries` it becomes a dead letter.",
         .run = lease,
         .answer_bytes = lease_bytes,
+        .hands_out = true,
         .typed = true},
     Method{.name = "qssh_ack",
            .number = 5,
@@ -395,6 +397,7 @@ constexpr std::array kMethods{
                "where the messages come to the bytes of a batch.",
            .run = pop_batch,
            .answer_bytes = pop_batch_bytes,
+           .hands_out = true,
            .typed = true},
 };
 

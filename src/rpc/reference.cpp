@@ -40,7 +40,11 @@ where `submitted_by` is the validator's name for a caller on loopback without a 
 `persisted` says that it survives a crash, and `digest` is the SHA3-256 of the canonical body.
 
 A client that disconnects while it waits (`wait_ms`) has its wait cancelled: nothing is taken. What was handed out before
-the connection was cut stays handed out: a popped message is gone, a lease runs until its deadline.
+the connection was cut stays handed out: a popped message is gone, a lease runs until its deadline. A client that closes
+its sending side alone gets its answers, those of its waits with Timeout. Requests that it had sent behind the one under
+way are carried out, but qssh_popMessage, qssh_popBatch and qssh_lease among them: it may have gone, so they get Timeout too.
+Over 64 KiB that are sent behind a call that waits end its wait (Timeout), since the client's end could not be seen behind
+them. Such a Timeout has `outcome`: nothing was taken.
 
 `rpc.discover` gives all of this as an OpenRPC document, with a JSON Schema of every parameter and every result.
 )";

@@ -176,16 +176,26 @@ std::size_t count_of(std::string_view text, std::string_view part) {
   return count;
 }
 
-/// Three times as many waits as may be under way: none of them has room while the others wait.
+/// Twice as many waits as may be under way: half of them have no room while the others wait.
 TEST(BinaryServerThreads, TheEndIsSeenAlsoWithoutRoomForAnotherCall) {
   const Served served({});
   const Client full(served.port());
-  full.send(waits(3 * kCallsMax));
+  full.send(waits(2 * kCallsMax));
   EXPECT_FALSE(full.hears_within(0));
   full.end_sending();
   const auto all = full.until_end();
-  EXPECT_EQ(count_of(all, "nothing was taken"), 3 * kCallsMax) << all.substr(0, 300);
+  EXPECT_EQ(count_of(all, "nothing was taken"), 2 * kCallsMax) << all.substr(0, 300);
   EXPECT_EQ(all.find("still open"), all.npos);
+}
+
+/// Its end could not be seen behind them.
+TEST(BinaryServerThreads, WaitsEndWhereRequestsWithoutRoomFillTheBuffer) {
+  const Served served({});
+  const Client full(served.port());
+  std::string behind;
+  while (behind.size() < 2 * (64U << 10)) behind += call("qssh_getValidatorName", "[]", kCallsMax + 1);
+  full.send(waits(kCallsMax) + behind);
+  EXPECT_TRUE(full.reads(kAnswer));
 }
 
 TEST(BinaryServerThreads, ACancelIsCarriedOutAlsoWithoutRoomForAnotherCall) {

@@ -106,10 +106,16 @@ void BinarySession::go_on() {
     take_requests();
     if (!open()) return;
     if (link_->ended()) return settle();
-    if (link_->full()) looked_at_ = link_->cancel_ahead(ByteView(in_.data(), filled_), looked_at_);
+    if (link_->full()) look_ahead();
     if (reads == kReadsAtOnce && readable_) answered();  // it is its turn again behind the next flush
     if (reads == kReadsAtOnce || !read_some()) return settle();
   }
+}
+
+/// While nothing has a turn. Where there is no room to read on, the end could not be seen: the waits end there.
+void BinarySession::look_ahead() {
+  looked_at_ = link_->cancel_ahead(ByteView(in_.data(), filled_), looked_at_);
+  if (filled_ == in_.size() && filled_ >= kLargeBuffer) link_->abandon();
 }
 
 void BinarySession::take_requests() {

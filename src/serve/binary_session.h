@@ -60,6 +60,7 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   void on_ready(std::uint32_t events) override;
   void see_the_end();
   void go_on();
+  void look_ahead();
   void take_requests();
   bool read_some();
   void discard();

@@ -274,7 +274,7 @@ TEST(BinaryLink, MalformedBodiesAreErrorsOfTheirRequestAlone) {
   };
   using std::string_view_literals::operator""sv;
   const Wrong wrongs[] = {
-      {"qssh_popMessage", ""sv, 0, Code::kInvalidParams, ""},
+      {"qssh_popMessage", ""sv, 0, Code::kInvalidParams, "params"},
       {"qssh_popMessage", "\4\0"sv, 0, Code::kInvalidParams, "params"},
       {"qssh_popMessage", "\0\0x"sv, 0, Code::kInvalidParams, "params"},
       {"qssh_popMessage", "\1\0\0"sv, 0, Code::kInvalidParams, "kinds"},
@@ -285,7 +285,14 @@ TEST(BinaryLink, MalformedBodiesAreErrorsOfTheirRequestAlone) {
       {"qssh_submitMessage", "\1\0\2\0\0\0x"sv, 0, Code::kInvalidParams, "message"},
       {"qssh_submitMessage", "\3\0\0\0\0\0\2"sv, 0, Code::kInvalidParams, "durability"},
       {"qssh_submitMessage", "\5\0\0\0\0\0\1\0\0\0\xff"sv, 0, Code::kInvalidParams, "idempotency_key"},
-      {"qssh_submitMessage", "\1\0\1\0\0\0\x63"sv, 0, Code::kInvalidParams, ""},
+      {"qssh_submitMessage", "\5\0\0\0\0\0\0\0\0\0"sv, 0, Code::kInvalidParams, "idempotency_key"},
+      {"qssh_submitMessage", "\1\0\1\0\0\0\x63"sv, 0, Code::kInvalidParams, "message"},
+      {"qssh_submitMessage", "\1\0\0\0\0\0"sv, 0, Code::kInvalidParams, "message"},
+      {"qssh_submitMessage", "\1\0\6\0\0\0\4\1\0\0\0\xff"sv, 0, Code::kInvalidParams, "Gossip.topic"},
+      {"qssh_submitMessage", "\1\0\5\0\0\0\4\1\0\0\0"sv, 0, Code::kInvalidParams, "Gossip.topic"},
+      {"qssh_submitBatch", "\1\0\1\0\0"sv, 0, Code::kInvalidParams, "messages"},
+      {"qssh_submitBatch", "\1\0\1\0\0\0\1\0\6\0\0\0\4\1\0\0\0\xff"sv, 0, Code::kInvalidParams,
+       "messages[0].Gossip.topic"},
       {"qssh_submitBatch", "\1\0\0\0\0\0"sv, 0, Code::kInvalidParams, "messages"},
       {"qssh_submitBatch", "\1\0\1\0\0\0\0\0"sv, 0, Code::kInvalidParams, "messages[0].message"},
       {"qssh_ack", "\1\0\xff\xff\xff\xff"sv, 0, Code::kInvalidParams, "leases"},

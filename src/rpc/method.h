@@ -23,10 +23,10 @@ struct Services;
 
 enum class Type : std::uint8_t {
   kMessage,      ///< {"Kind": {..}}
-  kSubmissions,  ///< an array of messages, or of the named parameters of qssh_submitMessage
+  kSubmissions,  ///< an array of 1..max messages, or of the named parameters of qssh_submitMessage
   kInteger,      ///< min..max
   kNumber,       ///< 0, or kNumberMin..max; fractions allowed
-  kText,         ///< at most max bytes
+  kText,         ///< min..max bytes of UTF-8
   kFlag,         ///< true or false
   kWord,         ///< one of `bounds`, which has | between them
   kKinds,        ///< an array of names of kinds

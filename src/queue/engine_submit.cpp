@@ -266,7 +266,11 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
   for (std::size_t i = 0; i < submissions.size(); ++i) {
     auto one = admit(submissions[i], now);
     if (one && submissions[i].options.id) one = bad_option("message_id", "is not for batches");
-    if (!one) return done(fail(refuse(std::move(one.error()).in(fmt::format("messages[{}]", i)))));
+    if (!one) {
+      auto error = std::move(one.error()).in(fmt::format("messages[{}]", i));
+      if (error.code == Errc::kInvalid) error.subject = fmt::format("messages[{}].{}", i, error.subject);
+      return done(fail(refuse(std::move(error))));
+    }
     if (one->durability == Durability::kSync) durability = Durability::kSync;
     const auto& key = submissions[i].options.idempotency_key;
     one->seen = key.empty() ? KeyRef() : keys_.find(key);

@@ -26,16 +26,22 @@ namespace qh::queue {
 inline constexpr unsigned kJsonDepthMax = 32;
 inline constexpr std::size_t kJsonMembersMax = 64;
 
-/// A number as it was written. JSON-RPC gives ids back so.
-struct RawNumber {
-  std::size_t element = 0;  ///< of a root array; 0 in a root object
-  std::string text;
+/// What the values do not tell of the calls in a body: of a root object, or of the objects of a root array.
+struct JsonNotes {
+  struct Note {
+    std::size_t element = 0;  ///< of a root array; 0 in a root object
+    std::string text;
+  };
+  std::vector<Note> ids;    ///< the numbers and strings that they have under "id", as written
+  std::vector<Note> twice;  ///< paths of members that they name twice: the first of each, and "id"
+
+  /// The first of an element; nullptr: none.
+  static const std::string* find(const std::vector<Note>& notes, std::size_t element);
 };
 
-/// `raw_of`, if not empty, is a member name: the numbers that a root object, or the objects of a root array,
-/// have under it are also put into `raw`, as written.
-Result<boost::json::value> parse_json(std::string_view text, unsigned depth_max = kJsonDepthMax,
-                                      std::string_view raw_of = {}, std::vector<RawNumber>* raw = nullptr);
+Result<boost::json::value> parse_json(std::string_view text, unsigned depth_max = kJsonDepthMax);
+/// A member that is given twice is noted and no error: the last one is the value's.
+Result<boost::json::value> parse_json(std::string_view text, JsonNotes& notes);
 
 /// Appends the text of `value`, without white space.
 void write_json(const boost::json::value& value, std::string& out);

@@ -53,21 +53,38 @@ TEST(JsonText, RefusesDepthAndWidth) {
   EXPECT_FALSE(parse_json(wide + "}"));
 }
 
-TEST(JsonText, KeepsNumbersOfAMemberAsWritten) {
-  std::vector<RawNumber> raw;
-  ASSERT_TRUE(parse_json(R"({"id":1.50,"params":{"id":7},"x":[{"id":8}]})", 32, "id", &raw));
-  ASSERT_EQ(raw.size(), 1U);
-  EXPECT_EQ(raw[0].text, "1.50");
+/// One line: those of each element.
+std::string ids_of(std::string_view text) {
+  JsonNotes notes;
+  EXPECT_TRUE(parse_json(text, notes)) << text;
+  std::string all;
+  for (const auto& note : notes.ids) all += std::to_string(note.element) + ": " + note.text + "; ";
+  return all;
+}
 
-  raw.clear();
-  ASSERT_TRUE(
-      parse_json(R"([{"id":-0},3,{"id":123456789012345678901234567890},{"id":"1"},{"id":1E2}])", 32, "id", &raw));
-  ASSERT_EQ(raw.size(), 3U);
-  EXPECT_EQ(raw[0].text, "-0");
-  EXPECT_EQ(raw[1].element, 2U);
-  EXPECT_EQ(raw[1].text, "123456789012345678901234567890");
-  EXPECT_EQ(raw[2].element, 4U);
-  EXPECT_EQ(raw[2].text, "1E2");
+TEST(JsonText, KeepsIdsAsWritten) {
+  EXPECT_EQ(ids_of(R"({"id":1.50,"params":{"id":7},"x":[{"id":8}]})"), "0: 1.50; ");
+  EXPECT_EQ(ids_of(R"([{"id":-0},3,{"id":123456789012345678901234567890},{"id":"1"},{"id":1E2}])"),
+            "0: -0; 2: 123456789012345678901234567890; 3: \"1\"; 4: 1E2; ");
+  EXPECT_EQ(ids_of(R"( {"x":["id","y",{"id":"z"}],"id" : "\u0041\ud83d\ude00","params":{"id":"a"}})"),
+            R"(0: "\u0041\ud83d\ude00"; )");
+  EXPECT_EQ(ids_of(R"([ ["id","a\/b"], {"id":"a\/b\"c\\"}, {"id":7,"x":"}"}, "id", {"id":"","y":[1,2]}, {"id":null}])"),
+            R"(1: "a\/b\"c\\"; 2: 7; 4: ""; )");
+  EXPECT_EQ(ids_of(R"({"\u0069d":"a\/b"})"), "") << "spelt so, it is not looked for";
+}
+
+TEST(JsonText, NotesMembersThatACallNamesTwice) {
+  JsonNotes notes;
+  const auto value =
+      parse_json(R"([{"a":1,"id":2},{"p":{"x":1,"\u0078":2},"id":3,"id":4,"q":[{"z":0,"z":0}]},5])", notes);
+  ASSERT_TRUE(value);
+  ASSERT_EQ(notes.twice.size(), 2U);
+  EXPECT_EQ(notes.twice[0].element, 1U);
+  EXPECT_EQ(notes.twice[0].text, "p.x");
+  EXPECT_EQ(notes.twice[1].text, "id");
+  EXPECT_EQ(value->at(1).at("p").at("x"), 2);
+  EXPECT_EQ(JsonNotes::find(notes.twice, 0), nullptr);
+  EXPECT_EQ(JsonNotes::find(notes.twice, 2), nullptr);
 }
 
 RC_GTEST_PROP(JsonText, EveryFractionReadsBackTheSame, (std::uint64_t bits)) {

@@ -19,8 +19,10 @@ constexpr auto make_table(std::index_sequence<I...>) {
 }
 constexpr auto kTable = make_table(std::make_index_sequence<kKindCount>{});
 
-tl::unexpected<Error> bad_field(std::string_view field, std::string_view why) {
-  return fail(Error(Errc::kInvalid, std::string(field) + ": " + std::string(why)).about(field));
+/// Told as Kind.field, as in JSON.
+tl::unexpected<Error> bad_field(std::string_view kind, std::string_view field, std::string_view why) {
+  const auto path = std::string(kind) + "." + std::string(field);
+  return fail(Error(Errc::kInvalid, path + ": " + std::string(why)).about(path));
 }
 
 /// Writes one field; answers why it may not be written, or nothing.
@@ -121,7 +123,7 @@ Result<Bytes> encode_struct(Kind kind, const T& message) {
     return (why = encoder(message.*(f.member))) == nullptr;
   };
   const bool good = std::apply([&](const auto&... f) { return (one(f) && ...); }, T::fields());
-  if (!good) return bad_field(field, why);
+  if (!good) return bad_field(T::kName, field, why);
   return out;
 }
 
@@ -135,8 +137,9 @@ Result<T> read_struct(ByteReader& in) {
     return decoder(message.*(f.member));
   };
   const bool good = std::apply([&](const auto&... f) { return (one(f) && ...); }, T::fields());
-  if (!good) return bad_field(field, "not a canonical value");
-  if (!in.at_end()) return bad_field(T::kName, "bytes behind the last field");
+  if (!good) return bad_field(T::kName, field, "not a canonical value");
+  if (!in.at_end())
+    return fail(Error(Errc::kInvalid, std::string(T::kName) + ": bytes behind the last field").about(T::kName));
   return message;
 }
 

@@ -7,8 +7,8 @@
 // Format   canonical body: kind (u8), then the fields in table order: 32-byte hashes as they are,
 //          u64 little-endian, strings and bytes with a u32 length, an optional value after a byte 0 or
 //          1, fractions as IEEE 754 binary64. One value has one encoding; docs/formats/message.md.
-// Errors   kInvalid with `subject` = the field. Integers are below 2^53, so that JSON carries them.
-// Threads  values.
+// Errors   kInvalid with `subject` = Kind.field, or what is wrong as a whole. Integers are below 2^53, so that JSON
+// carries them. Threads  values.
 #pragma once
 
 #include <array>
@@ -202,7 +202,7 @@ Result<Kind> check(ByteView body);
 /// The kind that a canonical body says it has.
 inline Result<Kind> kind_of_body(ByteView body) {
   if (body.empty() || std::to_integer<std::size_t>(body[0]) >= kKindCount) {
-    return fail(Errc::kInvalid, "body of an unknown kind");
+    return fail(Error(Errc::kInvalid, "message: a body of an unknown kind").about("message"));
   }
   return static_cast<Kind>(body[0]);
 }

@@ -97,6 +97,7 @@ std::optional<Failure> bind_object(const Method& method, const json::object& par
       const auto names = names_of(method);
       return bad_parameter(key, "unknown parameter of " + std::string(method.name) + nearest_hint(key, names));
     }
+    if (member.value().is_null() && !parameter->required) continue;  // as if it were not there
     if (auto failure = add(*parameter, member.value(), into)) return failure;
   }
   return std::nullopt;
@@ -159,7 +160,7 @@ std::optional<Failure> check(const Parameter& parameter, const json::value& v, s
       good = v.is_number() && is_number(v.to_number<double>(), static_cast<double>(parameter.max));
       break;
     case Type::kText:
-      good = v.is_string() && v.get_string().size() <= parameter.max;
+      good = v.is_string() && v.get_string().size() >= parameter.min && v.get_string().size() <= parameter.max;
       break;
     case Type::kFlag:
       good = v.is_bool();

@@ -24,7 +24,8 @@ std::optional<Failure> check_integer(const Parameter& p, std::uint64_t value) {
 }
 
 std::optional<Failure> check_text(const Parameter& p, ByteView bytes) {
-  if (bytes.size() > p.max) return wrong(p, "a string of " + std::to_string(bytes.size()) + " bytes");
+  if (bytes.size() < p.min || bytes.size() > p.max)
+    return wrong(p, "a string of " + std::to_string(bytes.size()) + " bytes");
   if (!queue::is_utf8(as_text(bytes))) return wrong(p, "bytes that are no UTF-8");
   return std::nullopt;
 }
@@ -126,7 +127,7 @@ std::optional<Failure> read_value(const Parameter& p, ByteReader& reader, Argume
 
 std::optional<Failure> bind_typed(const Method& method, ByteReader& reader, Arguments& into) {
   const auto mask = reader.get<binary::Mask>();
-  if (!reader.ok()) return ends_early("");
+  if (!reader.ok()) return ends_early("params");
   const auto known = method.parameters.size();
   if ((mask >> known) != 0)
     return bad_parameter(

@@ -40,11 +40,12 @@ std::optional<queue::KindMask> kinds_of(const Arguments& arguments) {
   return arguments.has("kinds") ? std::optional(arguments.kinds()) : std::nullopt;
 }
 
+/// Not empty.
 rc::Gen<std::string> short_text() {
   return rc::gen::map(queue::arbitrary_text(), [](std::string text) {
     text.resize(std::min<std::size_t>(text.size(), 100));
     while (!queue::is_utf8(text)) text.pop_back();
-    return text;
+    return text.empty() ? "x" : text;
   });
 }
 rc::Gen<std::optional<std::uint64_t>> some_ms() {

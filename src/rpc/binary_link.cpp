@@ -86,6 +86,17 @@ class BinaryLink::Impl final : public Replies, public std::enable_shared_from_th
 
   bool full() const { return open >= kOpenCallsMax || out.size() >= kUnsentBytesMax; }
 
+  std::size_t cancel_ahead(ByteView in, std::size_t from) {
+    for (;;) {
+      const auto frame = binary::parse_frame(in.subspan(from), binary::From::kClient);
+      if (frame.state != Frame::State::kFrame) return from;
+      if (frame.header.kind == binary::Kind::kCancel) cancel(frame.header.id);
+      from += frame.wire_bytes();
+    }
+  }
+
+  void hand_out_no_more() { caller_.gone = true; }
+
   void abandon() {
     for (std::size_t i = 0; i < pending_.size(); ++i) {  // NOLINT(modernize-loop-convert): an answer may add to it
       // Cancelling answers the call, which changes its place.
@@ -274,6 +285,8 @@ Bytes& BinaryLink::out() { return impl_->out; }
 bool BinaryLink::full() const { return impl_->full(); }
 bool BinaryLink::ended() const { return impl_->ended; }
 std::size_t BinaryLink::open_calls() const { return impl_->open; }
+std::size_t BinaryLink::cancel_ahead(ByteView in, std::size_t from) { return impl_->cancel_ahead(in, from); }
 void BinaryLink::abandon() { impl_->abandon(); }
+void BinaryLink::hand_out_no_more() { impl_->hand_out_no_more(); }
 
 }  // namespace qh::rpc

@@ -9,7 +9,7 @@
 //
 // Errors   a stream that cannot be understood gets a last word in out(), and ended() is true from then on.
 // Bounds   over kOpenCallsMax calls under way, or kUnsentBytesMax of answers that were not taken out, it is full() and
-//          takes no more, so that its owner stops reading.
+//          takes no more, so that its owner stops reading; cancels alone are found among what comes (cancel_ahead).
 // Threads  one owner, the dispatcher's.
 // Lifetime the dispatcher outlives it. Destroying it ends its waits, and drops what is answered afterwards.
 #pragma once
@@ -46,8 +46,13 @@ class BinaryLink {
   /// Nothing more is taken; the connection ends behind what stands in out().
   bool ended() const;
   std::size_t open_calls() const;
+  /// Carries out the cancels in `in`, which take() has left, from the unit at `from` on; where it has come to. In their
+  /// turn they do nothing more.
+  std::size_t cancel_ahead(ByteView in, std::size_t from);
   /// The peer sends no more: ends the waits. What is under way is still answered.
   void abandon();
+  /// From now on what would hand something out is refused: it is not known whether anybody still listens.
+  void hand_out_no_more();
 
  private:
   class Impl;

@@ -219,6 +219,38 @@ TEST(BinaryLink, OverItsBoundsItTakesNoMore) {
   EXPECT_EQ(bed.answer().header.id, BinaryLink::kOpenCallsMax + 1);
 }
 
+TEST(BinaryLink, ACancelTakesNoPlace) {
+  LinkBed bed;
+  Bytes all;
+  const auto last = BinaryLink::kOpenCallsMax + 1;
+  for (std::uint64_t id = 1; id <= last; ++id) binary::put_request(all, id, binary::Pop{.wait_ms = 1'000});
+  Bytes ahead = framed(last, binary::Pop{.wait_ms = 1'000});
+  binary::put_cancel(ahead, last);  // has no turn yet: stays for it
+  binary::put_cancel(ahead, 7);
+  ahead.resize(ahead.size() + 3);  // the begin of a next one
+  bed.send(all);
+  ASSERT_TRUE(bed.link->full());
+  EXPECT_EQ(bed.link->cancel_ahead(ahead, 0), ahead.size() - 3);
+  const auto answer = bed.answer();
+  EXPECT_EQ(answer.header.id, 7U);
+  EXPECT_NE(answer.error().data.find(R"("outcome":"nothing was taken")"), std::string::npos) << answer.error().data;
+  EXPECT_FALSE(bed.link->full());
+}
+
+TEST(BinaryLink, BehindTheEndOnlyHandOutsAreRefused) {
+  LinkBed bed;
+  const auto message = gossip("a");
+  ASSERT_TRUE(bed.ask(binary::Submit{.message = message}).ok());
+  bed.link->hand_out_no_more();
+  for (const auto& refused : {bed.ask(binary::Pop{}), bed.ask(binary::PopBatch{}), bed.ask(binary::Lease{})}) {
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, static_cast<int>(Code::kTimeout));
+    EXPECT_NE(refused.error().data.find("nothing was taken"), std::string::npos) << refused.error().data;
+  }
+  EXPECT_TRUE(bed.ask(binary::Submit{.message = message}).ok());
+  EXPECT_EQ(bed.ask_json("qssh_getQueueDepth", "").text(), "2");
+}
+
 TEST(BinaryLink, AnswersThatNobodyTakesEndTheReading) {
   LinkBed bed;
   Bytes one;
@@ -242,7 +274,7 @@ TEST(BinaryLink, MalformedBodiesAreErrorsOfTheirRequestAlone) {
   };
   using std::string_view_literals::operator""sv;
   const Wrong wrongs[] = {
-      {"qssh_popMessage", ""sv, 0, Code::kInvalidParams, ""},
+      {"qssh_popMessage", ""sv, 0, Code::kInvalidParams, "params"},
       {"qssh_popMessage", "\4\0"sv, 0, Code::kInvalidParams, "params"},
       {"qssh_popMessage", "\0\0x"sv, 0, Code::kInvalidParams, "params"},
       {"qssh_popMessage", "\1\0\0"sv, 0, Code::kInvalidParams, "kinds"},
@@ -253,7 +285,14 @@ TEST(BinaryLink, MalformedBodiesAreErrorsOfTheirRequestAlone) {
       {"qssh_submitMessage", "\1\0\2\0\0\0x"sv, 0, Code::kInvalidParams, "message"},
       {"qssh_submitMessage", "\3\0\0\0\0\0\2"sv, 0, Code::kInvalidParams, "durability"},
       {"qssh_submitMessage", "\5\0\0\0\0\0\1\0\0\0\xff"sv, 0, Code::kInvalidParams, "idempotency_key"},
-      {"qssh_submitMessage", "\1\0\1\0\0\0\x63"sv, 0, Code::kInvalidParams, ""},
+      {"qssh_submitMessage", "\5\0\0\0\0\0\0\0\0\0"sv, 0, Code::kInvalidParams, "idempotency_key"},
+      {"qssh_submitMessage", "\1\0\1\0\0\0\x63"sv, 0, Code::kInvalidParams, "message"},
+      {"qssh_submitMessage", "\1\0\0\0\0\0"sv, 0, Code::kInvalidParams, "message"},
+      {"qssh_submitMessage", "\1\0\6\0\0\0\4\1\0\0\0\xff"sv, 0, Code::kInvalidParams, "Gossip.topic"},
+      {"qssh_submitMessage", "\1\0\5\0\0\0\4\1\0\0\0"sv, 0, Code::kInvalidParams, "Gossip.topic"},
+      {"qssh_submitBatch", "\1\0\1\0\0"sv, 0, Code::kInvalidParams, "messages"},
+      {"qssh_submitBatch", "\1\0\1\0\0\0\1\0\6\0\0\0\4\1\0\0\0\xff"sv, 0, Code::kInvalidParams,
+       "messages[0].Gossip.topic"},
       {"qssh_submitBatch", "\1\0\0\0\0\0"sv, 0, Code::kInvalidParams, "messages"},
       {"qssh_submitBatch", "\1\0\1\0\0\0\0\0"sv, 0, Code::kInvalidParams, "messages[0].message"},
       {"qssh_ack", "\1\0\xff\xff\xff\xff"sv, 0, Code::kInvalidParams, "leases"},

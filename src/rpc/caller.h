@@ -36,6 +36,8 @@ class RoleSet {
 struct Caller {
   std::string name;  ///< becomes `submitted_by`
   RoleSet roles;
+  /// Its connection's end was seen before its call had its turn, so nothing is handed out to it.
+  bool gone = false;
 };
 
 }  // namespace qh::rpc

@@ -15,6 +15,11 @@ Failure missing_role(const Method& method) {
       .with("role", json::value(role));
 }
 
+Failure nobody_listens(const Method& method) {
+  return Failure(Code::kTimeout, std::string(method.name) + " was not carried out: the client's end was seen before")
+      .with("outcome", json::value(kNothingTaken));
+}
+
 }  // namespace
 
 Failure invalid_request(std::string_view field, std::string expected) {
@@ -33,6 +38,7 @@ Failure unreadable(const Error& error) {
 std::optional<Failure> Calls::refusal(const Method& method, const Caller& caller) const {
   if (!caller.roles.has(method.role)) return missing_role(method);
   if (stopping && method.role != Role::kRead) return Failure(Code::kShuttingDown, "the node is stopping");
+  if (caller.gone && method.hands_out) return nobody_listens(method);
   return std::nullopt;
 }
 

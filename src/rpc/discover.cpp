@@ -45,7 +45,8 @@ json::object schema_of(const Parameter& p) {
                                                                              {"minimum", kNumberMin},
                                                                              {"maximum", integer_json(p.max)}}}}};
     case Type::kText:
-      return {{"type", "string"}, {"minLength", integer_json(p.min)}, {"maxLength", integer_json(p.max)}};
+      // Its bound is in bytes, which the description says; maxLength would count characters.
+      return {{"type", "string"}, {"minLength", integer_json(p.min)}};
     case Type::kFlag:
       return {{"type", "boolean"}};
     case Type::kWord: {
@@ -105,6 +106,7 @@ json::array errors_of(const Method& method) {
 
 /// The bounds that the queue's settings give to a parameter that names them.
 Parameter with_bounds(Parameter p, const queue::Options& options) {
+  if (p.type == Type::kSubmissions) p.max = options.max_batch_messages;
   if (p.type != Type::kInteger || p.bounds.empty()) return p;
   const auto ms = [](Duration d) {
     return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(d).count());

@@ -1,5 +1,6 @@
 #include "rpc/dispatcher.h"
 
+#include <algorithm>
 #include <optional>
 #include <span>
 #include <unordered_map>
@@ -29,26 +30,34 @@ struct Request {
 };
 
 /// The id as it was written; nothing if it is none.
-std::optional<std::string> id_text(const json::value& id, std::size_t element,
-                                   const std::vector<queue::RawNumber>& raw) {
-  if (id.is_null() || id.is_string()) return queue::write_json(id);
-  if (!id.is_number()) return std::nullopt;
-  for (const auto& number : raw) {
-    if (number.element == element) return number.text;
-  }
-  return queue::write_json(id);
+std::optional<std::string> id_text(const json::value& id, const std::string* as_written) {
+  if (!id.is_null() && !id.is_string() && !id.is_number()) return std::nullopt;
+  return as_written != nullptr ? *as_written : queue::write_json(id);
 }
 
-std::optional<Failure> read_request(const json::value& v, std::size_t element, const std::vector<queue::RawNumber>& raw,
+/// The path of a member that the call names twice. Which of two ids it has is not clear.
+std::optional<std::string> find_twice(const queue::JsonNotes& notes, std::size_t element, bool& id_is_clear) {
+  std::optional<std::string> path;
+  for (const auto& note : std::ranges::equal_range(notes.twice, element, {}, &queue::JsonNotes::Note::element)) {
+    if (!path) path = note.text;
+    if (note.text == "id") id_is_clear = false;
+  }
+  return path;
+}
+
+std::optional<Failure> read_request(const json::value& v, std::size_t element, const queue::JsonNotes& notes,
                                     Request& request) {
   if (!v.is_object()) return invalid_request("", "expected a request object, got " + queue::describe_json(v));
   const auto& object = v.get_object();
+  bool id_is_clear = true;
+  const auto twice = notes.twice.empty() ? std::nullopt : find_twice(notes, element, id_is_clear);
   const auto* id = object.if_contains("id");
-  if (id != nullptr) {
-    auto text = id_text(*id, element, raw);
+  if (id != nullptr && id_is_clear) {
+    auto text = id_text(*id, queue::JsonNotes::find(notes.ids, element));
     if (!text) return invalid_request("id", "expected a string, a number or null, got " + queue::describe_json(*id));
     request.id = std::move(*text);
   }
+  if (twice) return invalid_request(*twice, "the member is given twice");
   const auto* version = object.if_contains("jsonrpc");
   if (version == nullptr || !version->is_string() || version->get_string() != "2.0") {
     return invalid_request("jsonrpc", "expected \"2.0\"");
@@ -58,7 +67,9 @@ std::optional<Failure> read_request(const json::value& v, std::size_t element, c
   request.method = method->get_string();
   request.params = object.if_contains("params");
   if (request.params != nullptr && !request.params->is_structured()) {
-    return invalid_request("params", "expected an array or an object, got " + queue::describe_json(*request.params));
+    const auto* hint = request.params->is_null() ? "; for none leave params out" : "";
+    return invalid_request("params",
+                           "expected an array or an object, got " + queue::describe_json(*request.params) + hint);
   }
   request.notification = id == nullptr;
   return std::nullopt;
@@ -95,8 +106,8 @@ class Dispatcher::Impl {
   }
 
   CallId handle(std::string_view body, const Caller& caller, Reply reply) {
-    std::vector<queue::RawNumber> raw;
-    const auto parsed = queue::parse_json(body, queue::kJsonDepthMax, "id", &raw);
+    queue::JsonNotes notes;
+    const auto parsed = queue::parse_json(body, notes);
     if (!parsed) return refuse(unreadable(parsed.error()), reply);
     const bool batch = parsed->is_array();
     if (batch && parsed->get_array().empty())
@@ -116,7 +127,7 @@ class Dispatcher::Impl {
     exchange->timers = &calls.services.timers;
     exchange->held = held;
     exchange->done = std::move(reply);
-    for (std::size_t i = 0; i < elements.size(); ++i) start(elements[i], i, raw, caller, exchange);
+    for (std::size_t i = 0; i < elements.size(); ++i) start(elements[i], i, notes, caller, exchange);
     exchange->close_one();
     calls.touched();
     if (exchange->open == 0) return 0;
@@ -143,10 +154,10 @@ class Dispatcher::Impl {
     return 0;
   }
 
-  void start(const json::value& v, std::size_t element, const std::vector<queue::RawNumber>& raw, const Caller& caller,
+  void start(const json::value& v, std::size_t element, const queue::JsonNotes& notes, const Caller& caller,
              const std::shared_ptr<Exchange>& exchange) {
     Request request;
-    const auto invalid = read_request(v, element, raw, request);
+    const auto invalid = read_request(v, element, notes, request);
     auto& slot = exchange->slots[element];
     slot.id = std::move(request.id);
     slot.notification = request.notification;

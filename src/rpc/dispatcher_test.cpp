@@ -35,7 +35,8 @@ TEST(Dispatcher, AnswersTheSeedsCallsInTheirOrder) {
 
 TEST(Dispatcher, GivesIdsBackAsTheyCame) {
   JsonBed bed;
-  for (const char* id : {"1", "-0", "1.50", "1e2", "123456789012345678901234567890", "\"a\\\"b\"", "null", "0.1"}) {
+  for (const char* id : {"1", "-0", "1.50", "1e2", "123456789012345678901234567890", "\"a\\\"b\"", "null", "0.1",
+                         R"("\u0041\ud83d\ude00")", R"("a/b\/c")", "\"\""}) {
     EXPECT_EQ(bed.text("{" + kName + ",\"id\":" + id + "}"),
               std::string(R"({"jsonrpc":"2.0","result":"alice","id":)") + id + "}");
   }
@@ -44,6 +45,21 @@ TEST(Dispatcher, GivesIdsBackAsTheyCame) {
     EXPECT_EQ(reply.at("error").at("code"), -32600);
     EXPECT_TRUE(reply.at("id").is_null());
   }
+}
+
+TEST(Dispatcher, AMemberThatIsGivenTwiceIsAFaultOfItsCallAlone) {
+  JsonBed bed;
+  const auto answers =
+      bed.json("[{" + kName + R"(,"id":1},{"jsonrpc":"2.0","method":"qssh_submitMessage","params":)" +
+               R"({"Gossip":{"topic":"x","topic":"y","data":[]}},"id":2},{"id":3,)" + kName + R"(,"id":4}])");
+  ASSERT_EQ(answers.as_array().size(), 3U);
+  EXPECT_EQ(answers.at(0).at("result"), "alice");
+  EXPECT_EQ(answers.at(1).at("error").at("code"), -32600);
+  EXPECT_EQ(answers.at(1).at("error").at("data").at("field"), "params.Gossip.topic");
+  EXPECT_EQ(answers.at(1).at("id"), 2);
+  EXPECT_EQ(answers.at(2).at("error").at("data").at("field"), "id");
+  EXPECT_TRUE(answers.at(2).at("id").is_null()) << "which of them it is is not clear";
+  EXPECT_EQ(bed.result("qssh_getQueueDepth"), 0);
 }
 
 TEST(Dispatcher, NotificationsAreDoneAndNotAnswered) {
@@ -145,6 +161,7 @@ TEST(Dispatcher, RefusesWhatIsNoRequest) {
       {R"({"method":"qssh_popMessage","id":1})", -32600},
       {R"({"jsonrpc":"2.0","method":7,"id":1})", -32600},
       {R"({"jsonrpc":"2.0","method":"qssh_popMessage","params":7,"id":1})", -32600},
+      {R"({"jsonrpc":"2.0","method":"qssh_popMessage","params":null,"id":1})", -32600},
       {R"({"jsonrpc":"2.0","method":"qssh_popMessage","method":"qssh_popMessage","id":1})", -32600},
       {R"({"jsonrpc":"2.0","method":"qssh_submitMessage","params":{"Gossip":{"topic":"x","topic":"y","data":[]}},"id":1})",
        -32600},

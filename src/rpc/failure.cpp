@@ -84,6 +84,9 @@ Failure failure_of(const Error& error) {
       failure.data.emplace("file", error.subject);
       failure.data.emplace("system_error", error.os_errno == 0 ? "" : std::strerror(error.os_errno));
       break;
+    case Code::kTimeout:  // of the queue: a wait that was ended, a hand-out without room in the log
+      failure.data.emplace("outcome", kNothingTaken);
+      break;
     case Code::kForbidden:
       if (!error.subject.empty()) failure.data.emplace("role", error.subject);
       break;

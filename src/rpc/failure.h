@@ -11,6 +11,9 @@
 
 namespace qh::rpc {
 
+/// `outcome` of a take or lease that has ended without one.
+inline constexpr std::string_view kNothingTaken = "nothing was taken";
+
 struct Failure {
   Code code = Code::kInternal;
   std::string message;

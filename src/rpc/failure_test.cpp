@@ -31,7 +31,7 @@ const Expected kExpected[] = {
     {Errc::kNotFound, -32006, "NotFound", {}},
     {Errc::kExists, -32603, "InternalError", {}},
     {Errc::kLeaseLost, -32011, "Busy", {}},
-    {Errc::kTimeout, -32008, "Timeout", {}},
+    {Errc::kTimeout, -32008, "Timeout", {"outcome"}},
     {Errc::kShuttingDown, -32009, "ShuttingDown", {}},
     {Errc::kBusy, -32011, "Busy", {}},
     {Errc::kNotPermitted, -32010, "Forbidden", {"role"}},

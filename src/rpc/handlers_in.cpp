@@ -55,9 +55,13 @@ void submit_message(Call& call) {
 }
 
 void submit_batch(Call& call) {
+  const auto count = call.arguments.submissions("messages");
+  if (const auto max = call.engine().options().max_batch_messages; count > max)
+    return call.answer.fail(bad_parameter("messages", "expected an array of 1 to " + std::to_string(max) +
+                                                          " messages, got an array of " + std::to_string(count)));
   std::vector<Submission> submissions;
   const auto durability = durability_of(call.arguments.text("durability"));
-  submissions.reserve(call.arguments.submissions("messages"));
+  submissions.reserve(count);
   const auto failure = call.arguments.each_submission("messages", [&](const Arguments& one) -> std::optional<Failure> {
     if (one.has("timeout_ms")) return bad_parameter("timeout_ms", "is not for one message of a batch");
     auto submission = submission_of(one, call.caller);

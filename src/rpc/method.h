@@ -23,10 +23,10 @@ struct Services;
 
 enum class Type : std::uint8_t {
   kMessage,      ///< {"Kind": {..}}
-  kSubmissions,  ///< an array of messages, or of the named parameters of qssh_submitMessage
+  kSubmissions,  ///< an array of 1..max messages, or of the named parameters of qssh_submitMessage
   kInteger,      ///< min..max
   kNumber,       ///< 0, or kNumberMin..max; fractions allowed
-  kText,         ///< at most max bytes
+  kText,         ///< min..max bytes of UTF-8
   kFlag,         ///< true or false
   kWord,         ///< one of `bounds`, which has | between them
   kKinds,        ///< an array of names of kinds
@@ -71,6 +71,7 @@ struct Method {
   /// For what is answered later and may be large: bytes that the answer may have. Asked before it is run.
   std::uint64_t (*answer_bytes)(const Call& call) = nullptr;
   Needs needs = Needs::kNothing;
+  bool hands_out = false;  ///< takes messages for its caller, for good or for a while
   /// The binary codec has its parameters and its result without JSON too (rpc/binary_body.h).
   bool typed = false;
 };

@@ -13,8 +13,11 @@ namespace {
 constexpr std::uint64_t kMsMax = 9'000'000'000'000;
 constexpr std::uint64_t kDayMs = 86'400'000;
 constexpr std::uint64_t kListMax = 1'000;
+/// What queue::Options allows at the most.
+constexpr std::uint64_t kBatchMessagesMax = 65'535;
 /// queue::Options has the defaults.
 constexpr std::string_view kLeaseBounds = "within the queue's lease-min and lease-max: from 100 to 3600000 by default";
+constexpr std::string_view kBatchBounds = "1 to the queue's max-batch-messages (1000 by default)";
 
 constexpr Parameter kKindsTaken{"kinds", Type::kKinds, false, "only these kinds; all without it"};
 constexpr Parameter kWait{"wait_ms", Type::kInteger, false, "how long to wait for a message; 0 without it",
@@ -30,7 +33,7 @@ constexpr std::array kSubmit{
     Parameter{"durability", Type::kWord, false,
               "sync: answered when it is on disk; async: in memory. The kind's own without it", 0, 0, "sync|async"},
     Parameter{"idempotency_key", Type::kText, false,
-              "a second submit with this key stores nothing and answers the first one's id", 0, 128},
+              "a second submit with this key stores nothing and answers the first one's id", 1, 128},
     Parameter{"not_before_ms", Type::kInteger, false, "Unix ms; not handed out earlier", 0, kMsMax},
     Parameter{"expires_at_ms", Type::kInteger, false, "Unix ms; to the dead letters from then on", 1, kMsMax},
     Parameter{"wait", Type::kWord, false, "until when the caller waits; queued without it", 0, 0, "queued"},
@@ -39,7 +42,7 @@ constexpr std::array kSubmit{
 };
 constexpr std::array kSubmitBatch{
     Parameter{"messages", Type::kSubmissions, true, "each a message, or the named parameters of qssh_submitMessage", 1,
-              kListMax},
+              kBatchMessagesMax, kBatchBounds},
     Parameter{"durability", Type::kWord, false, "for those that do not say it themselves", 0, 0, "sync|async"},
 };
 constexpr std::array kPop{kKindsTaken, kWait};
@@ -51,7 +54,7 @@ constexpr std::array kPopBatch{
 constexpr std::array kLease{
     Parameter{"max", Type::kInteger, false, "at most so many; 1 without it", 1, kListMax},
     Parameter{"duration_ms", Type::kInteger, false, "until it goes back; the queue's lease-default (30000) without it",
-              1, kDayMs, kLeaseBounds},
+              1, kMsMax, kLeaseBounds},
     kKindsTaken,
     kWait,
 };
@@ -63,7 +66,7 @@ constexpr std::array kNack{
     Parameter{"error", Type::kText, false, "why; kept with a dead letter", 0, 1024},
 };
 constexpr std::array kExtend{kLeases,
-                             Parameter{"duration_ms", Type::kInteger, true, "from now on", 1, kDayMs, kLeaseBounds}};
+                             Parameter{"duration_ms", Type::kInteger, true, "from now on", 1, kMsMax, kLeaseBounds}};
 constexpr std::array kPeek{
     Parameter{"count", Type::kInteger, false, "at most so many; 10 without it", 1, kListMax},
     kKindsTaken,
@@ -149,6 +152,7 @@ constexpr std::array kMethods{
                "is gone. Who cannot live with that uses qssh_lease.",
            .run = pop_message,
            .answer_bytes = pop_message_bytes,
+           .hands_out = true,
            .typed = true},
     Method{
         .name = "qssh_lease",
@@ -163,6 +167,7 @@ constexpr std::array kMethods{
                 "before the answer came; over `max-deliveries` it becomes a dead letter.",
         .run = lease,
         .answer_bytes = lease_bytes,
+        .hands_out = true,
         .typed = true},
     Method{.name = "qssh_ack",
            .number = 5,
@@ -395,6 +400,7 @@ constexpr std::array kMethods{
                "where the messages come to the bytes of a batch.",
            .run = pop_batch,
            .answer_bytes = pop_batch_bytes,
+           .hands_out = true,
            .typed = true},
 };
 
@@ -440,13 +446,14 @@ std::string expectation(const Parameter& p) {
     case Type::kMessage:
       return "a message: {\"Kind\": {..}}";
     case Type::kSubmissions:
-      return "an array of 1 to " + std::to_string(p.max) + " messages";
+      return "an array of " + std::string(p.bounds) + " messages";
     case Type::kInteger:
       return "an integer " + (p.bounds.empty() ? range(p) : std::string(p.bounds));
     case Type::kNumber:
       return "0, or a number from 0.001 to " + std::to_string(p.max);
     case Type::kText:
-      return "a string of at most " + std::to_string(p.max) + " bytes";
+      return "a string of " + (p.min == 0 ? "at most " : std::to_string(p.min) + " to ") + std::to_string(p.max) +
+             " bytes";
     case Type::kFlag:
       return "true or false";
     case Type::kWord: {

@@ -65,6 +65,7 @@ TEST(Methods, UnknownAndWrongParametersAreRefusedByName) {
     const char* field;
   };
   const Wrong wrongs[] = {
+      {"qssh_submitMessage", R"({"message":)" + gossip("x") + R"(,"idempotency_key":""})", "idempotency_key"},
       {"qssh_lease", R"({"mx":1})", "mx"},
       {"qssh_lease", R"({"max":0})", "max"},
       {"qssh_lease", R"({"max":1001})", "max"},
@@ -182,6 +183,48 @@ TEST(Methods, TheRangesThatAreToldAreThoseThatHold) {
   EXPECT_TRUE(bed.result("qssh_lease", R"({"duration_ms":3600000})").get_array().empty());
   const auto submit = R"({"message":{"Gossip":{"topic":"x","data":[]}},"expires_at_ms":0})";
   EXPECT_NE(told("qssh_submitMessage", submit).find("from 1 to"), std::string::npos);
+}
+
+TEST(Methods, TheSettingsBoundBatchesAndLeases) {
+  queue::Options options;
+  options.max_batch_messages = 1'500;
+  options.lease_max = std::chrono::hours(48);
+  JsonBed bed(options);
+  const auto batch = [](int count) {
+    std::string messages;
+    for (int i = 0; i < count; ++i) messages += (i == 0 ? "" : ",") + gossip("x");
+    return R"({"messages":[)" + messages + "]}";
+  };
+  EXPECT_EQ(bed.result("qssh_submitBatch", batch(1'500)).at("message_ids").as_array().size(), 1'500U);
+  const auto over = bed.error("qssh_submitBatch", batch(1'501));
+  EXPECT_EQ(over.at("code"), -32602);
+  EXPECT_EQ(over.at("data").at("expected"), "expected an array of 1 to 1500 messages, got an array of 1501");
+  EXPECT_EQ(bed.result("qssh_lease", R"({"duration_ms":172800000})").as_array().size(), 1U);
+  EXPECT_EQ(bed.result("qssh_extend", R"({"leases":[1],"duration_ms":172800000})").at("done"), 1);
+  EXPECT_EQ(bed.error("qssh_lease", R"({"duration_ms":172800001})").at("data").at("field"), "duration_ms");
+  const auto document = bed.result("rpc.discover");
+  for (const auto& method : document.at("methods").as_array()) {
+    const auto name = method.at("name");
+    const auto schema = [&](std::size_t place) { return method.at("params").at(place).at("schema"); };
+    EXPECT_TRUE(name != "qssh_submitBatch" || schema(0).at("maxItems") == 1'500);
+    EXPECT_TRUE(name != "qssh_lease" || schema(1).at("maximum") == 172'800'000);
+    if (name != "qssh_submitMessage") continue;
+    EXPECT_FALSE(schema(2).as_object().contains("maxLength")) << "the bound is of bytes";
+    EXPECT_EQ(schema(2).at("minLength"), 1);
+  }
+}
+
+TEST(Methods, NullLeavesAParameterOutAlsoByName) {
+  JsonBed bed;
+  const auto submitted = bed.result("qssh_submitMessage",
+                                    R"({"message":)" + gossip("x") + R"(,"durability":null,"idempotency_key":null})");
+  EXPECT_EQ(submitted.at("message_id"), 1);
+  EXPECT_EQ(bed.result("qssh_peek", R"({"count":null,"kinds":null,"after":null})").as_array().size(), 1U);
+  EXPECT_EQ(bed.error("qssh_find", R"({"message_id":null})").at("data").at("field"), "message_id");
+  EXPECT_EQ(bed.error("qssh_purge", R"({"all":null})").at("code"), -32602) << "as without it";
+  const auto params = bed.error("qssh_peek", "null");
+  EXPECT_EQ(params.at("code"), -32600);
+  EXPECT_NE(params.at("message").as_string().find("leave params out"), boost::json::string::npos);
 }
 
 std::string large_gossip(std::size_t bytes) {

@@ -17,15 +17,16 @@ JSON-RPC 2.0 over HTTP: `POST /` on the validator's port (alice 9944, bob 9945, 
 curl http://localhost:9944 -X POST -d '{"jsonrpc":"2.0","method":"qssh_getValidatorName","params":[],"id":1}'
 ```
 
-- Parameters go by name (an object) or in the order of the tables below (an array; `null` leaves one out). An unknown
-  name is refused. The id comes back as it was written.
+- Parameters go by name (an object) or in the order of the tables below (an array); `null` leaves one out. An unknown
+  name is refused. `params` itself is an object, an array, or not there. The id comes back as it was written.
 - A body is one call or a batch of at most 1,000. The calls of a batch are started in their order, none waits for the one
   before, and the answers come together, in that order. Without an id there is no answer; a body of such calls alone
   gets HTTP 204. The answers to a batch come to about 64 MiB: a call behind that is not carried
   out and gets TooLarge; send it in another request. A call that still waits counts with the largest it may be handed.
 - Integers are below 2^53. Bytes are read as an array of 0..255, as `"0x…"` hex or as `{"base64":"…"}`, and written as
-  `"0x…"`. An object that names a member twice is refused.
-- JSON-RPC errors come with HTTP 200, but Unauthorized (401). A body is at most 8 MiB and nested at most 32 deep.
+  `"0x…"`. A call that names a member twice, at any depth, is refused.
+- JSON-RPC errors come with HTTP 200, but Unauthorized (401) and TooLarge for a body of over 8 MiB (413). A body is nested
+  at most 32 deep.
 - Roles: read, submit, consume, validator, admin. A caller on loopback without a token has all of them, unless
   the node runs with `--require-token`; a token (`Authorization: Bearer …`) has those of its line in the token file.
 
@@ -40,7 +41,11 @@ where `submitted_by` is the validator's name for a caller on loopback without a 
 `persisted` says that it survives a crash, and `digest` is the SHA3-256 of the canonical body.
 
 A client that disconnects while it waits (`wait_ms`) has its wait cancelled: nothing is taken. What was handed out before
-the connection was cut stays handed out: a popped message is gone, a lease runs until its deadline.
+the connection was cut stays handed out: a popped message is gone, a lease runs until its deadline. A client that closes
+its sending side alone gets its answers, those of its waits with Timeout. Requests that it had sent behind the one under
+way are carried out, but qssh_popMessage, qssh_popBatch and qssh_lease among them: it may have gone, so they get Timeout too.
+Over 64 KiB that are sent behind a call that waits end its wait (Timeout), since the client's end could not be seen behind
+them. Such a Timeout has `outcome`: nothing was taken.
 
 `rpc.discover` gives all of this as an OpenRPC document, with a JSON Schema of every parameter and every result.
 )";

@@ -14,6 +14,7 @@
 #include <boost/asio/post.hpp>
 
 #include "rpc/binary_body.h"
+#include "rpc/binary_link.h"
 #include "rpc/method.h"
 #include "rpc/test_bed.h"
 #include "serve/test_peer.h"
@@ -159,6 +160,53 @@ TEST(BinaryServerThreads, APlaceThatWasLeftIsTaken) {
     if (next.reads(kAnswer)) return;
     ASSERT_LT(std::chrono::steady_clock::now(), deadline);
   }
+}
+
+constexpr auto kCallsMax = rpc::BinaryLink::kOpenCallsMax;
+
+std::string waits(std::size_t count) {
+  std::string all;
+  for (std::uint64_t id = 1; id <= count; ++id) all += call("qssh_popMessage", R"({"wait_ms":60000})", id);
+  return all;
+}
+
+std::size_t count_of(std::string_view text, std::string_view part) {
+  std::size_t count = 0;
+  for (auto at = text.find(part); at != text.npos; at = text.find(part, at + part.size())) ++count;
+  return count;
+}
+
+/// Twice as many waits as may be under way: half of them have no room while the others wait.
+TEST(BinaryServerThreads, TheEndIsSeenAlsoWithoutRoomForAnotherCall) {
+  const Served served({});
+  const Client full(served.port());
+  full.send(waits(2 * kCallsMax));
+  EXPECT_FALSE(full.hears_within(0));
+  full.end_sending();
+  const auto all = full.until_end();
+  EXPECT_EQ(count_of(all, "nothing was taken"), 2 * kCallsMax) << all.substr(0, 300);
+  EXPECT_EQ(all.find("still open"), all.npos);
+}
+
+/// Its end could not be seen behind them.
+TEST(BinaryServerThreads, WaitsEndWhereRequestsWithoutRoomFillTheBuffer) {
+  const Served served({});
+  const Client full(served.port());
+  std::string behind;
+  while (behind.size() < 2 * (64U << 10)) behind += call("qssh_getValidatorName", "[]", kCallsMax + 1);
+  full.send(waits(kCallsMax) + behind);
+  EXPECT_TRUE(full.reads(kAnswer));
+}
+
+TEST(BinaryServerThreads, ACancelIsCarriedOutAlsoWithoutRoomForAnotherCall) {
+  const Served served({});
+  const Client full(served.port());
+  full.send(waits(kCallsMax) + call("qssh_getValidatorName", "[]", kCallsMax + 1));
+  EXPECT_FALSE(full.hears_within(0));
+  Bytes cancel;
+  rpc::binary::put_cancel(cancel, 7);
+  full.send(as_text(cancel));
+  EXPECT_TRUE(full.reads(kAnswer)) << "and the one behind them has its room";
 }
 
 void fill_queue(std::uint16_t port) {

@@ -84,11 +84,19 @@ bool BinarySession::over_load() const {
 
 void BinarySession::on_ready(std::uint32_t events) {
   const auto keep = shared_from_this();
-  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) ends_ = true;
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) see_the_end();
   if ((events & EPOLLIN) != 0 || ends_) readable_ = true;
   if (phase_ == Phase::kLinger) return discard();
   if (phase_ == Phase::kWriting && (events & EPOLLOUT) != 0) return write_rest();
   go_on();
+}
+
+/// It may still read, or be gone: what it asked for is answered, but nothing waits any more. For what stood behind
+/// calls that filled the link, time has passed since it was asked, so nothing is handed out.
+void BinarySession::see_the_end() {
+  if (std::exchange(ends_, true)) return;
+  if (link_->full()) link_->hand_out_no_more();
+  link_->abandon();
 }
 
 /// Takes what has come whole, as far as there is room for the answers, and reads on.
@@ -97,10 +105,17 @@ void BinarySession::go_on() {
     if (over_load()) return settle();  // the next sweep asks again
     take_requests();
     if (!open()) return;
-    if (link_->ended() || link_->full()) return settle();
+    if (link_->ended()) return settle();
+    if (link_->full()) look_ahead();
     if (reads == kReadsAtOnce && readable_) answered();  // it is its turn again behind the next flush
     if (reads == kReadsAtOnce || !read_some()) return settle();
   }
+}
+
+/// While nothing has a turn. Where there is no room to read on, the end could not be seen: the waits end there.
+void BinarySession::look_ahead() {
+  looked_at_ = link_->cancel_ahead(ByteView(in_.data(), filled_), looked_at_);
+  if (filled_ == in_.size() && filled_ >= kLargeBuffer) link_->abandon();
 }
 
 void BinarySession::take_requests() {
@@ -108,10 +123,11 @@ void BinarySession::take_requests() {
     const auto taken = link_->take(ByteView(in_.data(), filled_));
     if (!open()) return;
     filled_ -= taken;
+    looked_at_ -= std::min(looked_at_, taken);
     if (taken != 0) phase_ = Phase::kBusy;  // what begins behind it has its whole time
     if (filled_ != 0 && taken != 0) std::memmove(in_.data(), in_.data() + taken, filled_);
   }
-  if (peer_ended_) link_->abandon();
+  if (ends_) link_->abandon();
 }
 
 /// False: nothing has come, or it ends.
@@ -121,10 +137,8 @@ bool BinarySession::read_some() {
   if (!open()) return false;
   filled_ += got;
   crowded_ = crowded_ || filled_ == in_.size();
-  if (!peer_ended_) return got != 0;
-  // It may still read: what it asked for is answered, but nothing waits any more.
-  link_->abandon();
-  return false;
+  if (peer_ended_) see_the_end();
+  return got != 0;
 }
 
 /// An edge is told once, so it is read until there is less than there is room for.
@@ -155,7 +169,7 @@ bool BinarySession::make_room() {
   const auto wanted = filled_ == 0 ? 1 : rpc::BinaryLink::wanted(ByteView(in_.data(), filled_));
   if (filled_ == 0 && in_.size() > kLargeBuffer) resize_buffer(kLargeBuffer);
   if (crowded_ && in_.size() < kLargeBuffer) resize_buffer(kLargeBuffer);
-  if (wanted <= in_.size() && filled_ < in_.size()) return true;
+  if (wanted <= in_.size()) return filled_ < in_.size();  // whole ones may stand there until the link has room
   if (host_->buffered_bytes + wanted > host_->settings.bounds.buffered_bytes) return false;
   resize_buffer(std::max(wanted, kLargeBuffer));
   return true;
@@ -212,7 +226,7 @@ void BinarySession::write_rest() {
 void BinarySession::linger() {
   if (::shutdown(socket_.get(), SHUT_WR) != 0) return close();
   enter(Phase::kLinger);
-  filled_ = 0;
+  filled_ = looked_at_ = 0;
   discard();
 }
 

@@ -58,7 +58,9 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   void answered();
   void enter(Phase phase);
   void on_ready(std::uint32_t events) override;
+  void see_the_end();
   void go_on();
+  void look_ahead();
   void take_requests();
   bool read_some();
   void discard();
@@ -78,12 +80,13 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   std::optional<rpc::BinaryLink> link_;
   Bytes in_;                             ///< its size is the room
   std::size_t filled_ = 0;               ///< bytes of requests in it
+  std::size_t looked_at_ = 0;            ///< of those, where no cancel waits for its turn any more
   Bytes sending_;                        ///< what a write that waits takes from
   std::uint64_t deadline_ = UINT64_MAX;  ///< of host_->sessions
   ReadySockets::Place place_ = 0;
   Phase phase_ = Phase::kGreeting;
   bool readable_ = true;     ///< as far as is known
-  bool ends_ = false;        ///< the system knows its end: what is to be read is there
+  bool ends_ = false;        ///< its end is known: what is to be read is there
   bool crowded_ = false;     ///< more has come at once than a small buffer holds
   bool peer_ended_ = false;  ///< it sends no more
 };

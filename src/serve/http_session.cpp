@@ -112,7 +112,8 @@ void HttpSession::watch_for_the_end() {
     return watch();
   }
   if (error != asio::error::eof) return close();
-  // It may have shut down its half only and still read: what it asked for is answered, but nothing waits any more.
+  // It may have shut down its half only and still read: what it asked for is answered, but nothing waits any more, and
+  // the calls behind this one are handed nothing, since it may have gone.
   peer_ended_ = true;
   host_->service->abandon(call_);
 }
@@ -208,6 +209,7 @@ bool HttpSession::judge_request(const RequestHead& head) {
     return false;
   }
   caller_ = caller ? std::move(*caller) : rpc::Caller();
+  caller_.gone = peer_ended_;
   return true;
 }
 
@@ -340,6 +342,9 @@ void HttpSession::on_flushed() {
   count_buffer();
   if (std::exchange(interim_, false)) return enter(Phase::kBody);
   if (!keep_alive_) return linger();
+  // A refusal of what comes next is not of this request.
+  head_only_ = http_1_0_ = false;
+  origin_.clear();
   phase_ = Phase::kHandling;  // so that idle time is counted anew
   enter(Phase::kIdle);
 }

@@ -35,6 +35,7 @@ class Peer {
   void send(std::string_view text) const {
     EXPECT_EQ(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
   }
+  void end_sending() const { EXPECT_EQ(::shutdown(fd_, SHUT_WR), 0); }
   /// For a peer that may be closed by now.
   void try_to_send(std::string_view text) const { (void)::send(fd_, text.data(), text.size(), MSG_NOSIGNAL); }
   bool hears_within(int milliseconds) const {

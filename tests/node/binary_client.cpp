@@ -44,6 +44,10 @@ bool BinaryClient::send(ByteView bytes) const {
 }
 
 void BinaryClient::end_sending() const { ::shutdown(fd_, SHUT_WR); }
+void BinaryClient::reset_at_the_end() const {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  EXPECT_EQ(::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+}
 
 bool BinaryClient::fill() {
   pollfd wait{fd_, POLLIN, 0};

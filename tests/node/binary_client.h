@@ -25,6 +25,8 @@ class BinaryClient {
 
   bool send(ByteView bytes) const;
   void end_sending() const;
+  /// Its end is a reset.
+  void reset_at_the_end() const;
   /// The next answer; nothing when the connection ended or time was up.
   std::optional<BinaryAnswer> answer();
   /// All that comes until the other side ends; nothing when it does not.

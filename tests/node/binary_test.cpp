@@ -10,6 +10,7 @@
 #include "http_client.h"
 #include "node_process.h"
 #include "queue/message.h"
+#include "rpc/binary_link.h"
 #include "rpc/codes.h"
 
 namespace qh::test {
@@ -151,6 +152,35 @@ TEST(Binary, WhoLeavesWhileItWaitsIsHandedNothing) {
   const auto message = gossip("kept");
   ASSERT_TRUE(client.ask(durable(message))->ok());
   EXPECT_FALSE(client.ask(Pop{})->body.empty());
+}
+
+/// Its next request stands without a place when it goes: the end is seen all the same, and neither that request nor the
+/// waits are handed anything.
+TEST(Binary, WhoLeavesWithAsManyWaitsAsThereMayBeIsHandedNothing) {
+  DevNode node(kBinary);
+  const auto vote = queue::encode(queue::Vote{.validator = "v"}).value();
+  const auto kept = gossip("kept");
+  ASSERT_TRUE(BinaryClient(node.binary_port()).ask(durable(kept))->ok());
+  Bytes waits, next;
+  for (std::uint64_t id = 1; id <= rpc::BinaryLink::kOpenCallsMax; ++id)
+    put_request(waits, id, Pop{.kinds = queue::KindMask::of(queue::Kind::kVote), .wait_ms = 60'000});
+  put_request(next, rpc::BinaryLink::kOpenCallsMax + 1, Pop{});
+  for (const bool by_reset : {false, true}) {
+    {
+      BinaryClient leaving(node.binary_port());
+      ASSERT_TRUE(leaving.send(waits));
+      await_waiters(node, static_cast<int>(rpc::BinaryLink::kOpenCallsMax));
+      ASSERT_TRUE(leaving.send(next));
+      if (by_reset) leaving.reset_at_the_end();
+    }
+    await_waiters(node, 0);
+    BinaryClient client(node.binary_port());
+    ASSERT_TRUE(client.ask(durable(vote))->ok());
+    const auto taken = read_taken(client.ask(Pop{})->body);
+    ASSERT_TRUE(taken && *taken);
+    EXPECT_EQ((*taken)->kind(), queue::Kind::kVote);
+  }
+  EXPECT_FALSE(BinaryClient(node.binary_port()).ask(Pop{})->body.empty());
 }
 
 TEST(Binary, AWaitIsAnsweredWhenTheNodeStopsAndTheConnectionEnds) {

@@ -196,6 +196,17 @@ TEST_F(Http, AMessageOfAMebibyteAsAnArrayOfNumbersIsTaken) {
   EXPECT_EQ(over.at("error").at("data").at("limit"), 1'048'576);
 }
 
+TEST_F(Http, ARefusalIsNotOfTheRequestBefore) {
+  HttpClient client(port());
+  ASSERT_TRUE(client.send("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+  EXPECT_EQ(client.reply(true)->status, 405);
+  ASSERT_TRUE(client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1x\r\n\r\n"));
+  const auto reply = client.reply();
+  ASSERT_TRUE(reply) << "a body that is announced comes";
+  EXPECT_EQ(reply->status, 400);
+  EXPECT_FALSE(reply->body.empty());
+}
+
 TEST_F(Http, AHeaderThatDoesNotComeInTimeIsRefused) {
   HttpClient client(port());
   ASSERT_TRUE(client.send("POST / HTTP/1.1\r\nHost: loc"));

@@ -166,6 +166,44 @@ TEST(Rpc, ACallBehindAWaitIsAnsweredThoughNoMoreIsSent) {
   EXPECT_TRUE(waiting.ended());
 }
 
+TEST(Rpc, WhatStandsBehindTheCallOfAClientThatLeavesIsHandedNothing) {
+  DevNode node;
+  HttpClient client(node.port());
+  (void)client.call(rpc("qssh_submitMessage", kGossip));
+  const auto waits = post(rpc("qssh_popMessage", R"({"kinds":["Vote"],"wait_ms":60000})"));
+  const auto pop = post(rpc("qssh_popMessage"));
+  {
+    HttpClient leaving(node.port());
+    ASSERT_TRUE(leaving.send(waits + pop));
+    await_waiters(client, 1);
+  }
+  await_waiters(client, 0);
+  HttpClient half(node.port());
+  ASSERT_TRUE(half.send(waits + pop + post(rpc("qssh_submitMessage", kGossip))));
+  await_waiters(client, 1);
+  half.end_sending();
+  for (int i = 0; i < 2; ++i) {
+    const auto error = half.reply()->json().at("error");
+    EXPECT_EQ(error.at("data").at("reason"), "Timeout");
+    EXPECT_EQ(error.at("data").at("outcome"), "nothing was taken");
+  }
+  EXPECT_EQ(half.reply()->json().at("result").at("message_id"), 2);
+  EXPECT_EQ(client.call(rpc("qssh_getQueueDepth")).at("result"), 2);
+}
+
+/// Its end could not be seen behind them.
+TEST(Rpc, AWaitThatManyRequestsFollowEndsAndSaysWhatIsKnown) {
+  DevNode node;
+  HttpClient waiting(node.port());
+  std::string behind;
+  for (int i = 0; i < 1'500; ++i) behind += post(rpc("qssh_getValidatorName"));
+  ASSERT_TRUE(waiting.send(post(rpc("qssh_popMessage", R"({"wait_ms":60000})")) + behind));
+  const auto error = waiting.reply()->json().at("error");
+  EXPECT_EQ(error.at("data").at("reason"), "Timeout");
+  EXPECT_EQ(error.at("data").at("outcome"), "nothing was taken");
+  for (int i = 0; i < 1'500; ++i) ASSERT_EQ(waiting.reply()->json().at("result"), "alice") << i;
+}
+
 TEST(Rpc, AWaitIsAnsweredWhenTheNodeStops) {
   DevNode node;
   HttpClient waiting(node.port());

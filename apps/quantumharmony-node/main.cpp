@@ -11,6 +11,7 @@
 #include "cli/man_page.h"
 #include "node/command_line.h"
 #include "node/config.h"
+#include "node/log.h"
 #include "qh/version.h"
 #include "serve/run_node.h"
 #include "wal.h"
@@ -22,8 +23,9 @@ using namespace qh::node;  // NOLINT(google-build-using-namespace)
 constexpr int kExitUsage = 2;
 
 int usage_error(const Mistakes& mistakes) {
-  for (const auto& mistake : mistakes) std::fprintf(stderr, "quantumharmony-node: %s\n", mistake.c_str());
-  std::fputs("Try quantumharmony-node --help.\n", stderr);
+  std::string text;
+  for (const auto& mistake : mistakes) text += "quantumharmony-node: " + mistake + "\n";
+  say(text + "Try quantumharmony-node --help.");
   return kExitUsage;
 }
 

@@ -64,6 +64,8 @@ Error Listeners::port_error(const std::string& address, int os_errno) const {
     error.subject = holder;
   } else if (os_errno == EACCES) {
     error.context += " (ports below 1024 need a privilege; " + settings_.port_flag_hint + ")";
+  } else if (const auto limit = node::remedy_for_limit(os_errno); !limit.empty()) {
+    error = Error(error.code, error.to_string() + "; " + std::string(limit));
   }
   return error;
 }

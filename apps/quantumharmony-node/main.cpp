@@ -13,7 +13,8 @@
 #include "cli/man_page.h"
 #include "node/command_line.h"
 #include "node/config.h"
-#include "node/remedy.h"
+#include "node/limits.h"
+#include "node/log.h"
 #include "qh/version.h"
 #include "serve/run_node.h"
 #include "wal.h"
@@ -25,8 +26,9 @@ using namespace qh::node;  // NOLINT(google-build-using-namespace)
 constexpr int kExitFailed = 1, kExitUsage = 2;
 
 int usage_error(const Mistakes& mistakes) {
-  for (const auto& mistake : mistakes) std::fprintf(stderr, "quantumharmony-node: %s\n", mistake.c_str());
-  std::fputs("Try quantumharmony-node --help.\n", stderr);
+  std::string text;
+  for (const auto& mistake : mistakes) text += "quantumharmony-node: " + mistake + "\n";
+  say(text + "Try quantumharmony-node --help.");
   return kExitUsage;
 }
 
@@ -87,11 +89,8 @@ int run(const std::vector<std::string>& arguments) {
 int main(int argc, char** argv) {
   try {
     return run({argv + 1, argv + argc});
-  } catch (const std::system_error& error) {
-    const std::string remedy(remedy_for(error.code().value()));
-    std::fprintf(stderr, "quantumharmony-node: %s%s\n", error.what(), remedy.empty() ? "" : (". " + remedy).c_str());
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "quantumharmony-node: %s\n", error.what());
+    say("quantumharmony-node: " + error_of(error, "cannot go on").to_string());
   }
   return kExitFailed;
 }

@@ -72,8 +72,8 @@ std::string validators_json(const Figures& figures) {
 }  // namespace
 
 std::string_view shown_state(const ValidatorReport& report, MonoTime now) {
-  const bool late = report.figures_at + kStalledAfter < now;
-  return report.state == ValidatorState::kRunning && report.figures && late ? "stalled" : state_name(report.state);
+  const bool late = report.turned_at + kStalledAfter < now;
+  return report.state == ValidatorState::kRunning && late ? "stalled" : state_name(report.state);
 }
 
 std::string socket_json(const Figures& figures) {
@@ -97,7 +97,7 @@ std::string status_json(const Figures& figures) {
         fmt::format(R"({{"name":{},"data_dir":{},)", in_quotes(report.name), in_quotes(report.directory.string())) +
         validator_members(report, figures.now_mono) + "}";
   }
-  const auto uptime = static_cast<double>(figures.now.ns - figures.started_at.ns) * 1e-9;
+  const auto uptime = static_cast<double>(figures.uptime.count()) * 1e-9;
   return fmt::format(
       R"({{"schema_version":"quantumharmony.status/1","timestamp":"{}","version":{},"pid":{},"started_at":"{}",)"
       R"("uptime_seconds":{},"validators":[{}],"aggregate":{}}})",
@@ -111,38 +111,49 @@ std::vector<watch::Check> live_checks(const Figures& figures) {
   constexpr Duration kDeadAfter = std::chrono::seconds(10);
   std::vector<watch::Check> checks{{.name = "ping"}};
   for (const auto& report : figures.validators) {
-    if (report.state != ValidatorState::kRunning || !report.figures) continue;
-    const auto silent = figures.now_mono - report.figures_at;
+    const bool turns = report.state == ValidatorState::kStarting || report.state == ValidatorState::kRunning ||
+                       report.state == ValidatorState::kStopping;
+    if (!turns) continue;
+    const auto silent = figures.now_mono - report.turned_at;
     watch::Check check{.name = "loop-" + report.name, .passed = silent <= kDeadAfter};
     if (!check.passed)
-      check.why = fmt::format("its loop has not turned for {} s",
+      check.why = fmt::format("it is {}, and its loop has not turned for {} s", state_name(report.state),
                               std::chrono::duration_cast<std::chrono::seconds>(silent).count());
     checks.push_back(std::move(check));
   }
   return checks;
 }
 
+namespace {
+
+/// Why it takes no work, or not all; empty: it does.
+std::string not_ready(const ValidatorReport& report, MonoTime now) {
+  if (const auto state = shown_state(report, now); state != "running")
+    return "it is " + std::string(state) + (report.error ? ": " + report.error->to_string() : "");
+  if (!report.figures) return {};
+  if (!report.figures->failure.empty()) return "its log has failed: " + report.figures->failure;
+  if (report.figures->storage_full) return "its disk has no room for submits; free some space there";
+  return {};
+}
+
+}  // namespace
+
 std::vector<watch::Check> ready_checks(const Figures& figures) {
   std::vector<watch::Check> checks;
   for (const auto& report : figures.validators) {
     if (report.state == ValidatorState::kStopped) continue;  // on purpose
-    watch::Check check{.name = "validator-" + report.name};
-    const auto state = shown_state(report, figures.now_mono);
-    if (state != "running") {
-      check.passed = false;
-      check.why = "it is " + std::string(state) + (report.error ? ": " + report.error->to_string() : "");
-    } else if (report.figures && !report.figures->failure.empty()) {
-      check.passed = false;
-      check.why = "its log has failed: " + report.figures->failure;
-    }
-    checks.push_back(std::move(check));
+    auto why = not_ready(report, figures.now_mono);
+    checks.push_back({.name = "validator-" + report.name, .passed = why.empty(), .why = std::move(why)});
   }
+  if (checks.empty()) checks.push_back({.name = "validators", .passed = false, .why = "none runs: all are stopped"});
   return checks;
 }
 
 std::vector<watch::Check> startup_checks(const Figures& figures) {
   std::vector<watch::Check> checks;
   for (const auto& report : figures.validators) {
+    const bool not_wanted = report.state == ValidatorState::kStopped && !report.started;
+    if (!report.configured || not_wanted) continue;
     checks.push_back({.name = "validator-" + report.name, .passed = report.started.has_value()});
     if (!report.started) checks.back().why = "it is " + std::string(state_name(report.state));
   }

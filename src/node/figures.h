@@ -1,6 +1,6 @@
 // node/figures.h - the validators' figures as monitors, pages and scripts read them.
 //
-// They are those that each validator sent last, at most a second old while it turns; a running one that has sent none
+// They are those that each validator sent last, at most a second old while it turns; a running one that has not turned
 // for kStalledAfter is shown as stalled. Nothing here waits for a validator.
 //
 // Threads  pure functions.
@@ -27,6 +27,7 @@ struct Figures {
   WallTime now;
   MonoTime now_mono;
   WallTime started_at;  ///< the process
+  Duration uptime{};    ///< by the clock that never jumps
 };
 
 /// The state's name, or "stalled".
@@ -41,11 +42,11 @@ std::string status_json(const Figures& figures);
 /// /metrics. Label names and values are bounded by the number of validators.
 std::vector<watch::MetricFamily> metric_families(const Figures& figures);
 
-/// The process turns, and every loop that should.
+/// The process turns, and every loop that should: one that starts, runs or stops.
 std::vector<watch::Check> live_checks(const Figures& figures);
-/// Every validator that was asked for takes work.
+/// Every validator that was asked for takes work, and there is one at least.
 std::vector<watch::Check> ready_checks(const Figures& figures);
-/// Every validator has been started.
+/// Every configured validator has been started.
 std::vector<watch::Check> startup_checks(const Figures& figures);
 
 }  // namespace qh::node

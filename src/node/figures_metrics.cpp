@@ -1,4 +1,5 @@
 // /metrics: the families of reference names, with the label `validator`.
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -20,6 +21,11 @@ class Collector {
   void one(std::string_view name, MetricType type, std::string_view help, double value, Labels labels = {}) {
     families_.push_back({.name = name, .type = type, .help = help});
     families_.back().samples.push_back({std::move(labels), value});
+  }
+
+  /// Absent where it is not known.
+  void one_if_known(std::string_view name, std::string_view help, const std::optional<std::uint64_t>& value) {
+    if (value) one(name, MetricType::kGauge, help, static_cast<double>(*value));
   }
 
   /// A sample for each validator that has figures.
@@ -82,13 +88,13 @@ void add_node(Collector& c, const Figures& figures) {
         {{"version", std::string(figures.version)}});
   const auto process = process_figures();
   c.one("process_cpu_seconds", kCounter, "Processor time, user and system.", process.cpu_seconds);
-  c.one("process_resident_memory_bytes", kGauge, "Memory in use.", static_cast<double>(process.resident_bytes));
-  c.one("process_virtual_memory_bytes", kGauge, "Address space in use.", static_cast<double>(process.virtual_bytes));
-  c.one("process_open_fds", kGauge, "Open file descriptors.", static_cast<double>(process.open_fds));
+  c.one_if_known("process_resident_memory_bytes", "Memory in use.", process.resident_bytes);
+  c.one_if_known("process_virtual_memory_bytes", "Address space in use.", process.virtual_bytes);
+  c.one_if_known("process_open_fds", "Open file descriptors.", process.open_fds);
   c.one("process_max_fds", kGauge, "How many there may be.", static_cast<double>(process.max_fds));
   c.one("process_start_time_seconds", kGauge, "When the process was started, Unix time.",
         static_cast<double>(figures.started_at.ns) * 1e-9);
-  c.one("quantumharmony_process_threads", kGauge, "Threads.", static_cast<double>(process.threads));
+  c.one_if_known("quantumharmony_process_threads", "Threads.", process.threads);
   bool ready = true;
   for (const auto& check : ready_checks(figures)) ready = ready && check.passed;
   c.one("quantumharmony_ready", kGauge, "1 when /readyz passes.", ready ? 1 : 0);

@@ -1,7 +1,12 @@
 #include "node/log.h"
 
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <climits>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -118,6 +123,22 @@ void stop_log() {
   const auto due = log.asked - log.writer->overrun_counter();
   // A thread that hangs in its write cannot be joined, so its pool is left to the end of the process.
   if (!log.sink->wait_for(due, std::chrono::seconds(1))) new std::shared_ptr(log.writer);
+}
+
+void say(std::string_view line) {
+  static std::atomic<bool> taken = true;
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  auto text = std::string(line) + "\n";
+  while (!text.empty() && taken) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
+    pollfd room{STDERR_FILENO, POLLOUT, 0};
+    taken = left > 0 && ::poll(&room, 1, static_cast<int>(left)) == 1;
+    if (!taken) return;
+    // A pipe that has room takes this much without waiting.
+    const auto wrote = ::write(STDERR_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+    if (wrote <= 0) return;
+    text.erase(0, static_cast<std::size_t>(wrote));
+  }
 }
 
 void log(LogLevel level, std::string_view validator, std::string_view text) {

@@ -22,6 +22,9 @@ void start_log(LogLevel level, LogFormat format);
 /// Waits for what was logged to be written, for a second at most.
 void stop_log();
 
+/// To stderr past the log: what ends a start. A reader who takes nothing for a second gets no more of it.
+void say(std::string_view line);
+
 /// `validator` may be empty: the node as a whole.
 void log(LogLevel level, std::string_view validator, std::string_view text);
 inline void log_debug(std::string_view validator, std::string_view text) { log(LogLevel::kDebug, validator, text); }

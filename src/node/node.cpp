@@ -16,49 +16,46 @@ namespace qh::node {
 namespace {
 
 namespace asio = boost::asio;
+using boost::system::error_code;
+using State = ValidatorState;
+
+/// Behind the bound of its own stop: for the last answers, and a slow last write.
+constexpr Duration kStopSlack = std::chrono::seconds(2);
 
 std::string milliseconds_text(Duration time) {
   return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()) + " ms";
 }
 
-}  // namespace
-
-std::string_view state_name(ValidatorState state) {
-  switch (state) {
-    case ValidatorState::kStarting:
-      return "starting";
-    case ValidatorState::kRunning:
-      return "running";
-    case ValidatorState::kRestarting:
-      return "restarting";
-    case ValidatorState::kFailed:
-      return "failed";
-    case ValidatorState::kStopping:
-      return "stopping";
-    case ValidatorState::kStopped:
-      return "stopped";
-  }
-  return "unknown";
+/// What another start would find as it is.
+bool is_final(const std::optional<Error>& error) {
+  return error && (error->code == Errc::kCorrupt || error->code == Errc::kNewerVersion);
 }
+
+}  // namespace
 
 class Node::Impl {
  public:
   Impl(asio::io_context& loop, NodeOptions options, FrontFactory front, UniqueFunction<void()> changed)
       : loop_(loop), options_(std::move(options)), front_(std::move(front)), changed_(std::move(changed)) {
-    for (auto& one : options_.validators) place(std::move(one));
+    for (auto& one : options_.validators) place(std::move(one)).report.configured = true;
   }
 
   std::vector<Error> bind() {
     std::vector<Error> errors;
     for (auto& slot : slots_) {
-      slot.validator = std::make_unique<Validator>(slot.options, front_);
-      if (auto bound = slot.validator->bind(); !bound) errors.push_back(std::move(bound.error()));
+      if (auto bound = bind(slot); !bound) errors.push_back(std::move(bound.error()));
     }
     return errors;
   }
 
   void start() {
-    for (auto& slot : slots_) run(slot);
+    for (auto& slot : slots_) slot.report.state = State::kStarting;  // none is the last one before all were tried
+    for (auto& slot : slots_) {
+      if (auto begun = run(slot); !begun) {
+        slot.report.error = std::move(begun.error());
+        set(slot, State::kFailed);
+      }
+    }
   }
 
   void request_stop() {
@@ -66,31 +63,47 @@ class Node::Impl {
     for (auto& slot : slots_) stop(slot);
   }
 
-  Result<void> add(const std::string& name, std::uint16_t port) {
+  Result<ValidatorReport> add(const std::string& name, std::uint16_t port) {
+    if (stopping_) return too_late();
     if (find(name) != nullptr) return fail(Errc::kBusy, "there is a validator " + name + " already");
     if (slots_.size() >= options_.validators_max)
       return fail(Errc::kInvalid, "a node has at most " + std::to_string(options_.validators_max) + " validators");
     auto made = options_.make(name, port);
     if (!made) return fail(std::move(made.error()));
     auto& slot = place(std::move(*made));
-    auto begun = begin(slot);
-    if (!begun) slots_.pop_back();
-    return begun;
+    if (auto begun = begin(slot); !begun) {
+      slots_.pop_back();
+      return fail(std::move(begun.error()));
+    }
+    return slot.report;
   }
 
-  Result<void> start(const std::string& name) {
+  Result<ValidatorReport> start(const std::string& name) {
+    if (stopping_) return too_late();
     auto* slot = find(name);
     if (slot == nullptr) return unknown(name);
-    if (slot->validator != nullptr || stopping_)
+    if (slot->report.hung) return fail(Errc::kBusy, name + ": " + slot->report.error->to_string());
+    if (slot->validator != nullptr)
       return fail(Errc::kBusy, name + " is " + std::string(state_name(slot->report.state)));
-    return begin(*slot);
+    if (auto begun = begin(*slot); !begun) {
+      if (slot->report.state == State::kRestarting) restart_later(*slot);
+      return fail(std::move(begun.error()));
+    }
+    return slot->report;
   }
 
-  Result<void> stop(const std::string& name) {
+  Result<ValidatorReport> stop(const std::string& name) {
     auto* slot = find(name);
     if (slot == nullptr) return unknown(name);
+    if (slot->report.hung) return fail(Errc::kBusy, name + ": " + slot->report.error->to_string());
+    if (is_last(*slot)) {
+      return fail(Errc::kBusy, name +
+                                   " is the last validator that runs, and without its port nothing could start one "
+                                   "again: stop the node instead (SIGTERM)");
+    }
+    if (slot->report.state == State::kFailed) return give_up(*slot);
     stop(*slot);
-    return {};
+    return slot->report;
   }
 
   std::vector<ValidatorReport> report() const {
@@ -102,21 +115,23 @@ class Node::Impl {
  private:
   /// A validator's place: it outlives the Validator in it, which is made anew for each start.
   struct Slot {
-    explicit Slot(asio::io_context& loop) : retry(loop) {}
+    explicit Slot(asio::io_context& loop) : retry(loop), overdue(loop) {}
 
     ValidatorOptions options;
     ValidatorReport report;
     std::unique_ptr<Validator> validator;
-    std::uint64_t life = 0;  ///< of the validator in it: news of one before it are void
+    std::uint64_t life = 0;  ///< of the validator in it, as no other has; 0: there is none. Later news are void
+    bool is_first = true;    ///< start
     bool has_run = false;
     BackOff back_off;
     std::optional<MonoTime> running_since;  ///< of the validator in it
-    asio::steady_timer retry;
+    asio::steady_timer retry, overdue;
   };
 
   static tl::unexpected<Error> unknown(const std::string& name) {
     return fail(Errc::kNotFound, "there is no validator " + name);
   }
+  static tl::unexpected<Error> too_late() { return fail(Errc::kShuttingDown, "the node is stopping"); }
 
   Slot& place(ValidatorOptions options) {
     auto& slot = slots_.emplace_back(loop_);
@@ -134,7 +149,19 @@ class Node::Impl {
     return found == slots_.end() ? nullptr : &*found;
   }
 
-  void set(Slot& slot, ValidatorState state) {
+  Slot* of_life(std::uint64_t life) {
+    const auto found = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) { return slot.life == life; });
+    return found == slots_.end() ? nullptr : &*found;
+  }
+
+  /// Only a port of one that runs can start others again.
+  bool is_last(const Slot& slot) const {
+    return slot.validator != nullptr && std::none_of(slots_.begin(), slots_.end(), [&](const Slot& other) {
+             return &other != &slot && other.report.state == State::kRunning;
+           });
+  }
+
+  void set(Slot& slot, State state) {
     slot.report.state = state;
     changed_();
   }
@@ -143,79 +170,154 @@ class Node::Impl {
 
   Result<void> begin(Slot& slot) {
     slot.retry.cancel();
-    slot.validator = std::make_unique<Validator>(slot.options, front_);
-    if (auto bound = slot.validator->bind(); !bound) {
-      slot.validator.reset();
-      return bound;
-    }
-    run(slot);
+    if (auto bound = bind(slot); !bound) return bound;
+    return run(slot);
+  }
+
+  Result<void> bind(Slot& slot) {
+    auto made = Validator::make(slot.options, front_);
+    if (!made) return fail(std::move(made.error()));
+    if (auto bound = (*made)->bind(); !bound) return bound;
+    slot.validator = std::move(*made);
     return {};
   }
 
-  void run(Slot& slot) {
-    const auto life = ++slot.life;
+  Result<void> run(Slot& slot) {
+    slot.life = ++lives_;
     slot.running_since.reset();
-    const auto told = [this, &slot, life](auto react) {
-      return [this, &slot, life, react](auto news) {
-        asio::post(loop_, [this, &slot, life, react, news = std::move(news)]() mutable {
-          if (slot.life == life) (this->*react)(slot, std::move(news));
-        });
-      };
-    };
+    slot.report.turned_at = clock_.mono();
+    if (auto begun = slot.validator->start(hooks(slot.life)); !begun) {
+      slot.validator.reset();
+      slot.life = 0;
+      return begun;
+    }
+    slot.report.stop_error.reset();
+    set(slot, State::kStarting);
+    return {};
+  }
+
+  ValidatorHooks hooks(std::uint64_t life) {
     ValidatorHooks hooks;
-    hooks.started = told(&Impl::started);
-    hooks.stopped = told(&Impl::stopped);
-    hooks.figures = told(&Impl::figures);
-    hooks.ask = [this, &slot, life](rpc::NodeRequest request, std::uint64_t ticket) {
-      asio::post(loop_, [this, &slot, life, ticket, request = std::move(request)] {
-        if (slot.life == life && slot.validator) slot.validator->answer(ticket, carry_out(request));
+    hooks.started = told(life, &Impl::started);
+    hooks.stopped = told(life, &Impl::stopped);
+    hooks.pulse = told(life, &Impl::turned);
+    hooks.ask = [this, life](rpc::NodeRequest request, std::uint64_t ticket) {
+      asio::post(loop_, [this, life, ticket, request = std::move(request)] {
+        if (of_life(life) == nullptr) return;  // nobody waits any more
+        auto answer = carry_out(request);
+        if (auto* slot = of_life(life)) slot->validator->answer(ticket, std::move(answer));
       });
     };
-    set(slot, ValidatorState::kStarting);
-    slot.validator->start(std::move(hooks));
+    return hooks;
   }
+
+  /// Brings news from the validator's thread to ours, unless there is another one in its place by then.
+  template <class News>
+  UniqueFunction<void(News)> told(std::uint64_t life, void (Impl::*react)(Slot&, News)) {
+    return [this, life, react](News news) {
+      asio::post(loop_, [this, life, react, news = std::move(news)]() mutable {
+        if (auto* slot = of_life(life)) (this->*react)(*slot, std::move(news));
+      });
+    };
+  }
+
+  // -- One stop ----------------------------------------------------------------------------------------
 
   void stop(Slot& slot) {
     slot.retry.cancel();
-    if (slot.validator) {
-      slot.validator->request_stop();
-      return set(slot, ValidatorState::kStopping);
+    if (!slot.validator) {
+      if (slot.report.state != State::kFailed) set(slot, State::kStopped);
+      return;
     }
-    if (slot.report.state != ValidatorState::kFailed) set(slot, ValidatorState::kStopped);
+    if (slot.report.state == State::kStopping || slot.report.hung) return;
+    slot.validator->request_stop();
+    slot.overdue.expires_after(slot.options.queue.stop_within + kStopSlack);
+    slot.overdue.async_wait([this, life = slot.life](const error_code& error) {
+      auto* late = of_life(life);
+      if (!error && late != nullptr && late->report.state == State::kStopping) leave_behind(*late);
+    });
+    set(slot, State::kStopping);
+  }
+
+  /// A disk that hangs holds whoever waits for it, and there is no way to make it let go: not this thread as well.
+  void leave_behind(Slot& slot) {
+    slot.report.hung = true;
+    slot.report.figures.reset();
+    slot.report.error = Error(Errc::kTimeout,
+                              "its disk does not answer, so its stop has not ended in time and it is left behind as it "
+                              "is. When the disk goes on, it stops by itself; else restart the node");
+    log_error(slot.options.name, slot.report.error->to_string());
+    set(slot, State::kFailed);
+  }
+
+  /// One that has failed and that nobody wants any more.
+  ValidatorReport give_up(Slot& slot) {
+    if (slot.report.configured) {
+      set(slot, State::kStopped);
+      return slot.report;
+    }
+    auto last = slot.report;
+    last.state = State::kStopped;
+    slots_.remove_if([&](const Slot& one) { return &one == &slot; });
+    log_info(last.name, "had failed, and is forgotten");
+    changed_();
+    return last;
   }
 
   // -- News ----------------------------------------------------------------------------------------------
 
   void started(Slot& slot, Result<Started> result) {
     if (!result) {
-      if (slot.report.state == ValidatorState::kStarting) slot.report.error = std::move(result.error());
+      if (slot.report.state == State::kStarting) slot.report.error = std::move(result.error());
       return;  // stopped() follows
     }
     slot.report.started = std::move(*result);
     slot.running_since = clock_.mono();
-    if (std::exchange(slot.has_run, true)) log_info(slot.options.name, "runs again");
-    if (slot.report.state == ValidatorState::kStarting) set(slot, ValidatorState::kRunning);
+    const bool again = std::exchange(slot.has_run, true);
+    if (slot.report.state != State::kStarting) return;
+    // Those of the start are announced together.
+    if (!tells_itself(slot)) log_info(slot.options.name, (again ? "runs again, " : "") + ready_text(slot.report));
+    slot.is_first = false;
+    slot.report.error.reset();
+    set(slot, State::kRunning);
   }
 
-  void figures(Slot& slot, queue::Metrics metrics) {
-    slot.report.figures = std::move(metrics);
-    slot.report.figures_at = clock_.mono();
+  /// The first start of a configured one: whoever started the node says what became of it.
+  static bool tells_itself(const Slot& slot) { return slot.report.configured && slot.is_first; }
+
+  void turned(Slot& slot, std::optional<queue::Metrics> figures) {
+    slot.report.turned_at = clock_.mono();
+    if (figures) slot.report.figures = std::move(figures);
   }
 
   void stopped(Slot& slot, Result<void> result) {
-    const bool wanted = slot.report.state == ValidatorState::kStopping;
-    if (wanted && !result && result.error().code != Errc::kShuttingDown)
-      slot.report.stop_error = std::move(result.error());
-    else if (!wanted && !result)
-      slot.report.error = std::move(result.error());
+    slot.overdue.cancel();
     slot.validator.reset();  // its thread is at its end
+    slot.life = 0;
     slot.report.figures.reset();
-    if (wanted) {
-      if (!stopping_) log_info(slot.options.name, "stopped, as it was asked to");
-      return set(slot, ValidatorState::kStopped);
-    }
-    if (!slot.has_run) return set(slot, ValidatorState::kFailed);
+    if (slot.report.state == State::kStopping || slot.report.hung) return stopped_as_asked(slot, std::move(result));
+    if (!result) slot.report.error = std::move(result.error());
+    if (!slot.has_run || is_final(slot.report.error)) return failed(slot);
     restart_later(slot);
+  }
+
+  void stopped_as_asked(Slot& slot, Result<void> result) {
+    slot.is_first = false;
+    slot.report.error.reset();
+    const bool well = result || result.error().code == Errc::kShuttingDown;
+    if (!well) slot.report.stop_error = std::move(result.error());
+    if (std::exchange(slot.report.hung, false)) log_warn(slot.options.name, "its disk has answered");
+    if (!stopping_ && !well)
+      log_error(slot.options.name, "stopped, as it was asked to, but " + slot.report.stop_error->to_string());
+    if (!stopping_ && well) log_info(slot.options.name, "stopped, as it was asked to");
+    set(slot, State::kStopped);
+  }
+
+  void failed(Slot& slot) {
+    const auto why = slot.report.error ? slot.report.error->to_string() : std::string("it ended");
+    if (!tells_itself(slot)) log_error(slot.options.name, "cannot start: " + why);
+    slot.is_first = false;
+    set(slot, State::kFailed);
   }
 
   void restart_later(Slot& slot) {
@@ -225,13 +327,16 @@ class Node::Impl {
     const auto why = slot.report.error ? slot.report.error->to_string() : "it ended";
     log_error(slot.options.name, why + "; it is started again in " + milliseconds_text(delay));
     ++slot.report.restarts;
-    set(slot, ValidatorState::kRestarting);
+    set(slot, State::kRestarting);
+    slot.life = ++lives_;  // of the wait
     slot.retry.expires_after(delay);
-    slot.retry.async_wait([this, &slot](const boost::system::error_code& error) {
-      if (error || slot.validator) return;
-      if (auto begun = begin(slot); !begun) {
-        slot.report.error = std::move(begun.error());
-        restart_later(slot);
+    slot.retry.async_wait([this, life = slot.life](const error_code& error) {
+      auto* waiting = of_life(life);
+      // One that was cancelled when it was due already comes without an error.
+      if (error || waiting == nullptr || waiting->report.state != State::kRestarting) return;
+      if (auto begun = begin(*waiting); !begun) {
+        waiting->report.error = std::move(begun.error());
+        restart_later(*waiting);
       }
     });
   }
@@ -239,19 +344,25 @@ class Node::Impl {
   // -- What callers ask ------------------------------------------------------------------------------------
 
   rpc::NodeAnswer carry_out(const rpc::NodeRequest& request) {
-    Result<void> done;
-    if (request.what == rpc::NodeRequest::What::kAdd) done = add(request.name, request.port);
-    if (request.what == rpc::NodeRequest::What::kStart) done = start(request.name);
-    if (request.what == rpc::NodeRequest::What::kStop) done = stop(request.name);
-    if (!done) return fail(std::move(done.error()));
+    using What = rpc::NodeRequest::What;
     std::vector<rpc::ValidatorStatus> list;
-    for (const auto& slot : slots_) {
-      if (request.what != rpc::NodeRequest::What::kList && slot.options.name != request.name) continue;
-      const auto& report = slot.report;
-      list.push_back({report.name, report.port, report.binary_port, std::string(state_name(report.state)),
-                      report.restarts, report.error ? report.error->to_string() : std::string()});
+    if (request.what == What::kList) {
+      for (const auto& slot : slots_) list.push_back(status(slot.report));
+      return list;
     }
+    const auto done = request.what == What::kAdd     ? add(request.name, request.port)
+                      : request.what == What::kStart ? start(request.name)
+                                                     : stop(request.name);
+    if (!done) return fail(done.error());
+    list.push_back(status(*done));
     return list;
+  }
+
+  static rpc::ValidatorStatus status(const ValidatorReport& report) {
+    const auto& error = report.error ? report.error : report.stop_error;
+    return {report.name,        report.port,
+            report.binary_port, std::string(state_name(report.state)),
+            report.restarts,    error ? error->to_string() : std::string()};
   }
 
   asio::io_context& loop_;
@@ -260,6 +371,7 @@ class Node::Impl {
   UniqueFunction<void()> changed_;
   SystemClock clock_;
   bool stopping_ = false;
+  std::uint64_t lives_ = 0;
   std::list<Slot> slots_;  // last: their threads use the rest
 };
 
@@ -270,9 +382,9 @@ Node::~Node() = default;
 std::vector<Error> Node::bind() { return impl_->bind(); }
 void Node::start() { impl_->start(); }
 void Node::request_stop() { impl_->request_stop(); }
-Result<void> Node::add(const std::string& name, std::uint16_t port) { return impl_->add(name, port); }
-Result<void> Node::start(const std::string& name) { return impl_->start(name); }
-Result<void> Node::stop(const std::string& name) { return impl_->stop(name); }
+Result<ValidatorReport> Node::add(const std::string& name, std::uint16_t port) { return impl_->add(name, port); }
+Result<ValidatorReport> Node::start(const std::string& name) { return impl_->start(name); }
+Result<ValidatorReport> Node::stop(const std::string& name) { return impl_->stop(name); }
 std::vector<ValidatorReport> Node::report() const { return impl_->report(); }
 
 }  // namespace qh::node

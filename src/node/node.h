@@ -3,39 +3,25 @@
 // One whose loop ends by an error is started again from its log, after a back-off that doubles from one error to the
 // next and begins anew once it has run for a minute. The others go on meanwhile.
 //
-// Errors   one a validator, each with what, why and what to do. One that cannot even start for the first time is
-//          kFailed and left alone.
+// Errors   one a validator, each with what, why and what to do. One that cannot start for the first time, or finds its
+//          log damaged, is kFailed and left alone. One that the system has no descriptor or thread for is an error of
+//          that start, or one more try later; nothing is thrown.
+// Bounds   no call waits for a validator. One that has not stopped 2 s behind its own bound is left behind: kFailed and
+//          `hung`, its thread and its files are as they are until what hangs goes on. A node with such a one cannot be
+//          destroyed: end the process.
 // Threads  all of it on the thread of `loop`, also the hooks.
 #pragma once
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "base/unique_function.h"
-#include "node/validator.h"
+#include "node/validator_report.h"
 
 namespace qh::node {
-
-enum class ValidatorState : std::uint8_t { kStarting, kRunning, kRestarting, kFailed, kStopping, kStopped };
-std::string_view state_name(ValidatorState state);
-
-struct ValidatorReport {
-  std::string name;
-  std::uint16_t port = 0;
-  std::uint16_t binary_port = 0;  ///< 0: none
-  std::filesystem::path directory;
-  ValidatorState state = ValidatorState::kStopped;
-  std::optional<Started> started;   ///< of its newest start
-  std::optional<Error> error;       ///< why it did not start, or was started again
-  std::optional<Error> stop_error;  ///< why it did not stop well
-  std::uint64_t restarts = 0;       ///< after an error
-  std::optional<queue::Metrics> figures;
-  MonoTime figures_at;  ///< when they came; a validator that runs sends them each second
-};
 
 struct NodeOptions {
   std::vector<ValidatorOptions> validators;
@@ -47,17 +33,21 @@ struct NodeOptions {
 class Node {
  public:
   Node(boost::asio::io_context& loop, NodeOptions options, FrontFactory front, UniqueFunction<void()> changed);
-  /// Waits for every thread; request_stop() came before if anything was started.
+  /// Every validator has stopped before, if anything was started.
   ~Node();
 
   /// Takes every port; what could not be taken.
   std::vector<Error> bind();
+  /// What cannot be started is kFailed.
   void start();
   void request_stop();
 
-  Result<void> add(const std::string& name, std::uint16_t port);
-  Result<void> start(const std::string& name);
-  Result<void> stop(const std::string& name);
+  /// These answer what it is now. kShuttingDown once the node stops.
+  Result<ValidatorReport> add(const std::string& name, std::uint16_t port);
+  Result<ValidatorReport> start(const std::string& name);
+  /// kBusy for the last one that runs: no port would be left to start one again. One that was added and has failed is
+  /// forgotten.
+  Result<ValidatorReport> stop(const std::string& name);
 
   /// In the order of the validators.
   std::vector<ValidatorReport> report() const;

@@ -1,4 +1,5 @@
-// node/remedy.h - what to do about an answer of the system, for the line that a person reads at a start.
+// node/remedy.h - what to do about a directory or a file that cannot be used, for the line that a person reads. Limits
+// of the process are in node/limits.h.
 //
 // Threads  pure function.
 #pragma once

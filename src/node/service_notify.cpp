@@ -13,21 +13,22 @@
 
 namespace qh::node {
 
-void notify_service(std::string_view state) {
+bool notify_service(std::string_view state) {
   const char* path = std::getenv("NOTIFY_SOCKET");
-  if (path == nullptr || (path[0] != '/' && path[0] != '@')) return;
+  if (path == nullptr || (path[0] != '/' && path[0] != '@')) return true;
   const std::size_t size = std::strlen(path);
   sockaddr_un address{};
-  if (size >= sizeof address.sun_path) return;
+  if (size >= sizeof address.sun_path) return true;
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path, size);
   if (path[0] == '@') address.sun_path[0] = '\0';  // a name that is in no directory
   const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return;
+  if (fd < 0) return false;
   const auto address_bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + size);
-  (void)::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
-                 address_bytes);
+  const auto sent = ::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
+                             reinterpret_cast<const sockaddr*>(&address), address_bytes);
   ::close(fd);
+  return sent >= 0;
 }
 
 std::optional<Duration> watchdog_interval() {

@@ -22,6 +22,7 @@
 #include "base/make_directories.h"
 #include "base/signals_blocked.h"
 #include "crypto/random.h"
+#include "node/limits.h"
 #include "node/log.h"
 #include "node/remedy.h"
 #include "queue/engine.h"
@@ -62,6 +63,11 @@ std::chrono::steady_clock::time_point loop_time(MonoTime time) {
 
 Error with_remedy(Error error, std::string_view otherwise = {}) {
   if (error.os_errno == 0) return error;
+  if (const auto limit = remedy_for_limit(error.os_errno); !limit.empty()) {
+    error.context = error.to_string() + "; " + std::string(limit);
+    error.os_errno = 0;
+    return error;
+  }
   const auto remedy = remedy_for(error.os_errno);
   if (remedy.empty() && otherwise.empty()) return error;
   error.context = error.to_string() + ". " + std::string(remedy.empty() ? otherwise : remedy);
@@ -77,7 +83,7 @@ Error with_repair(Error error, const std::filesystem::path& queue) {
   return error;
 }
 
-constexpr Duration kFiguresEvery = std::chrono::seconds(1);
+constexpr Duration kPulseEvery = std::chrono::seconds(1);
 constexpr std::string_view kAnotherPlace = "Choose another place: --data-dir DIR";
 
 }  // namespace
@@ -92,26 +98,17 @@ class Validator::Impl final : public rpc::NodeControl {
 
   ~Impl() override {
     if (thread_.joinable()) thread_.join();
-    // What may still call back goes first; the engine outlives whoever calls it.
-    front_.reset();
-    dispatcher_.reset();
-    storage_.reset();
-    engine_.reset();
-    lock_.reset();
   }
 
-  void start(ValidatorHooks hooks) {
+  Result<void> start(ValidatorHooks hooks) {
     hooks_ = std::move(hooks);
     const SignalsBlocked inherited;  // durable writes run on it
     try {
-      thread_ = std::thread([this] {
-        pthread_setname_np(pthread_self(), options_.name.substr(0, 15).c_str());
-        asio::post(loop_, [this] { open(); });
-        run();
-      });
+      thread_ = std::thread([this] { live(); });
     } catch (const std::system_error& error) {
-      give_up(with_remedy(Error(Errc::kIo, "start its thread", error.code().value())));
+      return fail(error_of(error, "start its thread"));
     }
+    return {};
   }
 
   void request_stop() {
@@ -134,6 +131,25 @@ class Validator::Impl final : public rpc::NodeControl {
  private:
   friend class Validator;
 
+  /// All of its thread. What it held is given up here too: closing files and waiting for the disk's threads may take
+  /// as long as a disk hangs, and nobody else shall wait for that.
+  void live() {
+    pthread_setname_np(pthread_self(), options_.name.substr(0, 15).c_str());
+    asio::post(loop_, [this] { open(); });
+    run();
+    take_down();
+    if (auto say = std::exchange(hooks_.stopped, nullptr)) say(std::move(ended_));
+  }
+
+  /// What may still call back goes first; the engine outlives whoever calls it.
+  void take_down() {
+    front_.reset();
+    dispatcher_.reset();
+    storage_.reset();
+    engine_.reset();
+    lock_.reset();
+  }
+
   /// The one place where an exception of a handler ends: with this validator, not with the process.
   void run() {
     try {
@@ -148,12 +164,13 @@ class Validator::Impl final : public rpc::NodeControl {
   void ended_by(std::string_view what) {
     Error error(Errc::kIo, "its loop ended by an error: " + std::string(what));
     if (auto say = std::exchange(hooks_.started, nullptr)) say(fail(error));
-    if (auto say = std::exchange(hooks_.stopped, nullptr)) say(fail(std::move(error)));
+    ended_ = fail(std::move(error));
   }
 
   // -- Starting ------------------------------------------------------------------------------------
 
   void open() {
+    pulse();
     if (auto opened = open_storage(); !opened) return give_up(std::move(opened.error()));
     queue::Engine::Hooks hooks;
     hooks.want_pump = [this] { pump_later(); };
@@ -199,7 +216,7 @@ class Validator::Impl final : public rpc::NodeControl {
     running_ = true;
     auto say = std::exchange(hooks_.started, nullptr);
     say(Started{std::move(*report), storage_->probe_report().to_string()});
-    tell_figures();
+    pulse();
   }
 
   rpc::Services services() {
@@ -213,12 +230,13 @@ class Validator::Impl final : public rpc::NodeControl {
     return services;
   }
 
-  void tell_figures() {
-    if (stopping_) return;
-    hooks_.figures(engine_->metrics());
-    figures_.expires_after(kFiguresEvery);
-    figures_.async_wait([this](const error_code& error) {
-      if (!error) tell_figures();
+  void pulse() {
+    std::optional<queue::Metrics> figures;
+    if (running_ && !stopping_) figures = engine_->metrics();
+    hooks_.pulse(std::move(figures));
+    pulse_.expires_after(kPulseEvery);
+    pulse_.async_wait([this](const error_code& error) {
+      if (!error) pulse();
     });
   }
 
@@ -301,18 +319,17 @@ class Validator::Impl final : public rpc::NodeControl {
 
   void end(Result<void> result) {
     wakeup_.cancel();
-    figures_.cancel();
-    auto say = std::exchange(hooks_.stopped, nullptr);
+    pulse_.cancel();
+    ended_ = std::move(result);
     work_.reset();
     loop_.stop();
-    if (say) say(std::move(result));
   }
 
   ValidatorOptions options_;
   asio::io_context loop_{1};
   std::unique_ptr<Front> front_;
   asio::executor_work_guard<asio::io_context::executor_type> work_{loop_.get_executor()};
-  asio::steady_timer wakeup_{loop_}, figures_{loop_};
+  asio::steady_timer wakeup_{loop_}, pulse_{loop_};
   LoopTimers timers_{loop_};
   SystemClock clock_;
   crypto::SystemRng rng_;
@@ -322,18 +339,27 @@ class Validator::Impl final : public rpc::NodeControl {
   std::unique_ptr<rpc::Dispatcher> dispatcher_;
   std::thread thread_;
   ValidatorHooks hooks_;
+  Result<void> ended_;  ///< how the loop has ended
   std::unordered_map<std::uint64_t, UniqueFunction<void(rpc::NodeAnswer)>> asked_;
   std::uint64_t last_ticket_ = 0;
   MonoTime armed_for_ = MonoTime::never();
   bool pump_posted_ = false, running_ = false, stopping_ = false, failed_ = false;
 };
 
-Validator::Validator(ValidatorOptions options, const FrontFactory& front)
-    : impl_(std::make_unique<Impl>(std::move(options), front)) {}
+Result<std::unique_ptr<Validator>> Validator::make(ValidatorOptions options, const FrontFactory& front) {
+  const auto name = options.name;
+  try {
+    return std::unique_ptr<Validator>(new Validator(std::make_unique<Impl>(std::move(options), front)));
+  } catch (const std::exception& error) {  // its loop takes descriptors
+    return fail(error_of(error, name + ": make its loop"));
+  }
+}
+
+Validator::Validator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Validator::~Validator() = default;
 const ValidatorOptions& Validator::options() const { return impl_->options_; }
 Result<void> Validator::bind() { return impl_->front_->bind(); }
-void Validator::start(ValidatorHooks hooks) { impl_->start(std::move(hooks)); }
+Result<void> Validator::start(ValidatorHooks hooks) { return impl_->start(std::move(hooks)); }
 void Validator::request_stop() { impl_->request_stop(); }
 void Validator::answer(std::uint64_t ticket, rpc::NodeAnswer answer) { impl_->answer(ticket, std::move(answer)); }
 

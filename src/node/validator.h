@@ -2,8 +2,10 @@
 //
 // Nothing here is shared with another validator, so one that stalls, floods or dies takes nobody with it.
 //
-// Order     construct, bind(), start(); `started` comes once the queue is recovered and the port open, or with
-//           the reason why not; `stopped` comes last, after request_stop() or when the loop has ended by an error.
+// Order     make(), bind(), start(); `started` comes once the queue is recovered and the port open, or with
+//           the reason why not; `stopped` comes last, after request_stop() or when the loop has ended by an error, and
+//           once all that it held is given up. Until then the destructor would wait: a disk that hangs holds a thread.
+// Errors    what the system has no descriptor or thread for is kIo, with the remedy.
 // Durability  request_stop() refuses new work, lets answers under way go out, writes in-memory messages to the log.
 // Threads   owned by the thread that constructs it. The hooks are called on the validator's.
 #pragma once
@@ -12,6 +14,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -43,16 +46,16 @@ struct Started {
 struct ValidatorHooks {
   UniqueFunction<void(Result<Started>)> started;
   UniqueFunction<void(Result<void>)> stopped;
-  /// Once a second while it runs; the first as soon as it does.
-  UniqueFunction<void(queue::Metrics)> figures;
+  /// Once a second while its loop turns, with figures while it runs; the first of these as soon as it does.
+  UniqueFunction<void(std::optional<queue::Metrics>)> pulse;
   /// What a caller asks of the node. The answer comes by answer(), with the same ticket.
   UniqueFunction<void(rpc::NodeRequest request, std::uint64_t ticket)> ask;
 };
 
 class Validator {
  public:
-  Validator(ValidatorOptions options, const FrontFactory& front);
-  /// Joins the thread; request_stop() came before.
+  static Result<std::unique_ptr<Validator>> make(ValidatorOptions options, const FrontFactory& front);
+  /// Joins the thread; `stopped` came before.
   ~Validator();
   Validator(const Validator&) = delete;
   Validator& operator=(const Validator&) = delete;
@@ -61,7 +64,7 @@ class Validator {
 
   /// Takes the port.
   Result<void> bind();
-  void start(ValidatorHooks hooks);
+  Result<void> start(ValidatorHooks hooks);
   /// From any thread; a second call does nothing.
   void request_stop();
   /// From any thread.
@@ -69,6 +72,7 @@ class Validator {
 
  private:
   class Impl;
+  explicit Validator(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

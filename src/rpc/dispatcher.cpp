@@ -75,6 +75,15 @@ std::optional<Failure> read_request(const json::value& v, std::size_t element, c
   return std::nullopt;
 }
 
+/// One that this run does not have.
+Failure absent_method(const Method& method) {
+  const std::string why = method.needs == Needs::kFaults ? "only runs that ask for it have it: --allow-faults"
+                                                         : "there is no node around it";
+  Failure failure(Code::kMethodNotFound, std::string(method.name) + " is not there: " + why);
+  failure.data.emplace("method", method.name);
+  return failure;
+}
+
 Failure unknown_method(std::string_view name) {
   const auto meant = nearest_method(name);
   const auto hint = meant ? " (did you mean " + std::string(*meant) + "?)" : std::string();
@@ -164,7 +173,8 @@ class Dispatcher::Impl {
     Call call(calls.services, caller, Answer(exchange, element));
     if (invalid) return call.answer.fail(*invalid);
     const auto* method = find_method(request.method);
-    if (!calls.has(method)) return call.answer.fail(unknown_method(request.method));
+    if (method == nullptr) return call.answer.fail(unknown_method(request.method));
+    if (!calls.has(method)) return call.answer.fail(absent_method(*method));
     if (const auto refusal = calls.refusal(*method, caller)) return call.answer.fail(*refusal);
     if (const auto bad = bind(*method, request.params, call.arguments)) return call.answer.fail(*bad);
     // Before it is carried out: what is done is told.

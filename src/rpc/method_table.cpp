@@ -354,7 +354,10 @@ constexpr std::array kMethods{
            .returns = R"("ValidatorStatus")",
            .role = Role::kAdmin,
            .example_params = R"({"name":"dave"})",
-           .note = "Answered when the stop has begun; its end shows in node_listValidators.",
+           .note =
+               "Answered when the stop has begun; its end shows in node_listValidators. The last validator that runs "
+               "is not stopped (Busy): no port would be left to start one again. One that was added and has failed "
+               "is forgotten.",
            .run = stop_validator,
            .needs = Needs::kNode},
     Method{.name = "node_startValidator",

@@ -108,13 +108,18 @@ json::object wal(const queue::Metrics& m) {
 }  // namespace
 
 std::string rfc3339(WallTime time) {
-  const std::time_t seconds = time.seconds();
+  auto ms_of_second = time.ms() % 1000;
+  std::time_t seconds = time.ms() / 1000;
+  if (ms_of_second < 0) {  // before 1970
+    ms_of_second += 1000;
+    --seconds;
+  }
   std::tm parts{};
   gmtime_r(&seconds, &parts);
   std::array<char, 40> text{};
   const auto size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
   std::array<char, 8> ms{};
-  std::snprintf(ms.data(), ms.size(), ".%03dZ", static_cast<int>(time.ms() % 1000));
+  std::snprintf(ms.data(), ms.size(), ".%03dZ", static_cast<int>(ms_of_second));
   return std::string(text.data(), size) + ms.data();
 }
 

@@ -19,7 +19,7 @@ struct ValidatorStatus {
   std::uint16_t binary_port = 0;  ///< 0: none
   std::string state;              ///< starting, running, stopping, stopped, failed or restarting
   std::uint64_t restarts = 0;     ///< after an error, since the start of the process
-  std::string error;              ///< why it failed or was restarted last; empty: never
+  std::string error;              ///< why it does not run, or did not stop well; empty: nothing is wrong
 };
 
 struct NodeRequest {

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/unique_function.h"
+#include "serve/descriptors.h"
 
 namespace boost::asio {
 class io_context;
@@ -33,7 +34,7 @@ struct BinaryBounds {
   Duration write_within = std::chrono::seconds(30);
   Duration idle_within = std::chrono::minutes(10);  ///< with no call under way
   Duration linger = std::chrono::seconds(2);        ///< for a peer to read the last word while it still sends
-  std::size_t connections = 4096;
+  ConnectionBound connections = 4096;
   /// Of all connections together: requests that have not come whole, and once more answers that nobody reads.
   std::size_t buffered_bytes = 256U << 20;
 };

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "node/process_figures.h"
+
 namespace qh::serve {
 namespace {
 
@@ -11,7 +13,7 @@ namespace {
 constexpr std::size_t kOfTheNode = 64;
 // Of a validator: its loop, its listeners, its segments.
 constexpr std::size_t kOfAValidator = 32;
-constexpr std::size_t kOtherPorts = 2;
+constexpr std::size_t kOtherPorts = 3;  // web, metrics, and the metrics port's WebSockets
 constexpr std::size_t kLeast = 4;
 
 }  // namespace
@@ -24,10 +26,10 @@ std::size_t raise_descriptor_limit() {
   return ::setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : given;
 }
 
-ConnectionBounds connections_that_fit(std::size_t descriptors, std::size_t validators, ConnectionBounds wanted) {
-  const auto kept = kOfTheNode + validators * kOfAValidator;
+ConnectionBounds connections_that_fit(std::size_t descriptors, PortCounts ports, ConnectionBounds wanted) {
+  const auto kept = kOfTheNode + ports.validators * kOfAValidator;
   const auto free = descriptors > kept ? descriptors - kept : 0;
-  const auto all = validators * wanted.validator + kOtherPorts * wanted.other;
+  const auto all = ports.validators * ports.of_each * wanted.validator + kOtherPorts * wanted.other;
   if (free >= all) return wanted;
   // As a double: `free` may be all that fits into a size_t.
   const auto share = static_cast<double>(free) / static_cast<double>(all);
@@ -35,6 +37,14 @@ ConnectionBounds connections_that_fit(std::size_t descriptors, std::size_t valid
     return std::max(kLeast, static_cast<std::size_t>(share * static_cast<double>(of)));
   };
   return {part(wanted.validator), part(wanted.other)};
+}
+
+Result<void> has_room_for_a_validator() {
+  const auto process = node::process_figures();
+  if (!process.open_fds || *process.open_fds + kOfAValidator <= process.max_fds) return {};
+  return fail(Errc::kBusy, "one more validator needs " + std::to_string(kOfAValidator) + " files, and " +
+                               std::to_string(*process.open_fds) + " of " + std::to_string(process.max_fds) +
+                               " are open; " + kMoreDescriptors);
 }
 
 }  // namespace qh::serve

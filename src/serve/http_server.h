@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "base/unique_function.h"
 #include "serve/access.h"
+#include "serve/descriptors.h"
 #include "serve/http_request.h"
 
 namespace boost::asio {
@@ -34,7 +35,7 @@ struct HttpBounds {
   Duration write_within = std::chrono::seconds(30);
   Duration idle_within = std::chrono::seconds(60);
   Duration linger = std::chrono::seconds(2);  ///< for a peer to read a refusal while it still sends
-  std::size_t connections = 4096;
+  ConnectionBound connections = 4096;
   std::size_t buffered_bytes = 256U << 20;  ///< of all connections together: requests, and once more answers
   /// While answers are over that bound, who has left one unread for longer than this is closed, so that others go on.
   Duration unread_within = std::chrono::seconds(1);

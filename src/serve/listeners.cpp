@@ -66,8 +66,8 @@ Error Listeners::port_error(const std::string& address, int os_errno) const {
     error.context += " (ports below 1024 need a privilege; " + settings_.port_flag_hint + ")";
   } else if (os_errno == EADDRNOTAVAIL) {
     error.context += " (this machine has no such address; `ip address` lists those that --listen may name)";
-  } else if (os_errno == EMFILE || os_errno == ENFILE) {
-    error.context += std::string(" (") + kMoreDescriptors + ")";
+  } else if (const auto limit = node::remedy_for_limit(os_errno); !limit.empty()) {
+    error = Error(error.code, error.to_string() + "; " + std::string(limit));
   }
   return error;
 }

@@ -16,11 +16,12 @@ HttpServerSettings server_settings(const NodePortsSettings& settings, std::strin
           .bounds = {.request = {.body_bytes = 64U << 10}, .connections = settings.connections}};
 }
 
-WsService::Settings metrics_settings(std::uint16_t port) {
+WsService::Settings metrics_settings(std::uint16_t port, const ConnectionBound& connections) {
   const std::string path(kMetricsPath);
   return {.path = path,
           .hint = "the metrics are a WebSocket at ws://localhost:" + std::to_string(port) + path,
-          .bounds = {.message_bytes = 4096}};
+          .bounds = {.message_bytes = 4096},
+          .sessions_max = connections};
 }
 
 /// The page of this node's own web port may read its metrics.
@@ -39,9 +40,12 @@ void allow_own_page(AccessRules& access, std::uint16_t web_port) {
 NodePorts::NodePorts(boost::asio::io_context& loop, NodePortsSettings settings, WebService::Source source)
     : settings_(std::move(settings)),
       ticker_(loop),
-      web_({.version = settings_.version, .started_at = SystemClock().wall(), .metrics_port = settings_.metrics_port},
+      web_({.version = settings_.version,
+            .started_at = SystemClock().wall(),
+            .started_mono = SystemClock().mono(),
+            .metrics_port = settings_.metrics_port},
            std::move(source)),
-      metrics_(metrics_settings(settings_.metrics_port), [this](WsSession& session) {
+      metrics_(metrics_settings(settings_.metrics_port, settings_.connections), [this](WsSession& session) {
         if (newest_) session.send(newest_);
         return WsSession::Hooks();
       }) {

@@ -23,7 +23,7 @@ struct NodePortsSettings {
   std::uint16_t web_port = 0, metrics_port = 0;  ///< 0: none
   std::vector<std::string> listen;
   AccessRules access;
-  std::size_t connections = 1024;  ///< of each of the two ports
+  ConnectionBound connections = 1024;  ///< of each of the two ports, and once more of WebSockets
   std::string version;
 };
 

@@ -7,19 +7,21 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <optional>
-#include <system_error>
 #include <utility>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/system/system_error.hpp>
 
 #include "node/figures.h"
+#include "node/limits.h"
 #include "node/log.h"
 #include "node/node.h"
+#include "node/process_figures.h"
 #include "node/service_notify.h"
+#include "node/service_status.h"
 #include "node/start_screen.h"
 #include "qh/version.h"
 #include "serve/descriptors.h"
@@ -34,9 +36,10 @@ using boost::system::error_code;
 using node::ValidatorReport;
 using node::ValidatorState;
 
+constexpr std::size_t kOtherConnections = 1024;
 constexpr int kExitFailed = 1, kExitUsage = 2, kExitTimedOut = 5;
 
-void complain(const Error& error) { std::fprintf(stderr, "quantumharmony-node: %s\n", error.to_string().c_str()); }
+void complain(const Error& error) { node::say("quantumharmony-node: " + error.to_string()); }
 
 std::string port_hint(const node::Config& config) {
   if (config.settings.validator) return "Stop it, or take another port: --qssh-queue-port PORT";
@@ -57,10 +60,6 @@ Result<AccessRules> access_rules(const node::Config& config) {
   return rules;
 }
 
-std::string binary_text(std::uint16_t port) {
-  return port == 0 ? std::string() : ", binary on port " + std::to_string(port);
-}
-
 std::string_view signal_name(int signal) {
   if (signal == SIGINT) return "SIGINT";
   return signal == SIGHUP ? "SIGHUP" : "SIGTERM";
@@ -73,11 +72,14 @@ class Run {
 
   int run() {
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);  // a file that is at its bound is an error of that write
     if (auto options = front_options(); !options) {
       complain(options.error());
       return kExitUsage;
     }
-    bound_connections();
+    descriptors_ = raise_descriptor_limit();
+    (void)node::process_figures();  // opens what it reads, while there are descriptors
+    bound_connections(config_.validators.size());
     make_node();
     make_ports();
     auto unbound = node_->bind();
@@ -88,12 +90,26 @@ class Run {
     wait_for_signal();
     if (const auto interval = node::watchdog_interval()) feed_watchdog(*interval / 2);
     node_->start();
-    loop_.run();
+    turn();
+    if (any_hung()) leave();
     return exit_code_;
   }
 
  private:
   enum class Phase : std::uint8_t { kStarting, kRunning, kStopping, kEnding };
+
+  /// What a handler throws is a fault of ours: it ends that handler, and not all validators.
+  void turn() {
+    for (;;) {
+      try {
+        loop_.run();
+        return;
+      } catch (const std::exception& error) {
+        node::log_error(
+            "", "the node goes on after a fault of its own: " + node::error_of(error, "on its main loop").to_string());
+      }
+    }
+  }
 
   // -- Making ------------------------------------------------------------------------------------------
 
@@ -107,24 +123,26 @@ class Run {
     return {};
   }
 
-  void bound_connections() {
-    const ConnectionBounds wanted{front_.bounds.connections, other_connections_};
-    const auto descriptors = raise_descriptor_limit();
-    const std::size_t ports = config_.settings.binary_port != 0 ? 2 : 1;  // of a validator, each with these bounds
-    const auto fit = connections_that_fit(descriptors, ports * config_.validators.size(), wanted);
-    front_.bounds.connections = fit.validator;
-    other_connections_ = fit.other;
-    if (fit.validator == wanted.validator) return;
-    node::log_warn("", "only " + std::to_string(descriptors) +
+  /// For so many validators: those that are added share with the others.
+  void bound_connections(std::size_t validators) {
+    if (std::exchange(bounded_for_, validators) == validators) return;
+    const ConnectionBounds wanted{HttpBounds().connections, kOtherConnections};
+    const auto fit = connections_that_fit(
+        descriptors_, {.validators = validators, .of_each = config_.settings.binary_port != 0 ? 2U : 1U}, wanted);
+    front_.bounds.connections.set(fit.validator);
+    other_connections_.set(fit.other);
+    if (std::exchange(told_bounds_, fit) == fit || fit == wanted) return;
+    node::log_warn("", "only " + std::to_string(descriptors_) +
                            " files may be open at once, so each validator's port takes " +
                            std::to_string(fit.validator) + " connections, not " + std::to_string(wanted.validator) +
-                           "; " + kMoreDescriptors);
+                           ", and each of the node's " + std::to_string(fit.other) + "; " + kMoreDescriptors);
   }
 
   void make_node() {
     node::NodeOptions options;
     options.validators = config_.validators;
-    options.make = [this](const std::string& name, std::uint16_t port) {
+    options.make = [this](const std::string& name, std::uint16_t port) -> Result<node::ValidatorOptions> {
+      if (auto room = has_room_for_a_validator(); !room) return fail(std::move(room.error()));
       node::TakenPorts taken;
       for (const auto& report : node_->report()) {
         taken.rpc.push_back(report.port);
@@ -179,11 +197,15 @@ class Run {
   /// Something about a validator has changed.
   void look() {
     const auto reports = node_->report();
+    bound_connections(reports.size());
     const auto none = [&](auto... states) {
       return std::none_of(reports.begin(), reports.end(),
                           [&](const ValidatorReport& report) { return ((report.state == states) || ...); });
     };
-    if (phase_ == Phase::kStarting && none(ValidatorState::kStarting)) {
+    const bool start_is_over = std::none_of(reports.begin(), reports.end(), [](const ValidatorReport& report) {
+      return report.configured && report.state == ValidatorState::kStarting;
+    });
+    if (phase_ == Phase::kStarting && start_is_over) {
       if (!complain_about_failures(reports)) return announce(reports);
       exit_code_ = kExitFailed;
       failed_to_start_ = true;
@@ -191,13 +213,29 @@ class Run {
     }
     if (phase_ == Phase::kStopping && none(ValidatorState::kStarting, ValidatorState::kRunning,
                                            ValidatorState::kStopping, ValidatorState::kRestarting))
-      end(reports);
+      return end(reports);
+    if (phase_ == Phase::kRunning) tell_status(reports);
+  }
+
+  /// Each time that it is another one; again when it was not taken.
+  void tell_status(const std::vector<ValidatorReport>& reports) {
+    const auto* const first = told_status_.empty() ? "READY=1\n" : "";
+    auto status = "STATUS=" + node::service_status(reports);
+    if (status == told_status_) return;
+    if (node::notify_service(first + status)) {
+      told_status_ = std::move(status);
+      return;
+    }
+    status_.expires_after(std::chrono::seconds(1));
+    status_.async_wait([this](const error_code& error) {
+      if (!error && phase_ == Phase::kRunning) tell_status(node_->report());
+    });
   }
 
   static bool complain_about_failures(const std::vector<ValidatorReport>& reports) {
     bool any = false;
     for (const auto& report : reports) {
-      if (report.state != ValidatorState::kFailed || !report.error) continue;
+      if (!report.configured || report.state != ValidatorState::kFailed || !report.error) continue;
       any = true;
       auto error = *report.error;
       complain(std::move(error).in(report.name));
@@ -207,29 +245,34 @@ class Run {
 
   void announce(const std::vector<ValidatorReport>& reports) {
     phase_ = Phase::kRunning;
+    if (terminal_) {
+      show_screen(reports);
+    } else {
+      for (const auto& report : reports) {  // one that was added has said so itself
+        if (report.configured && report.started) node::log_info(report.name, node::ready_text(report));
+      }
+      announce_node();
+    }
+    tell_status(reports);
+  }
+
+  void show_screen(const std::vector<ValidatorReport>& reports) const {
     node::Screen screen{.version = std::string(kVersion),
                         .dev_by_default = config_.dev_by_default,
                         .validators = {},
                         .data_dir = config_.data_dir,
                         .web_port = config_.web_port,
                         .metrics_port = config_.metrics_port,
-                        .write_method = reports.front().started->write_method,
+                        .write_method = {},
                         .needs_token = config_.settings.require_token};
     for (const auto& report : reports) {
+      if (!report.started) continue;  // it was stopped while it started
       screen.validators.push_back({report.name, report.port, report.binary_port, report.started->recovery});
-      if (terminal_) continue;
-      node::log_info(report.name, "ready on port " + std::to_string(report.port) + binary_text(report.binary_port) +
-                                      ": " + node::recovered_text(report.started->recovery) + ", data in " +
-                                      report.directory.string() + ", durable writes by " +
-                                      report.started->write_method);
+      if (screen.write_method.empty()) screen.write_method = report.started->write_method;
     }
-    if (!terminal_) announce_node();
-    if (terminal_) {
-      const bool colour = std::getenv("NO_COLOR") == nullptr;
-      std::fputs(node::start_screen(screen, colour ? node::Paint::kColour : node::Paint::kPlain).c_str(), stdout);
-      std::fflush(stdout);
-    }
-    node::notify_service("READY=1\nSTATUS=" + std::to_string(reports.size()) + " validators ready");
+    const bool colour = std::getenv("NO_COLOR") == nullptr;
+    std::fputs(node::start_screen(screen, colour ? node::Paint::kColour : node::Paint::kPlain).c_str(), stdout);
+    std::fflush(stdout);
   }
 
   void announce_node() const {
@@ -251,13 +294,37 @@ class Run {
     look();
   }
 
+  /// Those that have not stopped.
+  static std::string names_of_late(const std::vector<ValidatorReport>& reports) {
+    std::string names;
+    for (const auto& report : reports) {
+      const bool at_its_end = report.state == ValidatorState::kStopped || report.state == ValidatorState::kFailed;
+      if (!at_its_end || report.hung) names += (names.empty() ? "" : ", ") + report.name;
+    }
+    return names.empty() ? "the node's ports" : names;
+  }
+
+  static void tell_late(const std::vector<ValidatorReport>& reports) {
+    node::log_error("", "the stop took longer than its bound, by " + names_of_late(reports) +
+                            "; what was acknowledged as durable is safe");
+  }
+
+  [[noreturn]] void give_up() {
+    exit_code_ = failed_to_start_ ? kExitFailed : kExitTimedOut;
+    if (!failed_to_start_) tell_late(node_->report());
+    leave();
+  }
+
+  bool any_hung() const {
+    const auto reports = node_->report();
+    return std::any_of(reports.begin(), reports.end(), [](const ValidatorReport& report) { return report.hung; });
+  }
+
   /// The threads that hang cannot be joined.
-  [[noreturn]] void give_up() const {
-    if (!failed_to_start_)
-      node::log_error("", "the stop took longer than its bound; what was acknowledged as durable is safe");
+  [[noreturn]] void leave() const {
     node::stop_log();
     std::fflush(stdout);
-    ::_exit(failed_to_start_ ? kExitFailed : kExitTimedOut);
+    ::_exit(exit_code_);
   }
 
   void end(const std::vector<ValidatorReport>& reports) {
@@ -271,7 +338,10 @@ class Run {
   }
 
   static int judge_stop(const std::vector<ValidatorReport>& reports) {
-    int code = 0;
+    const bool hung =
+        std::any_of(reports.begin(), reports.end(), [](const ValidatorReport& report) { return report.hung; });
+    if (hung) tell_late(reports);
+    int code = hung ? kExitTimedOut : 0;
     for (const auto& report : reports) {
       if (!report.stop_error) continue;
       node::log_error(report.name, "stop: " + report.stop_error->to_string());
@@ -286,14 +356,18 @@ class Run {
   const bool terminal_;
   asio::io_context loop_{1};
   asio::signal_set signals_{loop_, SIGTERM, SIGINT, SIGHUP};
-  asio::steady_timer deadline_{loop_}, watchdog_{loop_};
+  asio::steady_timer deadline_{loop_}, watchdog_{loop_}, status_{loop_};
   SystemClock clock_;
   Phase phase_ = Phase::kStarting;
   int exit_code_ = 0;
   bool failed_to_start_ = false;
   RpcFrontOptions front_;
-  std::size_t other_connections_ = 1024;  ///< of the web port and of the metrics port
-  std::optional<node::Node> node_;        // its threads use what stands above
+  std::size_t descriptors_ = 0;                            ///< that may be open at once
+  ConnectionBound other_connections_ = kOtherConnections;  ///< of the web port, the metrics port, its WebSockets
+  std::size_t bounded_for_ = 0;                            ///< validators
+  std::optional<ConnectionBounds> told_bounds_;
+  std::string told_status_;         ///< to the service manager
+  std::optional<node::Node> node_;  // its threads use what stands above
   std::optional<NodePorts> ports_;
 };
 
@@ -306,15 +380,14 @@ Result<void> check_files(const node::Config& config) {
 }
 
 int run_node(const node::Config& config) {
-  node::start_log(config.settings.log_level, config.settings.log_format);
-  const auto code = [&] {
-    try {
-      Run run(config);
-      return run.run();
-    } catch (const boost::system::system_error& error) {  // Asio's constructors: no descriptor, no memory
-      throw std::system_error(error.code(), "make the node's loop");
-    }
-  }();
+  int code = kExitFailed;
+  try {
+    node::start_log(config.settings.log_level, config.settings.log_format);
+    Run run(config);
+    code = run.run();
+  } catch (const std::exception& error) {  // its log takes a thread, its loop descriptors
+    complain(node::error_of(error, "cannot start"));
+  }
   node::stop_log();
   return code;
 }

@@ -107,7 +107,8 @@ node::Figures WebService::figures() {
           .version = settings_.version,
           .now = clock_.wall(),
           .now_mono = clock_.mono(),
-          .started_at = settings_.started_at};
+          .started_at = settings_.started_at,
+          .uptime = clock_.mono() - settings_.started_mono};
 }
 
 std::string WebService::socket_json() { return node::socket_json(figures()); }

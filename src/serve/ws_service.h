@@ -13,6 +13,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "serve/descriptors.h"
 #include "serve/http_service.h"
 #include "serve/ws_session.h"
 
@@ -24,7 +25,7 @@ class WsService final : public HttpService {
     std::string path = "/";
     std::string hint = {};  ///< what other requests are told; empty: where it is
     WsBounds bounds = {};
-    std::size_t sessions_max = 1024;
+    ConnectionBound sessions_max = 1024;
   };
   /// Called for each one that comes, before its handshake. What it sends goes out as soon as that is done. The session
   /// lives until its `closed`, which is for the service and not called.

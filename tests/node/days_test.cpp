@@ -24,6 +24,15 @@ namespace {
 
 namespace json = boost::json;
 
+template <class Condition>
+bool comes_true(Condition condition) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (std::chrono::steady_clock::now() < deadline) {
+    if (condition()) return true;
+  }
+  return false;
+}
+
 /// alice alone, in a directory of the test's.
 class Alice {
  public:
@@ -55,6 +64,11 @@ class Alice {
     const auto* found = reply.as_object().if_contains("result");
     EXPECT_NE(found, nullptr) << method << ": " << json::serialize(reply);
     return found != nullptr ? *found : nullptr;
+  }
+  HttpReply web(std::string_view path) const {
+    HttpClient client(static_cast<std::uint16_t>(8080 + offset_));
+    EXPECT_TRUE(client.send("GET " + std::string(path) + " HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    return client.reply().value_or(HttpReply());
   }
   NodeProcess& process() { return process_; }
 
@@ -117,10 +131,14 @@ TEST(Disk, WhenItIsFullSubmitsAreRefusedTakesGoOnAndServiceResumes) {
   EXPECT_EQ(error.at("data").at("reason"), "StorageFull");
   EXPECT_NE(error.at("message").as_string().find("No space left on device"), std::string::npos);
   EXPECT_TRUE(alice.process().says("No space left on device; free some space there")) << alice.process().err();
+  HttpReply ready;  // its figures come once a second
+  EXPECT_TRUE(comes_true([&] { return (ready = alice.web("/readyz")).status == 503; }));
+  EXPECT_NE(ready.body.find("alice failed: its disk has no room for submits"), std::string::npos) << ready.body;
   for (int i = 0; i < 10; ++i) EXPECT_EQ(acknowledged.erase(id_of(alice.result("qssh_popMessage"))), 1U);
   EXPECT_EQ(fill(alice, acknowledged).at("code"), -32003) << "as before";
   disk.resize(10 * kDiskBytes);
   EXPECT_TRUE(takes_again(alice, acknowledged)) << "by itself, when there is room: " << alice.process().err();
+  EXPECT_TRUE(comes_true([&] { return alice.web("/readyz").status == 200; }));
   for (; !acknowledged.empty();) ASSERT_EQ(acknowledged.erase(id_of(alice.result("qssh_popMessage"))), 1U);
   EXPECT_EQ(alice.process().stop(), 0);
 }
@@ -271,15 +289,6 @@ class JumpingClock {
   TempDir directory_;
 };
 
-template <class Condition>
-bool comes_true(Condition condition) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  while (std::chrono::steady_clock::now() < deadline) {
-    if (condition()) return true;
-  }
-  return false;
-}
-
 /// The node's own view of the time.
 std::int64_t put_and_read_clock(const Alice& alice, std::string_view topic, std::vector<std::uint64_t>& ids) {
   ids.push_back(id_of(alice.result("qssh_submitMessage", durable(topic))));
@@ -331,6 +340,17 @@ TEST(Clock, AJumpEitherWayNeitherLosesNorRepeatsNorReorders) {
   for (const auto id : ids) EXPECT_EQ(id_of(alice.result("qssh_popMessage")), id) << "in the order of the submits";
   EXPECT_TRUE(alice.result("qssh_popMessage").is_null());
   EXPECT_EQ(alice.process().stop(), 0);
+}
+
+TEST(Clock, TheUptimeOfTheNodeDoesNotFollowAJump) {
+  const TempDir data;
+  const JumpingClock clock;
+  Alice alice(data.path(), clock.options());
+  ASSERT_TRUE(alice.starts());
+  clock.jump("-400d");
+  const auto uptime_s = alice.web("/api/v1/status").json().at("uptime_seconds").to_number<double>();
+  EXPECT_GE(uptime_s, 0);
+  EXPECT_LT(uptime_s, 600);
 }
 
 TEST(Clock, WhatGoesByTheTimeOfDayFollowsAJump) {

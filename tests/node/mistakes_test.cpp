@@ -84,7 +84,7 @@ TEST(Mistakes, ALimitThatIsReachedIsNamedAndNotAnotherDirectory) {
                        std::to_string(free_port_offset())},
                       with_threads(threads));
     EXPECT_EQ(ended.code, 1) << threads;
-    EXPECT_TRUE(ended.says("Resource temporarily unavailable. Raise the limit of threads: ulimit -u"))
+    EXPECT_TRUE(ended.says("Resource temporarily unavailable; allow it more threads: ulimit -u"))
         << threads << ": " << ended.err();
     EXPECT_FALSE(ended.says("--data-dir")) << threads << ": " << ended.err();
   }

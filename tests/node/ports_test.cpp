@@ -173,6 +173,8 @@ TEST(Supervisor, FaultsAreNotThereUnlessAsked) {
   DevNode node;
   const auto refused = HttpClient(node.port()).call(rpc("node_injectFault", R"({"fault":"error"})"));
   EXPECT_EQ(refused.at("error").at("code"), -32601);
+  EXPECT_EQ(refused.at("error").at("message"),
+            "node_injectFault is not there: only runs that ask for it have it: --allow-faults");
   const auto document = json::serialize(HttpClient(node.port()).call(rpc("rpc.discover")));
   EXPECT_EQ(document.find("node_injectFault"), std::string::npos);
   EXPECT_NE(document.find("node_addValidator"), std::string::npos);

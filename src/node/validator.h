@@ -2,7 +2,7 @@
 //
 // Nothing here is shared with another validator, so one that stalls, floods or dies takes nobody with it.
 //
-// Order     construct, bind(), start(); `started` comes once the queue is recovered and the port open, or with
+// Order     construct, bind(), take_data() or not, start(); `started` comes once the queue is recovered and the port open, or with
 //           the reason why not; `stopped` comes last, after request_stop() or when the loop has ended by an error.
 // Durability  request_stop() refuses new work, lets answers under way go out, writes in-memory messages to the log.
 // Threads   owned by the thread that constructs it. The hooks are called on the validator's.
@@ -61,6 +61,8 @@ class Validator {
 
   /// Takes the port.
   Result<void> bind();
+  /// Makes its directory and locks it: kBusy names who has it. Else start() does it, on the validator's thread.
+  Result<void> take_data();
   void start(ValidatorHooks hooks);
   /// From any thread; a second call does nothing.
   void request_stop();

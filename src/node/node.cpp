@@ -48,6 +48,21 @@ class Node::Impl {
     return errors;
   }
 
+  std::vector<Error> take_data() {
+    std::vector<Slot*> by_name;
+    for (auto& slot : slots_) by_name.push_back(&slot);
+    std::sort(by_name.begin(), by_name.end(), [](auto* a, auto* b) { return a->options.name < b->options.name; });
+    std::vector<Error> errors;
+    for (auto* slot : by_name) {
+      auto taken = slot->validator->take_data();
+      if (taken) continue;
+      const bool busy = taken.error().code == Errc::kBusy;
+      errors.push_back(std::move(taken.error()).in(slot->options.name));
+      if (busy) break;  // whoever has this one needs the next
+    }
+    return errors;
+  }
+
   void start() {
     for (auto& slot : slots_) slot.report.state = State::kStarting;  // none is the last one before all were tried
     for (auto& slot : slots_) {
@@ -380,6 +395,7 @@ Node::Node(asio::io_context& loop, NodeOptions options, FrontFactory front, Uniq
 Node::~Node() = default;
 
 std::vector<Error> Node::bind() { return impl_->bind(); }
+std::vector<Error> Node::take_data() { return impl_->take_data(); }
 void Node::start() { impl_->start(); }
 void Node::request_stop() { impl_->request_stop(); }
 Result<ValidatorReport> Node::add(const std::string& name, std::uint16_t port) { return impl_->add(name, port); }

@@ -185,7 +185,9 @@ class Validator::Impl final : public rpc::NodeControl {
 
   std::filesystem::path queue_directory() const { return options_.directory / "queue"; }
 
-  Result<void> open_storage() {
+  /// Before the thread runs, or on it.
+  Result<void> take_data() {
+    if (lock_) return {};
     const auto directory = queue_directory();
     auto created = make_directories(directory);
     if (!created) return fail(with_remedy(std::move(created.error()), kAnotherPlace));
@@ -200,9 +202,14 @@ class Validator::Impl final : public rpc::NodeControl {
     }
     if (!locked) return fail(with_remedy(std::move(locked.error()), kAnotherPlace));
     lock_.emplace(std::move(*locked));
+    return {};
+  }
+
+  Result<void> open_storage() {
+    if (auto taken = take_data(); !taken) return taken;
     auto storage_options = queue::log_storage_options(options_.queue, options_.write_method);
     storage_options.wake = [this] { asio::post(loop_, [this] { poll(); }); };
-    auto made = FileStorage::open(directory, std::move(storage_options));
+    auto made = FileStorage::open(queue_directory(), std::move(storage_options));
     if (!made) return fail(with_remedy(std::move(made.error()), kAnotherPlace));
     storage_ = std::move(*made);
     return {};
@@ -359,6 +366,7 @@ Validator::Validator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Validator::~Validator() = default;
 const ValidatorOptions& Validator::options() const { return impl_->options_; }
 Result<void> Validator::bind() { return impl_->front_->bind(); }
+Result<void> Validator::take_data() { return impl_->take_data(); }
 Result<void> Validator::start(ValidatorHooks hooks) { return impl_->start(std::move(hooks)); }
 void Validator::request_stop() { impl_->request_stop(); }
 void Validator::answer(std::uint64_t ticket, rpc::NodeAnswer answer) { impl_->answer(ticket, std::move(answer)); }

@@ -2,7 +2,8 @@
 //
 // Nothing here is shared with another validator, so one that stalls, floods or dies takes nobody with it.
 //
-// Order     make(), bind(), start(); `started` comes once the queue is recovered and the port open, or with
+// Order     make(), bind(), take_data() or not, start(); `started` comes once the queue is recovered and the port open,
+// or with
 //           the reason why not; `stopped` comes last, after request_stop() or when the loop has ended by an error, and
 //           once all that it held is given up. Until then the destructor would wait: a disk that hangs holds a thread.
 // Errors    what the system has no descriptor or thread for is kIo, with the remedy.
@@ -64,6 +65,8 @@ class Validator {
 
   /// Takes the port.
   Result<void> bind();
+  /// Makes its directory and locks it: kBusy names who has it. Else start() does it, on the validator's thread.
+  Result<void> take_data();
   Result<void> start(ValidatorHooks hooks);
   /// From any thread; a second call does nothing.
   void request_stop();

@@ -102,9 +102,21 @@ Result<TokenTable> TokenTable::parse(std::string_view text) {
     const auto set = roles_of(roles);
     if (!set) return bad(set.error().context);
     entry.caller = {name, *set};
+    entry.line = number;
+    if (const auto why = table.why_taken(entry); !why.empty()) return bad(why);
     table.entries_.push_back(std::move(entry));
   }
   return table;
+}
+
+/// Two lines of one name or one token would leave it to chance which is meant. Empty: neither is there.
+std::string TokenTable::why_taken(const Entry& entry) const {
+  for (const auto& other : entries_) {
+    const auto where = " stands in line " + std::to_string(other.line) + " as well";
+    if (other.caller.name == entry.caller.name) return "the name " + entry.caller.name + where;
+    if (crypto::equal(other.digest, entry.digest)) return "the token of " + entry.caller.name + where;
+  }
+  return {};
 }
 
 Result<TokenTable> TokenTable::load(const std::filesystem::path& file) {

@@ -7,6 +7,7 @@
 // Threads  values; const use from any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -22,7 +23,7 @@ namespace qh::serve {
 
 /// The file of --rpc-token-file. A line each: name, SHA-256 of the token in hex, roles with commas between:
 ///   wallet  9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08  read,submit
-/// Empty lines and lines that begin with # are passed over.
+/// Empty lines and lines that begin with # are passed over. A name stands once, and so does a token.
 class TokenTable {
  public:
   static constexpr std::uint64_t kTokenFileBytesMax = 4U << 20;
@@ -37,7 +38,10 @@ class TokenTable {
   struct Entry {
     rpc::Caller caller;
     crypto::Digest32 digest;
+    std::size_t line = 0;  ///< from 1
   };
+  std::string why_taken(const Entry& entry) const;
+
   std::vector<Entry> entries_;
 };
 

@@ -63,6 +63,10 @@ TEST(Access, TokenFilesAreJudgedByTheLine) {
       {"\nwallet abc read\n", "line 2: the second word is not the 64 hex digits"},
       {"Wallet! " + std::string(64, 'a') + " read", "line 1: a name has"},
       {"wallet " + std::string(64, 'a') + " raed", "unknown role 'raed' (did you mean read?)"},
+      {"wallet " + std::string(64, 'a') + " read\n\nwallet " + std::string(64, 'b') + " read",
+       "line 3: the name wallet stands in line 1 as well"},
+      {"wallet " + std::string(64, 'a') + " read\nother " + std::string(64, 'A') + " admin",
+       "line 2: the token of other stands in line 1 as well"},
       {"wallet " + std::string(64, 'a') + " read submit", "line 1: expected three words"},
   };
   for (const auto& [text, why] : wrongs) {

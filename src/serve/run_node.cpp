@@ -84,6 +84,8 @@ class Run {
     make_ports();
     auto unbound = node_->bind();
     for (auto& error : ports_->bind()) unbound.push_back(std::move(error));
+    // Two nodes can bind a port until one listens: the data decides which.
+    if (unbound.empty()) unbound = node_->take_data();
     if (unbound.empty()) unbound = ports_->listen();
     for (const auto& error : unbound) complain(error);
     if (!unbound.empty()) return kExitFailed;
@@ -172,6 +174,10 @@ class Run {
   void wait_for_signal() {
     signals_.async_wait([this](const error_code& error, int signal) {
       if (error) return;
+      if (signal == SIGHUP && !terminal_) {  // of a service that expects to be read anew; a terminal has gone
+        node::log_warn("", "SIGHUP changes nothing: the configuration and the tokens are read at a start only");
+        return wait_for_signal();
+      }
       if (phase_ == Phase::kStopping || phase_ == Phase::kEnding) ::_exit(128 + signal);  // asked twice
       node::notify_service("STOPPING=1");
       node::log_info("", "stopping: " + std::string(signal_name(signal)));

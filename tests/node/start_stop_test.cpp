@@ -7,6 +7,8 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <list>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -94,6 +96,37 @@ TEST(Start, ASecondProcessOnTheSameDataIsRefusedWithThePid) {
       << second.process.err();
   EXPECT_TRUE(contains(second.process.err(), "--data-dir")) << second.process.err();
   EXPECT_EQ(node.process().stop(), 0);
+}
+
+/// Starts three on the same data; `apart` is between their ports. How many have started, and what was said.
+std::pair<int, std::string> race(unsigned apart) {
+  TempDir data;
+  const auto offset = free_port_offset(2 * apart + 3);
+  std::list<NodeProcess> nodes;
+  for (unsigned i = 0; i < 3; ++i) {
+    nodes.emplace_back(std::vector<std::string>{"--data-dir", data.path().string(), "--web-port", "0", "--metrics-port",
+                                                "0", "--port-offset", std::to_string(offset + i * apart)});
+  }
+  int ready = 0;
+  std::string said;
+  for (auto& node : nodes) {
+    if (node.says("ready on port")) {
+      ++ready;
+    } else {
+      EXPECT_EQ(node.wait(), 1);
+      EXPECT_TRUE(contains(node.err(), "in use by ")) << node.err();
+    }
+    said += node.err() + "--\n";
+  }
+  return {ready, said};
+}
+
+// With ports of their own the data alone decides, and without them both do.
+TEST(Start, OfSeveralAtTheSameMomentOneStarts) {
+  for (int round = 0; round < 16; ++round) {
+    const auto [ready, said] = race(round % 2 == 0 ? 10 : 0);
+    ASSERT_EQ(ready, 1) << "round " << round << ":\n" << said;
+  }
 }
 
 TEST(Start, RemovingTheLockByHandLetsNobodyIn) {
@@ -187,12 +220,28 @@ TEST(Stop, WhoDoesNotReadTheLogHoldsNobodyUp) {
   EXPECT_EQ(node.wait(), 0);
 }
 
-TEST(Stop, InterruptAndHangupAreGraceful) {
-  for (const int signal : {SIGINT, SIGHUP}) {
-    DevNode node;
-    node.process().send_signal(signal);
-    EXPECT_EQ(node.process().wait(), 0) << node.process().err();
-  }
+TEST(Stop, AnInterruptIsGraceful) {
+  DevNode node;
+  node.process().send_signal(SIGINT);
+  EXPECT_EQ(node.process().wait(), 0) << node.process().err();
+}
+
+// Operators send it to have files read anew.
+TEST(Stop, AHangupOfAServiceChangesNothingAndSaysSo) {
+  DevNode node;
+  node.process().send_signal(SIGHUP);
+  EXPECT_TRUE(node.process().says("SIGHUP changes nothing: the configuration and the tokens are read at a start only"));
+  EXPECT_EQ(HttpClient(node.port()).call(rpc("qssh_getQueueDepth")).at("result"), 0);
+  EXPECT_EQ(node.process().stop(), 0) << "the first signal that counts: " << node.process().err();
+}
+
+TEST(Stop, ATerminalThatIsClosedIsGraceful) {
+  TempDir data;
+  NodeProcess node({"--data-dir", data.path().string(), "--port-offset", std::to_string(free_port_offset())},
+                   {.environment = {}, .terminal = true});
+  ASSERT_TRUE(node.says("Ctrl-C stops"));
+  node.send_signal(SIGHUP);
+  EXPECT_EQ(node.wait(), 0) << node.err();
 }
 
 TEST(Stop, ASecondSignalEndsAtOnce) {

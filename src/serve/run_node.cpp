@@ -204,6 +204,8 @@ class Run {
 
   void announce(const std::vector<ValidatorReport>& reports) {
     phase_ = Phase::kRunning;
+    // Of validators that are added from now on.
+    front_.port_flag_hint = front_.binary_port_flag_hint = "Stop it, or add the validator with another \"port\"";
     node::Screen screen{.version = std::string(kVersion),
                         .dev_by_default = config_.dev_by_default,
                         .validators = {},
@@ -211,7 +213,8 @@ class Run {
                         .web_port = config_.web_port,
                         .metrics_port = config_.metrics_port,
                         .write_method = reports.front().started->write_method,
-                        .needs_token = config_.settings.require_token};
+                        .needs_token = config_.settings.require_token,
+                        .listen = front_.listen};
     for (const auto& report : reports) {
       screen.validators.push_back({report.name, report.port, report.binary_port, report.started->recovery});
       if (terminal_) continue;

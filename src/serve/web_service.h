@@ -34,6 +34,7 @@ class WebService final : public HttpService {
   std::optional<HttpAnswer> refuses_target(const RequestHead& head) override;
   std::optional<HttpAnswer> refuses_caller(const RequestHead& head, const rpc::Caller* caller) override;
   HttpAnswer too_large(const std::string& why, std::size_t limit, std::uint64_t size) const override;
+  std::string_view common_fields() const override { return safe_fields_; }
   CallId handle(const RequestHead& head, std::string_view body, const rpc::Caller& caller, Done done) override;
 
  private:
@@ -53,6 +54,7 @@ class WebService final : public HttpService {
 
   Settings settings_;
   Source source_;
+  std::string safe_fields_;
   SystemClock clock_;
   std::vector<node::ValidatorReport> reports_;
   Made status_, metrics_json_, prometheus_, open_metrics_;

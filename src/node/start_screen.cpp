@@ -1,6 +1,7 @@
 #include "node/start_screen.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
@@ -17,20 +18,30 @@ std::string counted(std::uint64_t count, std::string_view one) {
   return fmt::format("{} {}{}", count, one, count == 1 ? "" : "s");
 }
 
-std::string curl(std::uint16_t port, bool needs_token, std::string_view method, std::string_view params) {
-  return fmt::format(R"(curl http://localhost:{}{} -d '{{"jsonrpc":"2.0","method":"{}","params":{},"id":1}}')", port,
+std::string curl(std::string_view place, bool needs_token, std::string_view method, std::string_view params) {
+  return fmt::format(R"(curl http://{}{} -d '{{"jsonrpc":"2.0","method":"{}","params":{},"id":1}}')", place,
                      needs_token ? R"( -H "Authorization: Bearer $TOKEN")" : "", method, params);
 }
 
 /// "binary RPC on localhost, ports: alice 9960, bob 9961"
-std::string binary_ports(const std::vector<ScreenValidator>& validators) {
+std::string binary_ports(const std::string& host, const std::vector<ScreenValidator>& validators) {
   std::string text;
   for (const auto& validator : validators)
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", validator.name, validator.binary_port);
-  return "binary RPC on localhost, ports: " + text;
+  return "binary RPC on " + host + ", ports: " + text;
 }
 
 }  // namespace
+
+std::string shown_host(const std::vector<std::string>& listen) {
+  // "localhost" is tried on both of its addresses.
+  constexpr std::array<std::string_view, 4> kReachedAsLocalhost{"127.0.0.1", "::1", "0.0.0.0", "::"};
+  const auto as_localhost = [&](const std::string& address) {
+    return std::ranges::find(kReachedAsLocalhost, address) != kReachedAsLocalhost.end();
+  };
+  if (listen.empty() || std::ranges::any_of(listen, as_localhost)) return "localhost";
+  return listen.front().find(':') == std::string::npos ? listen.front() : "[" + listen.front() + "]";
+}
 
 std::string recovered_text(const queue::RecoveryReport& report) {
   if (report.created) return "new queue";
@@ -42,6 +53,7 @@ std::string recovered_text(const queue::RecoveryReport& report) {
 }
 
 std::string start_screen(const Screen& screen, Paint paint) {
+  const auto host = shown_host(screen.listen);
   const auto& ink = paint == Paint::kColour ? kColourInk : kPlainInk;
   std::size_t widest = 9;
   for (const auto& validator : screen.validators) widest = std::max(widest, validator.name.size());
@@ -55,25 +67,25 @@ std::string start_screen(const Screen& screen, Paint paint) {
   out += fmt::format("\n  {}{:<{}}  {:<26}  state{}\n", ink.quiet, "validator", widest, "JSON-RPC", ink.off);
   for (const auto& validator : screen.validators) {
     out += fmt::format("  {}{:<{}}{}  {:<26}  {}ready{}  {}{}{}\n", ink.strong, validator.name, widest, ink.off,
-                       fmt::format("http://localhost:{}", validator.port), ink.good, ink.off, ink.quiet,
+                       fmt::format("http://{}:{}", host, validator.port), ink.good, ink.off, ink.quiet,
                        recovered_text(validator.recovery), ink.off);
   }
   out += '\n';
   const auto line = [&](std::string_view what, std::string_view text) {
     out += fmt::format("  {}{:<{}}{}  {}\n", ink.quiet, what, widest, ink.off, text);
   };
-  if (screen.validators.front().binary_port != 0) line("binary", binary_ports(screen.validators));
-  if (screen.web_port != 0) line("page", fmt::format("http://localhost:{}/", screen.web_port));
+  if (screen.validators.front().binary_port != 0) line("binary", binary_ports(host, screen.validators));
+  if (screen.web_port != 0) line("page", fmt::format("http://{}:{}/", host, screen.web_port));
   if (screen.metrics_port != 0)
-    line("metrics", fmt::format("ws://localhost:{}/qssh-queue-metrics", screen.metrics_port));
+    line("metrics", fmt::format("ws://{}:{}/qssh-queue-metrics", host, screen.metrics_port));
   line("data", screen.data_dir.string());
   if (!screen.write_method.empty()) line("disk", "durable writes by " + screen.write_method);
-  const auto port = screen.validators.front().port;
+  const auto place = fmt::format("{}:{}", host, screen.validators.front().port);
   out += fmt::format("\n  {}Try{}\n", ink.quiet, ink.off);
   out += "    " +
-         curl(port, screen.needs_token, "qssh_submitMessage", R"({"Gossip":{"topic":"test","data":[1,2,3]}})") + "\n";
-  out += "    " + curl(port, screen.needs_token, "qssh_getMetrics", "[]") + "\n";
-  out += "    " + curl(port, screen.needs_token, "qssh_popMessage", "[]") + "\n";
+         curl(place, screen.needs_token, "qssh_submitMessage", R"({"Gossip":{"topic":"test","data":[1,2,3]}})") + "\n";
+  out += "    " + curl(place, screen.needs_token, "qssh_getMetrics", "[]") + "\n";
+  out += "    " + curl(place, screen.needs_token, "qssh_popMessage", "[]") + "\n";
   out += fmt::format("\n  {}Ctrl-C stops; what is in memory is kept.{}\n\n", ink.quiet, ink.off);
   return out;
 }

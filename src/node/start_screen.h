@@ -27,11 +27,14 @@ struct Screen {
   std::uint16_t web_port = 0, metrics_port = 0;  ///< 0: none
   std::string write_method;  ///< of the first validator: how durable writes are done, and what was measured
   bool needs_token = false;
+  std::vector<std::string> listen = {};  ///< addresses; empty: loopback
 };
 
 enum class Paint : std::uint8_t { kPlain, kColour };
 
 std::string start_screen(const Screen& screen, Paint paint);
+/// What a person on this machine calls a node by that listens on these addresses: localhost, where that reaches it.
+std::string shown_host(const std::vector<std::string>& listen);
 /// "12 messages, 1 dead letter, in 3 ms"; "new" for a queue that was made now.
 std::string recovered_text(const queue::RecoveryReport& report);
 

@@ -24,6 +24,13 @@ TEST(StartScreen, IsAlignedAndHasCommandsThatWork) {
       text.find(R"(curl http://localhost:9944 -d '{"jsonrpc":"2.0","method":"qssh_getMetrics","params":[],"id":1}')"),
       std::string::npos);
   EXPECT_EQ(text.find('\x1b'), std::string::npos);
+  screen.listen = {"127.0.0.5", "10.0.0.1"};
+  screen.web_port = 8080;
+  const auto elsewhere = start_screen(screen, Paint::kPlain);
+  EXPECT_EQ(elsewhere.find("localhost"), std::string::npos) << "it is not there";
+  EXPECT_NE(elsewhere.find("curl http://127.0.0.5:9944 -d '"), std::string::npos) << elsewhere;
+  EXPECT_EQ(shown_host({"10.0.0.1", "::"}), "localhost");
+  EXPECT_EQ(shown_host({"fe80::1"}), "[fe80::1]");
   EXPECT_NE(start_screen(screen, Paint::kColour).find('\x1b'), std::string::npos);
 }
 

@@ -1,9 +1,14 @@
 #include "serve/access.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <sstream>
+#include <utility>
 
 #include "base/nearest.h"
 #include "base/read_file.h"
@@ -42,37 +47,69 @@ bool is_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), good);
 }
 
-/// 127.0.0.0/8 in its usual form.
-bool is_loopback_v4(std::string_view host) {
-  std::array<unsigned, 4> parts{};
-  const char* at = host.data();
-  const char* const end = host.data() + host.size();
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (i > 0 && (at == end || *at++ != '.')) return false;
-    const auto [stop, error] = std::from_chars(at, end, parts[i]);
-    if (error != std::errc() || stop - at > 3 || parts[i] > 255) return false;
-    at = stop;
-  }
-  return at == end && parts[0] == 127;
+/// One spelling for each address; IPv4 in IPv6 is IPv4. Nothing: it is none.
+std::optional<std::string> v6_address(const std::string& text) {
+  in6_addr address{};
+  if (::inet_pton(AF_INET6, text.c_str(), &address) != 1) return std::nullopt;
+  std::array<char, INET6_ADDRSTRLEN> one{};
+  if (IN6_IS_ADDR_V4MAPPED(&address)) return ::inet_ntop(AF_INET, &address.s6_addr[12], one.data(), one.size());
+  return ::inet_ntop(AF_INET6, &address, one.data(), one.size());
 }
 
-/// Name or address, without port and brackets, in lower case. Nothing: no such thing.
-std::optional<std::string> host_name(std::string_view host) {
-  if (host.starts_with('[')) {
-    const auto close = host.find(']');
-    if (close == host.npos) return std::nullopt;
-    const auto rest = host.substr(close + 1);
-    if (!rest.empty() && !rest.starts_with(':')) return std::nullopt;
-    return lower(host.substr(1, close - 1));
+/// ::1, or 127.0.0.0/8 in its usual form.
+bool is_loopback(const std::string& name) {
+  in_addr address{};
+  if (::inet_pton(AF_INET, name.c_str(), &address) != 1) return name == "::1";
+  return ntohl(address.s_addr) >> 24U == 127;
+}
+
+bool is_digits(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+struct Authority {
+  std::string host;       ///< name or address, without brackets, in lower case, an address in one spelling
+  std::string_view port;  ///< digits, or nothing
+};
+
+/// Nothing: no such thing.
+std::optional<Authority> authority_in(std::string_view text) {
+  Authority authority;
+  auto rest = text;
+  if (text.starts_with('[')) {
+    const auto close = std::min(text.find(']'), text.size() - 1);
+    auto address = v6_address(std::string(text.substr(1, close - 1)));
+    if (!address || text[close] != ']') return std::nullopt;
+    authority.host = std::move(*address);
+    rest.remove_prefix(close + 1);
+  } else {
+    rest.remove_prefix(std::min(text.find(':'), text.size()));
+    authority.host = lower(text.substr(0, text.size() - rest.size()));
+    if (authority.host.ends_with('.')) authority.host.pop_back();  // localhost. is localhost
   }
-  const auto colon = host.find(':');
-  auto name = lower(host.substr(0, colon));
-  if (name.ends_with('.')) name.pop_back();  // localhost. is localhost
-  if (name.empty()) return std::nullopt;
-  if (colon == host.npos) return name;
-  const auto port = host.substr(colon + 1);
-  if (!std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; })) return std::nullopt;
-  return name;
+  if (authority.host.empty()) return std::nullopt;
+  if (rest.empty()) return authority;
+  authority.port = rest.substr(1);
+  return rest[0] == ':' && is_digits(authority.port) ? std::optional(authority) : std::nullopt;
+}
+
+bool is_allowed(const AccessRules& rules, const std::string& host) {
+  if (host == "localhost" || host.ends_with(".localhost") || is_loopback(host)) return true;
+  return std::any_of(rules.allowed_hosts.begin(), rules.allowed_hosts.end(), [&](const std::string& allowed) {
+    const auto name = lower(allowed);
+    return v6_address(name).value_or(name) == host;
+  });
+}
+
+/// Browsers leave the port of the scheme out.
+bool is_own_page(const AccessRules& rules, std::string_view origin) {
+  for (const auto& [scheme, port] : {std::pair("http://", "80"), std::pair("https://", "443")}) {
+    if (!origin.starts_with(scheme)) continue;
+    const auto page = authority_in(origin.substr(std::string_view(scheme).size()));
+    return page && is_allowed(rules, page->host) &&
+           (page->port.empty() ? port : page->port) == std::to_string(rules.own_web_port);
+  }
+  return false;
 }
 
 }  // namespace
@@ -139,16 +176,14 @@ std::optional<rpc::Caller> TokenTable::find(std::string_view token) const {
 
 bool origin_allowed(const AccessRules& rules, std::string_view origin) {
   const auto wanted = lower(origin);
-  return std::any_of(rules.allowed_origins.begin(), rules.allowed_origins.end(),
+  return (rules.own_web_port != 0 && is_own_page(rules, wanted)) ||
+         std::any_of(rules.allowed_origins.begin(), rules.allowed_origins.end(),
                      [&](const std::string& allowed) { return lower(allowed) == wanted; });
 }
 
 bool host_allowed(const AccessRules& rules, std::string_view host) {
-  const auto name = host_name(host);
-  if (!name) return false;
-  if (*name == "localhost" || name->ends_with(".localhost") || *name == "::1" || is_loopback_v4(*name)) return true;
-  return std::any_of(rules.allowed_hosts.begin(), rules.allowed_hosts.end(),
-                     [&](const std::string& allowed) { return lower(allowed) == *name; });
+  const auto authority = authority_in(host);
+  return authority && is_allowed(rules, authority->host);
 }
 
 std::optional<rpc::Caller> identify(const AccessRules& rules, std::optional<std::string_view> authorization,

@@ -48,7 +48,9 @@ class TokenTable {
 struct AccessRules {
   std::vector<std::string> allowed_origins;  ///< "https://wallet.example", as browsers send it
   std::vector<std::string> allowed_hosts;    ///< names or addresses, without a port
-  bool require_token = false;                ///< also on loopback
+  /// Pages of this port, under a Host that is allowed, are the node's own: their Origin is too. 0: there are none.
+  std::uint16_t own_web_port = 0;
+  bool require_token = false;  ///< also on loopback
   TokenTable tokens;
 };
 

@@ -7,14 +7,37 @@ namespace {
 
 TEST(Access, LoopbackNamesAndAddressesAreHosts) {
   const AccessRules rules{
-      .allowed_origins = {}, .allowed_hosts = {"node.example"}, .require_token = false, .tokens = {}};
+      .allowed_origins = {}, .allowed_hosts = {"node.example", "2001:db8::7"}, .require_token = false, .tokens = {}};
   for (const char* host : {"localhost", "localhost:9944", "LOCALHOST:1", "localhost.", "alice.localhost", "127.0.0.1",
-                           "127.9.8.7:9944", "[::1]", "[::1]:9944", "node.example", "Node.Example:80"}) {
+                           "127.9.8.7:9944", "[::1]", "[::1]:9944", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]:1",
+                           "[::FFFF:7F00:1]", "[2001:DB8:0::7]", "node.example", "Node.Example:80"}) {
     EXPECT_TRUE(host_allowed(rules, host)) << host;
   }
-  for (const char* host : {"", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "evil-localhost",
-                           "128.0.0.1", "0.0.0.0", "127.0.0", "127.0.0.256", "[::2]", "[::1", "[::1]x", "localhost:99x",
-                           "10.0.0.1:9944", "xnode.example"}) {
+  for (const char* host : {"",
+                           "evil.example",
+                           "localhost.evil.example",
+                           "127.0.0.1.evil.example",
+                           "evil-localhost",
+                           "128.0.0.1",
+                           "0.0.0.0",
+                           "127.0.0",
+                           "127.0.0.256",
+                           "[::2]",
+                           "[::1",
+                           "[::1]x",
+                           "localhost:99x",
+                           "10.0.0.1:9944",
+                           "xnode.example",
+                           "::1",
+                           "[]",
+                           "[",
+                           "[127.0.0.1]",
+                           "[::ffff:10.0.0.1]",
+                           "[2001:db8::8]",
+                           "[::1%lo]",
+                           "127.1",
+                           "localhost/x",
+                           "a@localhost"}) {
     EXPECT_FALSE(host_allowed(rules, host)) << host;
   }
 }
@@ -28,6 +51,29 @@ TEST(Access, OriginsAreWholeOrNothing) {
                              "https://wallet.example.evil.example", "", "*"}) {
     EXPECT_FALSE(origin_allowed(rules, origin)) << origin;
   }
+}
+
+TEST(Access, ThePagesOfTheOwnWebPortAreUnderEveryHostThatIsAllowed) {
+  AccessRules rules;
+  rules.allowed_hosts = {"node.example"};
+  EXPECT_FALSE(origin_allowed(rules, "http://localhost:8080")) << "without such a port";
+  rules.own_web_port = 8080;
+  for (const char* origin : {"http://localhost:8080", "http://alice.localhost:8080", "http://localhost.:8080",
+                             "http://127.0.0.5:8080", "http://[::1]:8080", "http://Node.Example:8080"}) {
+    EXPECT_TRUE(origin_allowed(rules, origin)) << origin;
+  }
+  for (const char* origin :
+       {"http://localhost", "http://localhost:80801", "http://localhost:08080", "http://localhost:8081", "null",
+        "http://evil.example:8080", "ftp://localhost:8080", "localhost:8080", "http://localhost:8080/", "http://:8080",
+        "http://localhost:8080@evil.example", "http://evil.example/localhost:8080"}) {
+    EXPECT_FALSE(origin_allowed(rules, origin)) << origin;
+  }
+  rules.own_web_port = 80;
+  EXPECT_TRUE(origin_allowed(rules, "http://localhost")) << "browsers leave it out";
+  EXPECT_TRUE(origin_allowed(rules, "http://localhost:80"));
+  EXPECT_FALSE(origin_allowed(rules, "https://localhost"));
+  rules.own_web_port = 443;
+  EXPECT_TRUE(origin_allowed(rules, "https://node.example"));
 }
 
 TEST(Access, TokensHaveNamesAndRoles) {

@@ -49,6 +49,7 @@ void write_head(int status, const ReplyOptions& options, std::string& out) {
   out += reason(status);
   out += "\r\n";
   out += options.extra;
+  out += options.common;
   if (!options.origin.empty()) {
     out += "Access-Control-Allow-Origin: ";
     out += options.origin;
@@ -83,8 +84,8 @@ void write_preflight(bool private_network, const ReplyOptions& options, std::str
   out += "\r\n";
 }
 
-std::string curl_example(std::uint16_t port) {
-  return "curl http://localhost:" + std::to_string(port) +
+std::string curl_example(std::string_view authority, bool needs_token) {
+  return "curl http://" + std::string(authority) + (needs_token ? R"( -H "Authorization: Bearer $TOKEN")" : "") +
          R"( -d '{"jsonrpc":"2.0","method":"qssh_getValidatorName","params":[],"id":1}')";
 }
 

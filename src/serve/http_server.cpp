@@ -57,9 +57,11 @@ class HttpServer::Impl {
     const auto peer = socket.remote_endpoint(error);
     if (error) return;  // gone already
     const auto session = std::make_shared<HttpSession>(std::move(socket), is_loopback(peer.address()), host_);
-    if (host_.sessions.list().size() >= settings_.bounds.connections) return session->refuse_crowd();
+    if (host_.sessions.list().size() >= settings_.bounds.connections && !make_place()) return session->refuse_crowd();
     session->start(host_.sessions.enter(session));
   }
+
+  bool make_place() { return settings_.bounds.idle_gives_way && HttpSession::close_longest_idle(host_); }
 
   HttpServerSettings settings_;
   SessionHost host_;

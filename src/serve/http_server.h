@@ -36,6 +36,8 @@ struct HttpBounds {
   Duration idle_within = std::chrono::seconds(60);
   Duration linger = std::chrono::seconds(2);  ///< for a peer to read a refusal while it still sends
   ConnectionBound connections = 4096;
+  /// Over that, whoever has been idle the longest is closed for the one that comes; else that one is refused.
+  bool idle_gives_way = false;
   std::size_t buffered_bytes = 256U << 20;  ///< of all connections together: requests, and once more answers
   /// While answers are over that bound, who has left one unread for longer than this is closed, so that others go on.
   Duration unread_within = std::chrono::seconds(1);

@@ -48,6 +48,8 @@ class HttpService {
   virtual std::optional<HttpAnswer> refuses_caller(const RequestHead& head, const rpc::Caller* caller) = 0;
   /// A body of more than `limit` bytes was announced (`size`; 0: not known), or has come.
   virtual HttpAnswer too_large(const std::string& why, std::size_t limit, std::uint64_t size) const = 0;
+  /// Whole header lines that stand in every answer of this port, refusals too.
+  virtual std::string_view common_fields() const { return {}; }
   /// Bytes of answers that are made and wait for others.
   virtual std::uint64_t held_bytes() const { return 0; }
   /// Answers inside the call, and gives 0, or later. `head` and `body` are not needed any more when this returns.

@@ -222,17 +222,26 @@ void HttpSession::answer_preflight(const RequestHead& head) {
 
 // -- Answering ---------------------------------------------------------------------------------------
 
+std::shared_ptr<HttpSession> HttpSession::longest_in(const SessionHost& host, Phase phase) {
+  const auto& sessions = host.sessions.list();
+  const auto first = std::ranges::min_element(sessions, {}, [&](const auto& session) {
+    return session->phase_ == phase ? session->deadline_ : Clock::time_point::max();
+  });
+  return first != sessions.end() && (*first)->phase_ == phase ? *first : nullptr;
+}
+
+bool HttpSession::close_longest_idle(SessionHost& host) {
+  const auto idle = longest_in(host, Phase::kIdle);
+  if (idle) idle->close();
+  return idle != nullptr;
+}
+
 /// Where there is none, whoever has left its answer unread the longest gives way.
 bool HttpSession::answers_have_room() {
   const auto& bounds = host_->settings.bounds;
   while (host_->unread_bytes + host_->service->held_bytes() > bounds.buffered_bytes) {
-    const auto& sessions = host_->sessions.list();
-    const auto oldest = std::ranges::min_element(sessions, {}, [](const auto& session) {
-      return session->phase_ == Phase::kWriting ? session->deadline_ : Clock::time_point::max();
-    });
-    const auto stalled = (*oldest)->shared_from_this();  // its place in the list goes with it
-    const auto since = stalled->deadline_ - bounds.write_within;
-    if (stalled->phase_ != Phase::kWriting || Clock::now() - since < bounds.unread_within) return false;
+    const auto stalled = longest_in(*host_, Phase::kWriting);
+    if (!stalled || Clock::now() - (stalled->deadline_ - bounds.write_within) < bounds.unread_within) return false;
     stalled->close();
   }
   return true;
@@ -266,6 +275,7 @@ void HttpSession::write(const HttpAnswer& answer) {
                .head_only = head_only_,
                .origin = origin_,
                .extra = answer.fields,
+               .common = host_->service->common_fields(),
                .type = answer.type},
               out_);
 }
@@ -308,7 +318,11 @@ void HttpSession::refuse_crowd() {
   socket_.non_blocking(true, ignored);
   const auto bound = std::to_string(host_->settings.bounds.connections);
   write_reply(503, "too many connections: " + bound + " are open, and this port takes no more\n",
-              {.keep_alive = false, .extra = "Retry-After: 1\r\n", .type = "text/plain; charset=utf-8"}, out_);
+              {.keep_alive = false,
+               .extra = "Retry-After: 1\r\n",
+               .common = host_->service->common_fields(),
+               .type = "text/plain; charset=utf-8"},
+              out_);
   (void)socket_.write_some(asio::buffer(out_), ignored);
   char scrap[4096];
   (void)socket_.read_some(asio::buffer(scrap), ignored);  // unread bytes would turn our close into a reset

@@ -51,10 +51,14 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   /// Ends now.
   void close();
   void forget_host() { host_ = nullptr; }
+  /// False: none of them is idle.
+  static bool close_longest_idle(SessionHost& host);
 
  private:
   enum class Phase : std::uint8_t { kIdle, kHeader, kBody, kHandling, kWriting, kLinger, kClosed };
 
+  /// nullptr: none of them is in that phase.
+  static std::shared_ptr<HttpSession> longest_in(const SessionHost& host, Phase phase);
   void enter(Phase phase);
   void watch();
   void on_readable();

@@ -3,36 +3,28 @@
 #include <chrono>
 #include <utility>
 
+#include "node/start_screen.h"
+
 namespace qh::serve {
 namespace {
 
 HttpServerSettings server_settings(const NodePortsSettings& settings, std::string name, std::uint16_t port,
                                    std::string hint) {
-  return {.name = std::move(name),
-          .port = port,
-          .listen = settings.listen,
-          .port_flag_hint = "Stop it, or choose another: " + std::move(hint) + "; --port-offset N moves every port",
-          .access = settings.access,
-          .bounds = {.request = {.body_bytes = 64U << 10}, .connections = settings.connections}};
+  return {
+      .name = std::move(name),
+      .port = port,
+      .listen = settings.listen,
+      .port_flag_hint = "Stop it, or choose another: " + std::move(hint) + "; --port-offset N moves every port",
+      .access = settings.access,
+      .bounds = {.request = {.body_bytes = 64U << 10}, .connections = settings.connections, .idle_gives_way = true}};
 }
 
-WsService::Settings metrics_settings(std::uint16_t port, const ConnectionBound& connections) {
+WsService::Settings metrics_settings(const std::string& host, std::uint16_t port, const ConnectionBound& connections) {
   const std::string path(kMetricsPath);
   return {.path = path,
-          .hint = "the metrics are a WebSocket at ws://localhost:" + std::to_string(port) + path,
+          .hint = "the metrics are a WebSocket at ws://" + host + ":" + std::to_string(port) + path,
           .bounds = {.message_bytes = 4096},
           .sessions_max = connections};
-}
-
-/// The page of this node's own web port may read its metrics.
-void allow_own_page(AccessRules& access, std::uint16_t web_port) {
-  if (web_port == 0) return;
-  std::vector<std::string> hosts{"localhost", "127.0.0.1", "::1"};
-  hosts.insert(hosts.end(), access.allowed_hosts.begin(), access.allowed_hosts.end());
-  for (const auto& host : hosts) {
-    const auto name = host.find(':') == host.npos ? host : "[" + host + "]";
-    access.allowed_origins.push_back("http://" + name + ":" + std::to_string(web_port));
-  }
 }
 
 }  // namespace
@@ -45,17 +37,18 @@ NodePorts::NodePorts(boost::asio::io_context& loop, NodePortsSettings settings, 
             .started_mono = SystemClock().mono(),
             .metrics_port = settings_.metrics_port},
            std::move(source)),
-      metrics_(metrics_settings(settings_.metrics_port, settings_.connections), [this](WsSession& session) {
-        if (newest_) session.send(newest_);
-        return WsSession::Hooks();
-      }) {
+      metrics_(metrics_settings(node::shown_host(settings_.listen), settings_.metrics_port, settings_.connections),
+               [this](WsSession& session) {
+                 if (newest_) session.send(newest_);
+                 return WsSession::Hooks();
+               }) {
   if (settings_.web_port != 0) {
     web_server_ = std::make_unique<HttpServer>(
         loop, server_settings(settings_, "web", settings_.web_port, "--web-port PORT (0 for none)"));
   }
   if (settings_.metrics_port == 0) return;
   auto server = server_settings(settings_, "metrics", settings_.metrics_port, "--metrics-port PORT (0 for none)");
-  allow_own_page(server.access, settings_.web_port);
+  server.access.own_web_port = settings_.web_port;  // its page reads the metrics
   metrics_server_ = std::make_unique<HttpServer>(loop, std::move(server));
 }
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "node/start_screen.h"
 #include "serve/binary_server.h"
 #include "serve/http_reply.h"
 #include "serve/http_service.h"
@@ -11,12 +12,17 @@ namespace {
 
 class RpcService final : public HttpService {
  public:
-  RpcService(rpc::Dispatcher& dispatcher, std::uint16_t port) : dispatcher_(dispatcher), port_(port) {}
+  struct Place {
+    std::string host;  ///< for those who do not say how they found it
+    std::uint16_t port = 0;
+    bool needs_token = false;
+  };
+  RpcService(rpc::Dispatcher& dispatcher, Place place) : dispatcher_(dispatcher), place_(std::move(place)) {}
 
   std::optional<HttpAnswer> refuses_target(const RequestHead& head) override {
-    if (path_of(head.target) != "/") return text_answer(404, "JSON-RPC is at /: " + curl_example(port_));
+    if (path_of(head.target) != "/") return text_answer(404, "JSON-RPC is at /: " + curl_line(head));
     if (head.method == "POST" || is_preflight(head)) return std::nullopt;
-    return text_answer(405, "JSON-RPC is sent with POST: " + curl_example(port_), "Allow: POST\r\n");
+    return text_answer(405, "JSON-RPC is sent with POST: " + curl_line(head), "Allow: POST\r\n");
   }
 
   std::optional<HttpAnswer> refuses_caller(const RequestHead& head, const rpc::Caller* caller) override {
@@ -44,14 +50,23 @@ class RpcService final : public HttpService {
   void abandon(CallId call) override { dispatcher_.abandon(call); }
 
  private:
+  /// With the Host that has led here, where it is one that a shell takes as a word.
+  std::string curl_line(const RequestHead& head) const {
+    constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]";
+    std::string host(head.field("Host").value_or(""));
+    if (host.empty() || host.find_first_not_of(kPlain) != host.npos) host = place_.host;
+    if (host.ends_with(']') || host.find(':') == host.npos) host += ":" + std::to_string(place_.port);
+    return curl_example(host, place_.needs_token);
+  }
+
   rpc::Dispatcher& dispatcher_;
-  std::uint16_t port_;
+  Place place_;
 };
 
 class RpcFront final : public node::Front {
  public:
   RpcFront(boost::asio::io_context& loop, const node::FrontSettings& settings, const RpcFrontOptions& options)
-      : port_(settings.port),
+      : place_{node::shown_host(options.listen), settings.port, options.access.require_token},
         server_(loop, {.name = settings.validator,
                        .port = settings.port,
                        .listen = options.listen,
@@ -71,7 +86,7 @@ class RpcFront final : public node::Front {
     return binary_->bind();
   }
   Result<void> listen(rpc::Dispatcher& dispatcher) override {
-    if (auto listening = server_.listen(service_.emplace(dispatcher, port_)); !listening || !binary_) return listening;
+    if (auto listening = server_.listen(service_.emplace(dispatcher, place_)); !listening || !binary_) return listening;
     return binary_->listen(dispatcher);
   }
   void flush() override {
@@ -87,7 +102,7 @@ class RpcFront final : public node::Front {
   }
 
  private:
-  std::uint16_t port_;
+  RpcService::Place place_;
   std::optional<RpcService> service_;
   HttpServer server_;  // behind it: its sessions use the service
   std::optional<BinaryServer> binary_;

@@ -98,6 +98,15 @@ TEST(RpcFrontThreads, ATrickleBuysNoTime) {
   for (const auto& [peer, piece] : slow) EXPECT_TRUE(peer->until_end().starts_with("HTTP/1.1 408 "));
 }
 
+bool comes_to_refuse(std::uint16_t port) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
+  while (std::chrono::steady_clock::now() < deadline) {
+    const Peer peer(port);
+    if (peer.hears_within(50)) return peer.until_end().starts_with("HTTP/1.1 503 ");
+  }
+  return false;
+}
+
 TEST(RpcFrontThreads, ConnectionsAreBounded) {
   HttpBounds bounds;
   bounds.connections = 2;
@@ -110,6 +119,26 @@ TEST(RpcFrontThreads, ConnectionsAreBounded) {
   EXPECT_TRUE(Peer(served.port()).until_end().starts_with("HTTP/1.1 503 "));
   one.send(kCall);
   EXPECT_TRUE(one.reads("alice")) << "those that are in stay in";
+}
+
+/// As on the web port, so that health checks are answered.
+TEST(RpcFrontThreads, WhereIdleGivesWayTheLongestIdleConnectionIsClosedForANewOne) {
+  HttpBounds bounds;
+  bounds.connections = 2;
+  bounds.idle_gives_way = true;
+  const Served served(bounds);
+  const Peer silent(served.port()), used(served.port());
+  used.send(kCall);
+  EXPECT_TRUE(used.reads("alice"));
+  const Peer third(served.port());
+  third.send(kCall);
+  EXPECT_TRUE(third.reads("alice"));
+  EXPECT_EQ(silent.until_end(), "");
+  used.send(kCall);
+  EXPECT_TRUE(used.reads("alice")) << "it was idle for less long";
+  third.send("POST / HT");
+  used.send(kCall.substr(0, 20));
+  EXPECT_TRUE(comes_to_refuse(served.port())) << "nobody is idle";
 }
 
 TEST(RpcFrontThreads, RequestBytesOfAllTogetherAreBounded) {

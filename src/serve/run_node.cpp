@@ -259,6 +259,8 @@ class Run {
       }
       announce_node();
     }
+    // Of validators that are added from now on.
+    front_.port_flag_hint = front_.binary_port_flag_hint = "Stop it, or add the validator with another \"port\"";
     tell_status(reports);
   }
 
@@ -270,7 +272,8 @@ class Run {
                         .web_port = config_.web_port,
                         .metrics_port = config_.metrics_port,
                         .write_method = {},
-                        .needs_token = config_.settings.require_token};
+                        .needs_token = config_.settings.require_token,
+                        .listen = front_.listen};
     for (const auto& report : reports) {
       if (!report.started) continue;  // it was stopped while it started
       screen.validators.push_back({report.name, report.port, report.binary_port, report.started->recovery});

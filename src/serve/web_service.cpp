@@ -15,22 +15,21 @@ constexpr Duration kFreshFor = std::chrono::seconds(1);
 constexpr std::string_view kPortMark = "{metrics-port}";  // in the page, once
 constexpr std::string_view kPagePath = "/qssh-queue-manager.html";
 
-/// Nothing but our own files, and no frame around us. The page connects to the metrics WebSocket.
-std::string page_fields(std::uint16_t metrics_port) {
+/// Of all that this port answers: nothing but our own files, and no frame around us. The page connects to the metrics
+/// WebSocket.
+std::string safe_fields(std::uint16_t metrics_port) {
   const auto sockets = metrics_port == 0 ? std::string() : " ws://*:" + std::to_string(metrics_port);
   return "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
          "connect-src 'self'" +
          sockets +
          "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
          "Cross-Origin-Opener-Policy: same-origin\r\n"
-         "X-Frame-Options: DENY\r\n";
+         "X-Frame-Options: DENY\r\n"
+         "X-Content-Type-Options: nosniff\r\n"
+         "Referrer-Policy: no-referrer\r\n"
+         "Cross-Origin-Resource-Policy: same-origin\r\n"
+         "Cache-Control: no-store\r\n";
 }
-
-constexpr std::string_view kSafeFields =
-    "X-Content-Type-Options: nosniff\r\n"
-    "Referrer-Policy: no-referrer\r\n"
-    "Cross-Origin-Resource-Policy: same-origin\r\n"
-    "Cache-Control: no-store\r\n";
 
 struct Route {
   std::string_view path, what;
@@ -54,7 +53,8 @@ std::pair<std::string_view, std::string_view> split_target(std::string_view targ
 
 }  // namespace
 
-WebService::WebService(Settings settings, Source source) : settings_(std::move(settings)), source_(std::move(source)) {}
+WebService::WebService(Settings settings, Source source)
+    : settings_(std::move(settings)), source_(std::move(source)), safe_fields_(safe_fields(settings_.metrics_port)) {}
 
 std::optional<HttpAnswer> WebService::refuses_target(const RequestHead& head) {
   const auto path = split_target(head.target).first;
@@ -77,9 +77,7 @@ HttpAnswer WebService::too_large(const std::string& why, std::size_t, std::uint6
 
 HttpService::CallId WebService::handle(const RequestHead& head, std::string_view, const rpc::Caller&, Done done) {
   const auto [path, query] = split_target(head.target);
-  auto made = answer(head, path, query);
-  made.fields += kSafeFields;
-  done(std::move(made));
+  done(answer(head, path, query));
   return 0;
 }
 
@@ -98,7 +96,7 @@ HttpAnswer WebService::page(const PageFile& file) const {
   std::string text(file.text);
   if (const auto at = text.find(kPortMark); at != text.npos)
     text.replace(at, kPortMark.size(), std::to_string(settings_.metrics_port));
-  return {.body = std::move(text), .type = file.type, .fields = page_fields(settings_.metrics_port)};
+  return {.body = std::move(text), .type = file.type};
 }
 
 node::Figures WebService::figures() {

@@ -23,7 +23,7 @@ class WebService final : public HttpService {
   struct Settings {
     std::string version;
     WallTime started_at;
-    MonoTime started_mono;  ///< the same moment
+    MonoTime started_mono;           ///< the same moment
     std::uint16_t metrics_port = 0;  ///< what the page connects to; 0: there is none
   };
 
@@ -35,6 +35,7 @@ class WebService final : public HttpService {
   std::optional<HttpAnswer> refuses_target(const RequestHead& head) override;
   std::optional<HttpAnswer> refuses_caller(const RequestHead& head, const rpc::Caller* caller) override;
   HttpAnswer too_large(const std::string& why, std::size_t limit, std::uint64_t size) const override;
+  std::string_view common_fields() const override { return safe_fields_; }
   CallId handle(const RequestHead& head, std::string_view body, const rpc::Caller& caller, Done done) override;
 
  private:
@@ -54,6 +55,7 @@ class WebService final : public HttpService {
 
   Settings settings_;
   Source source_;
+  std::string safe_fields_;
   SystemClock clock_;
   std::vector<node::ValidatorReport> reports_;
   Made status_, metrics_json_, prometheus_, open_metrics_;

@@ -120,6 +120,14 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(from, text.find_last_not_of(" \t") - from + 1);
 }
 
+/// Media types and the names of their parameters have no case (RFC 9110 section 8.3.1).
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+  return out;
+}
+
 /// Cuts off and answers what stands in front of the next `mark`.
 std::string_view next_part(std::string_view& text, char mark) {
   const auto at = std::min(text.find(mark), text.size());
@@ -134,11 +142,11 @@ Exposition negotiate(std::string_view accept) {
   double open_metrics = 0, plain = 0;
   while (!accept.empty()) {
     auto range = next_part(accept, ',');
-    const auto type = next_part(range, ';');
+    const auto type = lower(next_part(range, ';'));
     double quality = 1;
     while (!range.empty()) {
       const auto parameter = next_part(range, ';');
-      if (!parameter.starts_with("q=")) continue;
+      if (!parameter.starts_with("q=") && !parameter.starts_with("Q=")) continue;
       const auto number = parameter.substr(2);
       if (std::from_chars(number.data(), number.data() + number.size(), quality).ec != std::errc()) quality = 0;
     }

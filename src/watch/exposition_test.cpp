@@ -64,6 +64,8 @@ TEST(Exposition, TheAcceptFieldDecides) {
            "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"));
   EXPECT_FALSE(open("application/openmetrics-text;q=0.2, text/plain;q=0.9"));
   EXPECT_FALSE(open("application/openmetrics-text;q=0"));
+  EXPECT_TRUE(open("APPLICATION/OpenMetrics-Text"));
+  EXPECT_FALSE(open("application/openmetrics-text;Q=0.2, TEXT/Plain;q=0.9"));
   EXPECT_FALSE(open("application/openmetrics-text;q=x"));
 }
 

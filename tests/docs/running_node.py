@@ -67,6 +67,9 @@ class RunningNode:
             self._own.cleanup()
         assert failed or code == 0, f"the node ended with {code}:\n" + "".join(self._last_words)
 
+    def send_signal(self, number):
+        self._process.send_signal(number)
+
     def here(self, text):
         """A document's text with the ports of this node."""
         return re.sub(r"\b(localhost|127\.0\.0\.1):(8080|99[45]\d)\b",

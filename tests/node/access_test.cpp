@@ -76,6 +76,11 @@ TEST(Access, TokensNameTheirOwnerAndBoundHisRoles) {
   EXPECT_TRUE(reply->has("WWW-Authenticate: Bearer\r\n"));
   EXPECT_EQ(reply->json().at("error").at("code"), -32007);
   EXPECT_EQ(status_of(node.port(), post(kName, "Authorization: Bearer sesam\r\n")), 401);
+  HttpClient lost(node.port());
+  ASSERT_TRUE(lost.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+  EXPECT_NE(lost.reply()->body.find(R"(curl http://localhost:)" + std::to_string(node.port()) +
+                                    R"( -H "Authorization: Bearer $TOKEN" -d ')"),
+            std::string::npos);
 
   const std::string token = "Authorization: Bearer sesame\r\n";
   HttpClient wallet(node.port());

@@ -133,6 +133,10 @@ TEST_F(Http, OtherPathsAndMethodsAreToldWhatWorks) {
   const auto path = client.reply();
   ASSERT_TRUE(path);
   EXPECT_EQ(path->status, 404);
+  HttpClient other(port());
+  ASSERT_TRUE(other.send("GET /x HTTP/1.1\r\nHost: 127.0.0.5:7\r\n\r\nGET /x HTTP/1.1\r\nHost: `x`.localhost\r\n\r\n"));
+  EXPECT_NE(other.reply()->body.find("curl http://127.0.0.5:7 -d '"), std::string::npos) << "as it was found";
+  EXPECT_NE(other.reply()->body.find("curl http://localhost:" + std::to_string(port()) + " -d '"), std::string::npos);
   EXPECT_NE(path->body.find("curl "), std::string::npos);
   ASSERT_TRUE(client.send("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
   EXPECT_EQ(client.reply(true)->status, 405);

@@ -1,5 +1,9 @@
 // The web port, the metrics WebSocket, and validators that come, go and fail while the node runs.
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <csignal>
+#include <fstream>
 
 #include <gtest/gtest.h>
 #include <boost/json/array.hpp>
@@ -7,6 +11,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "base/file_storage_file.h"
 #include "http_client.h"
 #include "node_process.h"
 
@@ -45,6 +50,18 @@ template <class Good>
     last = reply.head + reply.body;
   }
   return ::testing::AssertionFailure() << last;
+}
+
+/// As another program that has the port.
+UniqueFd listen_on(std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  EXPECT_EQ(::listen(fd.get(), 1), 0);
+  return fd;
 }
 
 json::value list(std::uint16_t port) { return HttpClient(port).call(rpc("node_listValidators")).at("result"); }
@@ -98,6 +115,36 @@ TEST(Web, EveryPathAnswersAsTheContractSays) {
   EXPECT_EQ(ask(port, "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n").status, 403) << "DNS rebinding";
 }
 
+TEST(Web, EveryAnswerHasTheFieldsThatProtectItsReader) {
+  TempDir directory;
+  const auto file = directory.path() / "tokens";
+  // printf %s sesame | sha256sum
+  std::ofstream(file) << "reader d0c04f4b1951e4aeaaec8223ed2039e542f3aae805a6fa7f6d794e5afff5d272 read\n";
+  DevNode node({"--require-token", "--rpc-token-file", file.string()});
+  const auto protects = [&](std::string_view request, int status) {
+    const auto reply = ask(node.web_port(), request);
+    EXPECT_EQ(reply.status, status) << request;
+    for (const char* field : {"Content-Security-Policy: default-src 'none'; ", "X-Frame-Options: DENY\r\n",
+                              "X-Content-Type-Options: nosniff\r\n", "Referrer-Policy: no-referrer\r\n",
+                              "Cross-Origin-Opener-Policy: same-origin\r\n", "Cache-Control: no-store\r\n"}) {
+      const auto first = reply.head.find(field);
+      EXPECT_NE(first, std::string::npos) << field << reply.head;
+      EXPECT_EQ(reply.head.find(field, first + 1), std::string::npos) << "once: " << field << reply.head;
+    }
+  };
+  const std::string token = "Authorization: Bearer sesame\r\n";
+  for (const char* path : {"/qssh-queue-manager.html", "/livez", "/metrics", "/metrics.json", "/api/v1/status"})
+    protects(get(path, token), 200);
+  protects(get("/", token), 302);
+  protects(get("/", "Authorization: Bearer other\r\n"), 401);
+  protects(get("/nothing", token), 404);
+  protects("POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", 405);
+  protects("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403);
+  protects(get("/", "Origin: null\r\n"), 403);
+  protects("GET / HTTP/1.1\nHost: localhost\r\n\r\n", 400);
+  protects(get("/", token + "Content-Length: 100000\r\n"), 413);
+}
+
 TEST(MetricsSocket, SendsTheSeedsFieldsAtOnceAndThenEachSecond) {
   DevNode node;
   HttpClient(node.port()).call(rpc("qssh_submitMessage", R"({"Gossip":{"topic":"t","data":"0x"}})"));
@@ -131,7 +178,7 @@ TEST(MetricsSocket, OnlyOwnPagesAndTheRightPathMayListen) {
   EXPECT_EQ(ask(port, get("/qssh-queue-metrics")).status, 426);
   EXPECT_EQ(ask(port, upgrade("/qssh-queue-metrics", "Origin: https://evil.example\r\n")).status, 403);
   EXPECT_EQ(ask(port, upgrade("/qssh-queue-metrics", "Origin: null\r\n")).status, 403);
-  for (const char* host : {"localhost", "127.0.0.1", "[::1]", "box.example"}) {
+  for (const char* host : {"localhost", "127.0.0.1", "[::1]", "box.example", "alice.localhost", "127.0.0.5"}) {
     const auto own = "Origin: http://" + std::string(host) + ":" + std::to_string(node.web_port()) + "\r\n";
     EXPECT_EQ(ask(port, upgrade("/qssh-queue-metrics", own), true).status, 101) << host;
   }
@@ -206,6 +253,11 @@ TEST(NodeMethods, ValidatorsAreAddedStoppedAndStartedWhileItRuns) {
   EXPECT_EQ(code("node_addValidator", R"({"name":"eve","port":)" + std::to_string(bob) + "}"), -32602);
   EXPECT_EQ(code("node_stopValidator", R"({"name":"nobody"})"), -32006);
   EXPECT_EQ(code("node_startValidator", R"({"name":"bob"})"), -32011);
+  const auto others = listen_on(static_cast<std::uint16_t>(dave + 1));
+  const auto taken = HttpClient(bob).call(rpc("node_addValidator", R"({"name":"eve"})")).at("error");
+  EXPECT_EQ(taken.at("code"), -32011);
+  EXPECT_NE(taken.at("message").as_string().find(R"(add the validator with another "port")"), json::string::npos)
+      << json::serialize(taken);
   // A validator that stops itself answers first.
   EXPECT_EQ(HttpClient(bob).call(rpc("node_stopValidator", R"({"name":"bob"})")).at("result").at("state"), "stopping");
   ASSERT_TRUE(gets(node.port(), "bob", "stopped"));

@@ -5,6 +5,7 @@ QH_SCREENSHOTS=DIR keeps pictures of what was seen.
 """
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -62,10 +63,23 @@ async def follow(page, node):
     assert page.complaints == [], page.complaints
 
 
+async def survive_silence(page, node):
+    """A connection that dies silently, here since nobody serves it, is given up for a new one."""
+    node.send_signal(signal.SIGSTOP)
+    try:
+        await page.until("document.querySelector('#link').textContent.startsWith('no figures for 5 s; trying again')")
+        # The one that was tried then gets no answer either.
+        await page.until("document.querySelector('#link').textContent.includes('trying again in 1.0 s')")
+    finally:
+        node.send_signal(signal.SIGCONT)
+    await page.until("document.querySelector('#link').dataset.state === 'live'")
+
+
 async def main():
     async with Chromium() as page:
         with RunningNode(sys.argv[1], ["--dev"]) as node:
             await follow(page, node)
+            await survive_silence(page, node)
         await page.until("document.querySelector('#link').dataset.state === 'disconnected'")
         assert await page.value("document.body.classList.contains('stale')"), "old figures look like new ones"
         await look(page, "disconnected")

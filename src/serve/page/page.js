@@ -66,25 +66,29 @@ function show(figures) {
   }
 }
 
-function watchSilence() {
-  clearTimeout(silence);
-  silence = setTimeout(() => say("disconnected", "no figures for 5 s"), SILENT_MS);
-}
-
 function connect() {
   const socket = new WebSocket(`ws://${location.hostname}:${port}/qssh-queue-metrics`);
+  // Once. A connection that has died silently closes in a minute or never, so nobody waits for that.
+  const end = (why) => {
+    socket.onmessage = socket.onclose = null;
+    socket.close();
+    clearTimeout(silence);
+    say("disconnected", `${why}; trying again in ${(retryMs / 1000).toFixed(1)} s`);
+    setTimeout(connect, retryMs);
+    retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);
+  };
+  const watchSilence = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => end("no figures for 5 s"), SILENT_MS);
+  };
   socket.onmessage = (event) => {
     retryMs = RETRY_MIN_MS;
     show(JSON.parse(event.data));
     say("live", "live");
     watchSilence();
   };
-  socket.onclose = () => {
-    clearTimeout(silence);
-    say("disconnected", `disconnected; trying again in ${(retryMs / 1000).toFixed(1)} s`);
-    setTimeout(connect, retryMs);
-    retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);
-  };
+  socket.onclose = () => end("disconnected");
+  watchSilence();
 }
 
 if (port === "0") {

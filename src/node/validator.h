@@ -2,7 +2,8 @@
 //
 // Nothing here is shared with another validator, so one that stalls, floods or dies takes nobody with it.
 //
-// Order     construct, bind(), take_data() or not, start(); `started` comes once the queue is recovered and the port open, or with
+// Order     construct, bind(), take_data() or not, start(); `started` comes once the queue is recovered and the port
+// open, or with
 //           the reason why not; `stopped` comes last, after request_stop() or when the loop has ended by an error.
 // Durability  request_stop() refuses new work, lets answers under way go out, writes in-memory messages to the log.
 // Threads   owned by the thread that constructs it. The hooks are called on the validator's.

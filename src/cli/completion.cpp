@@ -1,6 +1,8 @@
 #include "cli/completion.h"
 
 #include <algorithm>
+#include <iterator>
+#include <vector>
 
 namespace qh::cli {
 namespace {
@@ -33,19 +35,32 @@ std::string joined(const std::vector<std::string>& words) {
   return out;
 }
 
-/// Calls `visit` with each command and the words that lead to it, the program itself first.
-template <class Visit>  // void(const CommandHelp&, const std::string& path)
-void each_command(const CommandHelp& command, const std::string& path, Visit& visit) {
-  visit(command, path);
-  for (const auto& below : command.commands)
-    each_command(below, path.empty() ? below.name : path + " " + below.name, visit);
+using Flags = std::vector<FlagHelp>;
+
+/// Its own, and those of the commands above that may follow it.
+Flags flags_of(const CommandHelp& command, const Flags& above) {
+  auto flags = command.flags;
+  if (!command.takes_flags_above) return flags;
+  std::copy_if(above.begin(), above.end(), std::back_inserter(flags), [&](const FlagHelp& flag) {
+    return std::none_of(command.flags.begin(), command.flags.end(),
+                        [&](const FlagHelp& own) { return own.name == flag.name; });
+  });
+  return flags;
 }
 
-std::string candidates(const CommandHelp& command) {
-  std::vector<std::string> words;
-  words.reserve(command.commands.size() + command.flags.size());
+/// Calls `visit` with each command, the words that lead to it and the flags that it takes, the program itself first.
+template <class Visit>  // void(const CommandHelp&, const std::string& path, const Flags&)
+void each_command(const CommandHelp& command, const std::string& path, const Flags& above, Visit& visit) {
+  const auto flags = flags_of(command, above);
+  visit(command, path, flags);
+  for (const auto& below : command.commands)
+    each_command(below, path.empty() ? below.name : path + " " + below.name, flags, visit);
+}
+
+std::string candidates(const CommandHelp& command, const Flags& flags) {
+  auto words = command.words;
   for (const auto& below : command.commands) words.push_back(below.name);
-  for (const auto& flag : command.flags) words.push_back(flag.name);
+  for (const auto& flag : flags) words.push_back(flag.name);
   return joined(words);
 }
 
@@ -55,15 +70,15 @@ bool wants_path(const FlagHelp& flag) {
 
 std::string bash(const CommandHelp& program) {
   std::string words, values, paths;
-  auto visit = [&](const CommandHelp& command, const std::string& path) {
-    words += "    " + in_quotes(path) + ") echo " + in_quotes(candidates(command)) + " ;;\n";
+  auto visit = [&](const CommandHelp& command, const std::string& path, const Flags& flags) {
+    words += "    " + in_quotes(path) + ") echo " + in_quotes(candidates(command, flags)) + " ;;\n";
     for (const auto& flag : command.flags) {
       if (!flag.words.empty()) values += "    " + flag.name + ") echo " + in_quotes(joined(flag.words)) + " ;;\n";
       if (wants_path(flag) && paths.find(flag.name + ")") == paths.npos)
         paths += "    " + flag.name + ") return 0 ;;\n";
     }
   };
-  each_command(program, "", visit);
+  each_command(program, "", {}, visit);
   const auto name = "_" + identifier(program.name);
   return "# bash completion of " + program.name + ": source it, or put it into a completions directory.\n" + name +
          "_words() {\n  case \"$1\" in\n" + words + "  esac\n}\n" + name + "_values() {\n  case \"$1\" in\n" + values +
@@ -98,9 +113,16 @@ std::string zsh(const CommandHelp& program) {
 
 std::string fish(const CommandHelp& program) {
   std::string out = "# fish completion of " + program.name + ".\n";
-  auto visit = [&](const CommandHelp& command, const std::string& path) {
+  // A command that does not take the program's flags has none of them behind it.
+  std::string others;
+  for (const auto& below : program.commands) others += below.takes_flags_above ? "" : " " + below.name;
+  const auto of_program =
+      others.empty() ? std::string() : " -n " + in_quotes("not __fish_seen_subcommand_from" + others);
+  auto visit = [&](const CommandHelp& command, const std::string& path, const Flags&) {
     const auto last = path.substr(path.rfind(' ') == path.npos ? 0 : path.rfind(' ') + 1);
-    const auto when = path.empty() ? std::string() : " -n " + in_quotes("__fish_seen_subcommand_from " + last);
+    const auto when = path.empty() ? of_program : " -n " + in_quotes("__fish_seen_subcommand_from " + last);
+    if (!command.words.empty())
+      out += "complete -c " + program.name + when + " -f -a " + in_quotes(joined(command.words)) + "\n";
     for (const auto& below : command.commands) {
       const auto where = path.empty() ? " -n __fish_use_subcommand" : when;
       out += "complete -c " + program.name + where + " -f -a " + below.name + " -d " + in_quotes(below.meaning) + "\n";
@@ -112,7 +134,7 @@ std::string fish(const CommandHelp& program) {
       out += '\n';
     }
   };
-  each_command(program, "", visit);
+  each_command(program, "", {}, visit);
   return out;
 }
 

@@ -15,13 +15,23 @@ constexpr const char* kDescription =
     "Runs validators, each behind a crash-safe priority queue of its own.\n"
     "Without arguments: the dev network, alice on port 9944, bob on 9945 and charlie on 9946.";
 
-constexpr const char* kFooter =
-    "Every flag is also a key of the configuration file and an environment variable: docs/configuration.md.\n"
+constexpr const char* kExamples =
     "Examples:\n"
     "  quantumharmony-node                                   three dev validators\n"
     "  quantumharmony-node --validator --name alice          one validator, on port 9944\n"
     "  quantumharmony-node --config node.toml config show    what a file makes of it\n"
     "  quantumharmony-node wal --help                        look at a log, mend it, export and import";
+
+/// Which flags are keys and variables too.
+std::string footer() {
+  std::string no_keys;
+  for (const auto& setting : settings()) {
+    if (setting.place == Place::kNotInFile) no_keys += (no_keys.empty() ? "" : ", ") + flag_of(setting);
+  }
+  return "Each flag but --help and --version is an environment variable too (QUANTUMHARMONY_DATA_DIR), and each but\n"
+         "these, --config and " +
+         no_keys + " a key of the configuration file:\ndocs/configuration.md.\n" + kExamples;
+}
 
 std::string group_of(const Setting& setting) {
   if (is_queue_setting(setting)) return "Queue";
@@ -35,7 +45,7 @@ std::string group_of(const Setting& setting) {
 class Parser {
  public:
   Parser() : app_(kDescription, "quantumharmony-node") {
-    app_.footer(kFooter);
+    app_.footer(footer());
     app_.get_formatter()->column_width(38);
     app_.set_help_flag("-h,--help", "this text");
     app_.add_flag("--version", version_, "the version, and nothing else");
@@ -132,23 +142,44 @@ class Parser {
       import->add_option(flag_of(*setting), unused_, std::string(setting->meaning))
           ->type_name(std::string(setting->value_name));
     }
+    for (auto* command : wal_->get_subcommands({})) command->fallthrough();
   }
 
   static CommandHelp describe(CLI::App& app) {
     CommandHelp help{app.get_name(), app.get_description(), {}, {}};
+    help.takes_flags_above = app.get_fallthrough();
     for (const auto* option : app.get_options()) {
-      if (option->get_lnames().empty()) continue;
-      FlagHelp flag{"--" + option->get_lnames().front(), "", option->get_description(), option->get_group()};
-      if (option->get_items_expected_max() > 0) flag.value_name = option->get_type_name();
-      // {text,json}: how CLI11 writes the words that a check allows.
-      if (const auto brace = flag.value_name.find(":{"); brace != flag.value_name.npos) {
-        flag.words = split_words(flag.value_name.substr(brace + 2, flag.value_name.size() - brace - 3));
-        flag.value_name.resize(brace);
+      auto [value_name, words] = value_of(*option);
+      if (option->get_lnames().empty()) {
+        help.words = std::move(words);
+        continue;
       }
+      FlagHelp flag{"--" + option->get_lnames().front(), "", option->get_description(), option->get_group()};
+      if (option->get_items_expected_max() > 0) flag.value_name = value_name;
+      flag.words = words.empty() ? words_of_flag(flag.name) : std::move(words);
       help.flags.push_back(std::move(flag));
     }
     for (auto* command : app.get_subcommands({})) help.commands.push_back(describe(*command));
     return help;
+  }
+
+  /// Its name, and the words that a check allows, which CLI11 writes as FORMAT:{text,json}.
+  static std::pair<std::string, std::vector<std::string>> value_of(const CLI::Option& option) {
+    auto name = option.get_type_name();
+    std::vector<std::string> words;
+    if (const auto brace = name.find(":{"); brace != name.npos) {
+      words = split_words(name.substr(brace + 2, name.size() - brace - 3));
+      name.resize(brace);
+    }
+    return {name, words};
+  }
+
+  /// A setting judges its words itself, wherever they come from.
+  static std::vector<std::string> words_of_flag(const std::string& flag) {
+    for (const auto& setting : settings()) {
+      if (flag_of(setting) == flag) return {setting.words.begin(), setting.words.end()};
+    }
+    return {};
   }
 
   static std::vector<std::string> split_words(const std::string& text) {

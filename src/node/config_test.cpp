@@ -342,6 +342,12 @@ TEST(Config, HelpAndVersionAreActions) {
   EXPECT_EQ(help->action, Action::kHelp);
   for (const auto& setting : settings())
     EXPECT_NE(help->text.find(flag_of(setting)), std::string::npos) << setting.name;
+  const auto truth = help->text.substr(help->text.find("Each flag but"));
+  for (const char* part : {"--help and --version is an environment variable",
+                           "--config and --validator, --name, "
+                           "--qssh-queue-port a key of the configuration file"}) {
+    EXPECT_NE(truth.find(part), std::string::npos) << truth;
+  }
   for (const char* command : {"\n  config ", "\n  wal "})
     EXPECT_NE(help->text.find(command), std::string::npos) << command;
   EXPECT_EQ(parse_command_line({"config", "check"})->action, Action::kConfigCheck);

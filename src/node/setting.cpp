@@ -262,9 +262,9 @@ constexpr std::array kSettings{
             "where the data is; without it $XDG_STATE_HOME/quantumharmony or ~/.local/state/quantumharmony",
             Place::kEverywhere, set_data_dir, show_one<&S::data_dir>},
     Setting{"log-level", Form::kText, "LEVEL", "trace, debug, info, warn, error or off", Place::kEverywhere,
-            set_word<&S::log_level, kLevels>, show_word<&S::log_level, kLevels>},
+            set_word<&S::log_level, kLevels>, show_word<&S::log_level, kLevels>, kLevels},
     Setting{"log-format", Form::kText, "FORMAT", "text or json, a line each on stderr", Place::kEverywhere,
-            set_word<&S::log_format, kFormats>, show_word<&S::log_format, kFormats>},
+            set_word<&S::log_format, kFormats>, show_word<&S::log_format, kFormats>, kFormats},
     flag<&S::allow_faults>("allow-faults", "node_injectFault breaks a validator for a test; never where data matter"),
 
     of_queue<&Q::max_depth>("queue.max-depth", "MESSAGES",
@@ -298,7 +298,7 @@ constexpr std::array kSettings{
     of_queue<&Q::idle_mark_after>("queue.idle-mark-after", "TIME", "rest after which the log's end is marked"),
     Setting{"queue.write-method", Form::kText, "METHOD",
             "how durable writes are done: auto measures; direct, dsync, fdatasync", Place::kEverywhere,
-            set_word<&S::write_method, kWriteMethods>, show_word<&S::write_method, kWriteMethods>},
+            set_word<&S::write_method, kWriteMethods>, show_word<&S::write_method, kWriteMethods>, kWriteMethods},
 };
 
 std::string replaced(std::string_view text, char to_dash) {

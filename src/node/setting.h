@@ -61,6 +61,8 @@ struct Setting {
   Result<void> (*set)(Settings& settings, const std::vector<std::string>& values) = nullptr;
   /// As it would be given; lists with commas.
   std::string (*show)(const Settings& settings) = nullptr;
+  /// All that it takes, where that is a few words.
+  std::span<const std::string_view> words = {};
 };
 
 std::span<const Setting> settings();

@@ -3,9 +3,9 @@
 // Nothing here is shared with another validator, so one that stalls, floods or dies takes nobody with it.
 //
 // Order     make(), bind(), take_data() or not, start(); `started` comes once the queue is recovered and the port open,
-// or with
-//           the reason why not; `stopped` comes last, after request_stop() or when the loop has ended by an error, and
-//           once all that it held is given up. Until then the destructor would wait: a disk that hangs holds a thread.
+//           or with the reason why not; `stopped` comes last, after request_stop() or when the loop has ended by an
+//           error, and once all that it held is given up. Until then the destructor would wait: a disk that hangs holds
+//           a thread.
 // Errors    what the system has no descriptor or thread for is kIo, with the remedy.
 // Durability  request_stop() refuses new work, lets answers under way go out, writes in-memory messages to the log.
 // Threads   owned by the thread that constructs it. The hooks are called on the validator's.

@@ -46,8 +46,8 @@ struct Options {
   std::uint8_t consumed_kinds =
       0;  ///< KindMask bits: kinds that this node consumes itself; their age counts for health
 
-  /// Of an import alone, where every message is durable and brings its own id: no ids are reserved ahead, so that one
-  /// that was cut off can go on with the next.
+  /// Of an import alone, which only submits, durably and with ids of its own: none are reserved ahead, so that one that
+  /// was cut off can go on with the next. With it whoever else submits gives ids twice, or waits for ever.
   bool ids_by_puts = false;
 
   Duration stop_within = std::chrono::seconds(10);

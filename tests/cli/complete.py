@@ -32,7 +32,13 @@ def main():
     assert "check" not in completes([""])
     assert completes(["config", "show", "--output", ""]) == {"text", "json"}
     assert completes(["wal", "re"]) == {"repair"}
-    assert completes(["completion", ""]) <= {"bash", "zsh", "fish", "--help"}
+    assert completes(["completion", ""]) == {"bash", "zsh", "fish", "--help"}
+    assert completes(["--log-level", ""]) == {"trace", "debug", "info", "warn", "error", "off"}
+    assert completes(["config", "show", "--log-format", "j"]) == {"json"}
+    assert completes(["--queue-write-method", "d"]) == {"direct", "dsync"}
+    assert completes(["config", "show", "--data"]) == {"--data-dir"}
+    assert completes(["wal", "verify", "--da"]) == {"--data-dir"}
+    assert completes(["wal", "verify", "--port-o"]) == set()
     assert "etc" in completes(["--data-dir", "et"])
     man = subprocess.run([PROGRAM, "man"], capture_output=True, text=True, timeout=20, check=True).stdout
     assert man.startswith(".TH quantumharmony-node 1 ")

@@ -108,7 +108,8 @@ def check_names(text, node, program):
     """What is named is there."""
     metrics = all_metrics(node)
     methods = {method["name"] for method in node.call("rpc.discover")["result"]["methods"]}
-    flags = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
+    flags = "".join(subprocess.run([program, *command, "--help"], capture_output=True, text=True, check=True).stdout
+                    for command in ([], ["wal"]))
     for name in set(re.findall(r"`(quantumharmony_\w+)", text)):
         assert re.search(rf"^# TYPE {name} |^{name}[ {{]", metrics, re.M), f"/metrics has no {name}"
     for name in set(re.findall(r"`(qssh_\w+|node_\w+)", text)):

@@ -80,8 +80,9 @@ bool may_answer(const Method& method, Code code) {
     case Code::kMethodNotFound:
       return false;  // said before there is a method
     case Code::kRateLimited:
-    case Code::kTimeout:
       return method.role == Role::kSubmit;
+    case Code::kTimeout:
+      return method.role == Role::kSubmit || method.hands_out;
     case Code::kQueueFull:  // waiting calls have a bound too
     case Code::kStorageFull:
     case Code::kStorageFailed:

@@ -208,6 +208,9 @@ TEST(Methods, TheSettingsBoundBatchesAndLeases) {
     const auto schema = [&](std::size_t place) { return method.at("params").at(place).at("schema"); };
     EXPECT_TRUE(name != "qssh_submitBatch" || schema(0).at("maxItems") == 1'500);
     EXPECT_TRUE(name != "qssh_lease" || schema(1).at("maximum") == 172'800'000);
+    if (name == "qssh_popMessage") {
+      EXPECT_NE(queue::write_json(method.at("errors")).find("errors/Timeout"), std::string::npos) << "of ended waits";
+    }
     if (name != "qssh_submitMessage") continue;
     EXPECT_FALSE(schema(2).as_object().contains("maxLength")) << "the bound is of bytes";
     EXPECT_EQ(schema(2).at("minLength"), 1);

@@ -49,7 +49,9 @@ std::span<char> RequestReader::room() {
 }
 
 void RequestReader::grow() {
-  std::vector<char> larger(buffer_.size() * 2);
+  // The largest request with what is read ahead; twice that would be had for nothing.
+  const auto whole = limits_.header_bytes + limits_.body_bytes + 2 * kReadAheadBytes;
+  std::vector<char> larger(buffer_.size() < whole ? std::min(2 * buffer_.size(), whole) : 2 * buffer_.size());
   std::memcpy(larger.data(), buffer_.data(), end_);
   const auto move = [&](std::string_view& view) {
     view = {larger.data() + (view.data() - buffer_.data()), view.size()};

@@ -229,6 +229,14 @@ TEST(HttpRequest, ManySmallChunksTakeNoMoreRoomThanOneLarge) {
   EXPECT_LE(reading.reader.capacity(), 262'144U);
 }
 
+TEST(HttpRequest, TheLargestBodyTakesLittleMoreThanItsBytes) {
+  const HttpLimits limits;
+  const std::string body(limits.body_bytes, 'x');
+  const Reading reading(kStart + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body, 65'536, limits);
+  ASSERT_EQ(reading.progress, Progress::kRequest);
+  EXPECT_LE(reading.reader.capacity(), body.size() + 200'000);
+}
+
 TEST(HttpRequest, LargeBuffersAreGivenBack) {
   Reading reading(kStart + "Content-Length: 1000000\r\n\r\n" + std::string(1'000'000, 'x'));
   ASSERT_EQ(reading.progress, Progress::kRequest);

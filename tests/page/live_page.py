@@ -63,6 +63,12 @@ async def follow(page, node):
     assert page.complaints == [], page.complaints
 
 
+async def follow_under_another_name(page, node):
+    """An own page too: its Origin is not the one of 127.0.0.1."""
+    await page.open(f"http://alice.localhost:{8080 + node.offset}/")
+    await page.until("document.querySelector('#link').dataset.state === 'live'")
+
+
 async def survive_silence(page, node):
     """A connection that dies silently, here since nobody serves it, is given up for a new one."""
     node.send_signal(signal.SIGSTOP)
@@ -79,6 +85,7 @@ async def main():
     async with Chromium() as page:
         with RunningNode(sys.argv[1], ["--dev"]) as node:
             await follow(page, node)
+            await follow_under_another_name(page, node)
             await survive_silence(page, node)
         await page.until("document.querySelector('#link').dataset.state === 'disconnected'")
         assert await page.value("document.body.classList.contains('stale')"), "old figures look like new ones"

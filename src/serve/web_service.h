@@ -23,7 +23,7 @@ class WebService final : public HttpService {
   struct Settings {
     std::string version;
     WallTime started_at;
-    MonoTime started_mono;  ///< the same moment
+    MonoTime started_mono;           ///< the same moment
     std::uint16_t metrics_port = 0;  ///< what the page connects to; 0: there is none
   };
 

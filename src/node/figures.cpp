@@ -143,7 +143,8 @@ std::vector<watch::Check> ready_checks(const Figures& figures) {
   for (const auto& report : figures.validators) {
     if (report.state == ValidatorState::kStopped) continue;  // on purpose
     auto why = not_ready(report, figures.now_mono);
-    checks.push_back({.name = "validator-" + report.name, .passed = why.empty(), .why = std::move(why)});
+    const bool passed = why.empty();
+    checks.push_back({.name = "validator-" + report.name, .passed = passed, .why = std::move(why)});
   }
   if (checks.empty()) checks.push_back({.name = "validators", .passed = false, .why = "none runs: all are stopped"});
   return checks;

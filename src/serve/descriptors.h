@@ -23,9 +23,8 @@ class ConnectionBound {
  public:
   ConnectionBound(std::size_t most)  // NOLINT(google-explicit-constructor): a number is a bound that nobody moves
       : most_(std::make_shared<std::atomic<std::size_t>>(most)) {}
-  operator std::size_t() const {
-    return most_->load(std::memory_order_relaxed);
-  }  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  operator std::size_t() const { return most_->load(std::memory_order_relaxed); }
   void set(std::size_t most) { most_->store(most, std::memory_order_relaxed); }
 
  private:

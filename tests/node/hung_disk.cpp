@@ -1,8 +1,10 @@
 // Preloaded before a node: a disk that hangs. While the file $QH_HUNG_MARK is there, whatever writes to or syncs a file
-// whose path has $QH_HUNG_PATH in it waits, for 5 ms at least, and makes the file $QH_HUNG_MARK.waits.
+// whose path has $QH_HUNG_PATH in it waits, for 5 ms at least. A record's write makes the file
+// $QH_HUNG_MARK.waits.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -27,9 +29,11 @@ bool is_on_it(int fd) {
 void wait_while_it_hangs(int fd) {
   const char* mark = std::getenv("QH_HUNG_MARK");
   while (mark != nullptr && ::access(mark, F_OK) == 0 && is_on_it(fd)) {
-    char waits[PATH_MAX];
+    char thread[16] = {}, waits[PATH_MAX];
+    ::prctl(PR_GET_NAME, thread);
     std::snprintf(waits, sizeof waits, "%s.waits", mark);
-    ::close(::open(waits, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    // Not for a segment that is made ready meanwhile.
+    if (std::strcmp(thread, "qh-disk-back") != 0) ::close(::open(waits, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
     (void)::poll(nullptr, 0, 5);
   }
 }

@@ -69,9 +69,9 @@ TEST(Limits, AValidatorThatFindsNoDescriptorIsAnErrorOfItsStart) {
   HttpClient alice(node.port());
   alice.call(rpc("node_stopValidator", of_validator("bob")));
   ASSERT_TRUE(gets(alice, "bob", "stopped"));
-  const auto open = open_descriptors(pid);
+  const auto open = open_descriptors(pid) - 8;  // a log may just have had some that it gives up
   unsigned refused = 0;
-  for (std::size_t left = 0; left < 24; ++left) {
+  for (std::size_t left = 0; left < 32; ++left) {
     const auto before = limit_descriptors(pid, open + left);
     auto reply = alice.call(rpc("node_startValidator", of_validator("bob")));
     json::value now;

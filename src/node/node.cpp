@@ -48,19 +48,12 @@ class Node::Impl {
     return errors;
   }
 
-  std::vector<Error> take_data() {
-    std::vector<Slot*> by_name;
-    for (auto& slot : slots_) by_name.push_back(&slot);
-    std::sort(by_name.begin(), by_name.end(), [](auto* a, auto* b) { return a->options.name < b->options.name; });
-    std::vector<Error> errors;
-    for (auto* slot : by_name) {
-      auto taken = slot->validator->take_data();
-      if (taken) continue;
-      const bool busy = taken.error().code == Errc::kBusy;
-      errors.push_back(std::move(taken.error()).in(slot->options.name));
-      if (busy) break;  // whoever has this one needs the next
-    }
-    return errors;
+  Result<void> take_first_data() {
+    const auto by_name = [](const Slot& a, const Slot& b) { return a.options.name < b.options.name; };
+    const auto& first = *std::min_element(slots_.begin(), slots_.end(), by_name);
+    auto taken = first.validator->take_data();
+    if (!taken) return fail(std::move(taken.error()).in(first.options.name));
+    return taken;
   }
 
   void start() {
@@ -395,7 +388,7 @@ Node::Node(asio::io_context& loop, NodeOptions options, FrontFactory front, Uniq
 Node::~Node() = default;
 
 std::vector<Error> Node::bind() { return impl_->bind(); }
-std::vector<Error> Node::take_data() { return impl_->take_data(); }
+Result<void> Node::take_first_data() { return impl_->take_first_data(); }
 void Node::start() { impl_->start(); }
 void Node::request_stop() { impl_->request_stop(); }
 Result<ValidatorReport> Node::add(const std::string& name, std::uint16_t port) { return impl_->add(name, port); }

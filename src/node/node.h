@@ -38,9 +38,9 @@ class Node {
 
   /// Takes every port; what could not be taken.
   std::vector<Error> bind();
-  /// Locks the data of every validator, in the order of their names: of nodes that start at the same moment on the same
-  /// data exactly one has them all. What could not be had.
-  std::vector<Error> take_data();
+  /// Locks the data of the validator whose name is the first: of nodes that start at the same moment on the same data
+  /// one goes on. The others are locked by their own threads, since a disk that hangs would hold the caller.
+  Result<void> take_first_data();
   /// What cannot be started is kFailed.
   void start();
   void request_stop();

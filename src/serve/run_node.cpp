@@ -85,7 +85,8 @@ class Run {
     auto unbound = node_->bind();
     for (auto& error : ports_->bind()) unbound.push_back(std::move(error));
     // Two nodes can bind a port until one listens: the data decides which.
-    if (unbound.empty()) unbound = node_->take_data();
+    if (auto taken = unbound.empty() ? node_->take_first_data() : Result<void>(); !taken)
+      unbound.push_back(std::move(taken.error()));
     if (unbound.empty()) unbound = ports_->listen();
     for (const auto& error : unbound) complain(error);
     if (!unbound.empty()) return kExitFailed;

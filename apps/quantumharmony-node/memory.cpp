@@ -1,5 +1,5 @@
-// What new does when there is no memory left. That of libmimalloc, which is built as C, ends the process there; ours throws as
-// the standard says, so that a validator's loop can end by it and be started again.
+// What new does when there is no memory left. That of libmimalloc, which is built as C, ends the process there; ours
+// throws as the standard says, so that a validator's loop can end by it and be started again.
 #include <cstdlib>
 #include <new>
 

@@ -345,8 +345,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   bool head_moving_ = false;
   struct {
     std::uint64_t index = 0, live_bytes = 0;
-    MonoTime since;  ///< but for what the compactor takes out of it
-  } head_seen_;      ///< a mostly dead one
+    MonoTime since;                          ///< but for what the compactor takes out of it
+  } head_seen_;                              ///< a mostly dead one
   std::set<MessageId> unwritten_deaths_;     ///< of dead letters, for which the log had no room
   std::size_t parked_pauses_ = 0;            ///< calls of set_paused() that wait for room
   wal::Ordinal pause_ordinal_ = 0;           ///< of the newest record that says what is paused

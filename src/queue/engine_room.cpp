@@ -196,9 +196,9 @@ bool Engine::Impl::should_compact() const {
   return segments_.sealed_bytes() > 2 * segments_.live_bytes() + writer_->segment_bytes() / 2;
 }
 
-/// From then on the head is carried for being mostly dead. A consumer that is working its way through it would take most
-/// of what is left sooner than it is written, so it must have been left alone for a while; as long as the log is that
-/// far from the bound of its space.
+/// From then on the head is carried for being mostly dead. A consumer that is working its way through it would take
+/// most of what is left sooner than it is written, so it must have been left alone for a while; as long as the log is
+/// that far from the bound of its space.
 MonoTime Engine::Impl::head_rests_at() const {
   const auto segment = writer_->segment_bytes();
   const auto sealed = segments_.sealed_bytes();

@@ -201,8 +201,12 @@ bool Engine::Impl::should_compact() const {
 /// that far from the bound of its space.
 MonoTime Engine::Impl::head_rests_at() const {
   const auto segment = writer_->segment_bytes();
-  const auto sealed = segments_.sealed_bytes();
-  const bool near_bound = sealed > segment && sealed + 2 * segment > 2 * segments_.live_bytes();
+  const auto live = 2 * segments_.live_bytes();
+  const auto* head = segments_.head();
+  // The bound is four segments above twice the live bytes; to carry a head takes room before it gives some.
+  const auto carried = segments_.disk_bytes() + pool_->disk_bytes() + (head != nullptr ? head->live_bytes : 0);
+  const bool is_long = segments_.sealed_bytes() > segment && segments_.sealed_bytes() + 2 * segment > live;
+  const bool near_bound = is_long && carried > live + 3 * segment;
   return near_bound || pool_->failure() ? MonoTime{} : head_seen_.since + kHeadRests;
 }
 

@@ -67,8 +67,7 @@ class StorageFile {
   Result<void> sync();
   /// Writes at most kZeroChunkBytes of zeros and answers where to go on; `to`: all is done. By writes
   /// and not fallocate, because the first write into an unwritten extent needs a journal commit; past the page cache
-  /// where durable writes go past it, which costs a tenth of the processor time and leaves nothing to be written back
-  /// at once by the sync.
+  /// where durable writes go past it: nothing is copied, and the sync has nothing to write back at once.
   Result<std::uint64_t> zero_fill_step(std::uint64_t from, std::uint64_t to);
   Result<void> truncate(std::uint64_t bytes);
 

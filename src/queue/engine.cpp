@@ -204,9 +204,10 @@ Task<void> Engine::Impl::run_stop(Done<void> done) {
                    "acknowledged as durable is not"));
   };
   auto written = co_await write_out();
-  if (written && writer_->wants_mark()) writer_->mark();
   while (written && !failure_ && !writer_->marked()) {
     // The mark is one more batch, and a write of the mark file behind it.
+    if (writer_->wants_mark()) writer_->mark();
+    if (writer_->marked() || failure_) break;
     written = co_await until<Result<void>>([this](auto marked) {
       mark_waiter_ = [this, marked = std::move(marked)]() mutable {
         if (failure_)

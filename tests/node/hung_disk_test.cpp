@@ -167,9 +167,9 @@ TEST_P(HungStop, EndsByItselfWhenTheDiskGoesOnAndIsForgottenWhenItRunsAgain) {
   alice.call(rpc("node_stopValidator", of_validator("bob")));
   ASSERT_TRUE(gets(alice, "bob", "failed"));
   go_on();
-  ASSERT_TRUE(gets(alice, "bob", "stopped"));
+  ASSERT_TRUE(gets(alice, "bob", "stopped")) << node().err() << node().threads();
   alice.call(rpc("node_startValidator", of_validator("bob")));
-  ASSERT_TRUE(gets(alice, "bob", "running"));
+  ASSERT_TRUE(gets(alice, "bob", "running")) << node().err() << node().threads();
   EXPECT_TRUE(listed(alice, "bob").at("error").is_null());
   EXPECT_EQ(fetch(web_port(), "/readyz").status, 200);
   EXPECT_EQ(node().stop(), 0) << "the end of this stop is not that of the one before: " << node().err();

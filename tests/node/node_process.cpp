@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cerrno>
+#include <fstream>
 
 #include <gtest/gtest.h>
 
@@ -198,6 +199,19 @@ int NodeProcess::wait() {
     ended_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
   return *ended_;
+}
+
+std::string NodeProcess::threads() const {
+  std::string all;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/task")) {
+    for (const char* file : {"comm", "wchan", "syscall"}) {
+      std::string line;
+      std::getline(std::ifstream(task.path() / file), line);
+      all += line + "  ";
+    }
+    all += '\n';
+  }
+  return all;
 }
 
 bool NodeProcess::ends_unread() const {

@@ -61,6 +61,8 @@ class NodeProcess {
   void send_signal(int signal) const;
   int stop();  ///< SIGTERM, then wait()
 
+  /// What each of its threads does in the kernel: for the message of a test that waits in vain.
+  std::string threads() const;
   pid_t pid() const { return pid_; }
   const std::string& out() const { return out_; }
   const std::string& err() const { return err_; }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <optional>
 #include <unordered_map>
 
@@ -38,19 +39,15 @@ class Once final : public DiskOperation {
   std::optional<Result<T>> answer_;
 };
 
-class ZeroFill final : public DiskOperation {
+/// Work that others of its lane may come in between: `step` says whether it was the last one.
+class InSteps final : public DiskOperation {
  public:
-  ZeroFill(std::shared_ptr<StorageFile> file, std::uint64_t from, std::uint64_t to, Storage::Done<void> done)
-      : file_(std::move(file)), from_(from), to_(to), done_(std::move(done)) {}
+  using Take = UniqueFunction<Result<bool>()>;
+  InSteps(Take step, Storage::Done<void> done) : step_(std::move(step)), done_(std::move(done)) {}
   Step run() override {
-    if (from_ == to_) return Step::kAnswered;
-    auto next = file_->zero_fill_step(from_, to_);
-    if (!next) {
-      answer_ = qh::fail(std::move(next.error()));
-      return Step::kAnswered;
-    }
-    from_ = *next;
-    return from_ == to_ ? Step::kAnswered : Step::kAgain;
+    const auto last = step_();
+    if (!last) answer_ = qh::fail(last.error());
+    return !last || *last ? Step::kAnswered : Step::kAgain;
   }
   Step fail(Error error) override {
     answer_ = qh::fail(std::move(error));
@@ -59,9 +56,7 @@ class ZeroFill final : public DiskOperation {
   void deliver() override { done_(std::move(answer_)); }
 
  private:
-  std::shared_ptr<StorageFile> file_;
-  std::uint64_t from_;
-  std::uint64_t to_;
+  Take step_;
   Storage::Done<void> done_;
   Result<void> answer_;
 };
@@ -174,7 +169,8 @@ struct FileStorage::Impl {
   std::uint32_t last_id = 0;
   std::size_t in_flight = 0;
   bool delivering = false;
-  std::unique_ptr<DiskExecutor> executor;  ///< last: its threads use the members above; none with kInline
+  std::atomic<bool> writes_are_large = false;  ///< the last one: whoever fills with zeros asks
+  std::unique_ptr<DiskExecutor> executor;      ///< last: its threads use the members above; none with kInline
 
   const std::shared_ptr<StorageFile>& file(FileId id) {
     const auto found = files.find(id);
@@ -201,6 +197,14 @@ struct FileStorage::Impl {
     if (!executor) return done(work());
     if (full()) return done(busy());
     submit(Lane::kBackground, std::make_unique<Once<T, Work>>(std::move(work), std::move(done)));
+  }
+  void start_in_steps(InSteps::Take step, Done<void> done) {
+    if (executor && full()) return done(busy());
+    auto work = std::make_unique<InSteps>(std::move(step), std::move(done));
+    if (executor) return submit(Lane::kBackground, std::move(work));
+    while (work->run() == Step::kAgain) {
+    }
+    work->deliver();
   }
 };
 
@@ -271,6 +275,7 @@ void FileStorage::write(FileId file, std::uint64_t offset, ByteView bytes, Durab
                 reinterpret_cast<std::uintptr_t>(bytes.data()) % kBlockBytes == 0,
             "writes are whole blocks from aligned memory");
   const auto& to = impl_->file(file);
+  impl_->writes_are_large.store(bytes.size() >= kLargeWriteBytes, std::memory_order_relaxed);
   if (durability == Durability::kCached) {
     return impl_->start<void>([file = to, offset, bytes] { return file->write_cached(offset, bytes); },
                               std::move(done));
@@ -292,16 +297,19 @@ void FileStorage::sync(FileId file, Done<void> done) {
 
 void FileStorage::zero_fill(FileId file, std::uint64_t from, std::uint64_t to, Done<void> done) {
   INVARIANT(from <= to, "a range of zeros that ends before it starts");
-  if (impl_->executor && impl_->full()) return done(impl_->busy());
-  auto fill = std::make_unique<ZeroFill>(impl_->file(file), from, to, std::move(done));
-  if (impl_->executor) return impl_->submit(Lane::kBackground, std::move(fill));
-  while (fill->run() == Step::kAgain) {
-  }
-  fill->deliver();
+  auto step = [file = impl_->file(file), from, to, &large = impl_->writes_are_large]() mutable -> Result<bool> {
+    if (from == to) return true;
+    const bool many = large.load(std::memory_order_relaxed);
+    const auto next = file->zero_fill_step(from, to, many ? StorageFile::kZeroBytes : StorageFile::kFewZeroBytes);
+    if (!next) return fail(next.error());
+    from = *next;
+    return from == to;
+  };
+  impl_->start_in_steps(std::move(step), std::move(done));
 }
 
 void FileStorage::truncate(FileId file, std::uint64_t bytes, Done<void> done) {
-  impl_->start<void>([file = impl_->file(file), bytes] { return file->truncate(bytes); }, std::move(done));
+  impl_->start_in_steps([file = impl_->file(file), bytes] { return file->truncate_step(bytes); }, std::move(done));
 }
 
 void FileStorage::rename(std::string from, std::string to, Done<void> done) {

@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t kBounceBytes = 1u << 20;
 constexpr mode_t kFileMode = 0600;
 
-alignas(4096) constexpr std::byte kZeros[StorageFile::kZeroChunkBytes]{};
+alignas(4096) constexpr std::byte kZeros[StorageFile::kZeroBytes]{};
 
 int open_again(const char* name, int directory_fd, const struct stat& same, int flags, UniqueFd& out) {
   UniqueFd fd(::openat(directory_fd, name, flags));
@@ -206,8 +206,8 @@ Result<void> StorageFile::sync() {
   return {};
 }
 
-Result<std::uint64_t> StorageFile::zero_fill_step(std::uint64_t from, std::uint64_t to) {
-  const std::uint64_t bytes = std::min(kZeroChunkBytes, to - from);
+Result<std::uint64_t> StorageFile::zero_fill_step(std::uint64_t from, std::uint64_t to, std::uint64_t most) {
+  const std::uint64_t bytes = std::min({kZeroBytes, most, to - from});
   const ByteView zeros(kZeros, bytes);
   const bool past_the_cache = method_ == WriteMethod::kDirect && aligned(kZeros, from, bytes);
   const int error =
@@ -216,9 +216,15 @@ Result<std::uint64_t> StorageFile::zero_fill_step(std::uint64_t from, std::uint6
   return from + bytes;
 }
 
-Result<void> StorageFile::truncate(std::uint64_t bytes) {
-  if (::ftruncate(plain_.get(), static_cast<off_t>(bytes)) != 0) return storage_error(errno, "truncate", name_, bytes);
-  return {};
+Result<bool> StorageFile::truncate_step(std::uint64_t bytes) {
+  struct stat status {};
+  if (::fstat(plain_.get(), &status) != 0) return storage_error(errno, "truncate", name_, bytes);
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  const auto next = size > bytes + kTruncateBytes ? size - kTruncateBytes : bytes;
+  if (::ftruncate(plain_.get(), static_cast<off_t>(next)) != 0) {
+    return storage_error(errno, "truncate", name_, next);
+  }
+  return next == bytes;
 }
 
 Result<void> StorageFile::failed_before() {

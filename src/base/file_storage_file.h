@@ -55,8 +55,9 @@ class StorageFile {
   /// What to do about O_DIRECT. kNever behaves as a file system that refuses it.
   enum class Direct : std::uint8_t { kIfPossible, kNever };
 
-  /// So much of the disk's time a record may have to wait for.
-  static constexpr std::uint64_t kZeroChunkBytes = 256u << 10;
+  /// So much of the disk's time a record may have to wait for: less where records are small and quick.
+  static constexpr std::uint64_t kZeroBytes = 256U << 10, kFewZeroBytes = 64U << 10;
+  static constexpr std::uint64_t kTruncateBytes = 512U << 10;
 
   static Result<std::shared_ptr<StorageFile>> open(int directory_fd, const std::string& name, Storage::OpenMode mode,
                                                    WriteMethod method, Direct direct = Direct::kIfPossible);
@@ -65,11 +66,13 @@ class StorageFile {
   Result<void> write_cached(std::uint64_t offset, ByteView bytes);
   Result<void> write_durable(std::uint64_t offset, ByteView bytes);
   Result<void> sync();
-  /// Writes at most kZeroChunkBytes of zeros and answers where to go on; `to`: all is done. By writes
-  /// and not fallocate, because the first write into an unwritten extent needs a journal commit; past the page cache
-  /// where durable writes go past it: nothing is copied, and the sync has nothing to write back at once.
-  Result<std::uint64_t> zero_fill_step(std::uint64_t from, std::uint64_t to);
-  Result<void> truncate(std::uint64_t bytes);
+  /// Writes at most `most` bytes of zeros, kZeroBytes if that is more, and answers where to go on; `to`: all is done.
+  /// By writes and not fallocate, because the first write into an unwritten extent needs a journal commit; past the
+  /// page cache where durable writes go past it: nothing is copied, and the sync has nothing to write back at once.
+  Result<std::uint64_t> zero_fill_step(std::uint64_t from, std::uint64_t to, std::uint64_t most);
+  /// Cuts off at most kTruncateBytes, or grows it; true: it is `bytes` long. A disk that is told of what has become
+  /// free (the mount option discard) does nothing else meanwhile: 10 ms for 64 MiB.
+  Result<bool> truncate_step(std::uint64_t bytes);
 
   const std::string& name() const { return name_; }
   /// kDirect falls to kDsync on a file where O_DIRECT was refused.

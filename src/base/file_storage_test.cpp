@@ -245,6 +245,42 @@ TEST(FileStorage, ZerosAreThereByEveryMethodAndEveryPath) {
   }
 }
 
+TEST(FileStorage, AFileIsCutOffInPiecesAndKeepsWhatIsInFront) {
+  for (const auto placement : {Placement::kInline, Placement::kExecutor}) {
+    const TempDirectory directory;
+    const auto storage = open_storage(directory.path(), {.placement = placement});
+    const auto file = open_file(*storage, "f", OpenMode::kCreate);
+    const auto a = blocks(1, 'a');
+    ASSERT_TRUE(write(*storage, *file, 0, a.view()));
+    const auto ends_at = [&](std::uint64_t bytes) {
+      EXPECT_TRUE(answer<void>(*storage, [&](auto done) { storage->truncate(*file, bytes, std::move(done)); }));
+      EXPECT_EQ(std::filesystem::file_size(directory.path() / "f"), bytes);
+    };
+    for (const std::uint64_t bytes : {4 * StorageFile::kTruncateBytes + 4096, StorageFile::kTruncateBytes + 1,
+                                      std::uint64_t{4096}, std::uint64_t{4096}})
+      ends_at(bytes);
+    std::vector<std::byte> all(4096);
+    ASSERT_EQ(read(*storage, *file, 0, all, Storage::ReadPath::kCached).value(), 4096U);
+    EXPECT_EQ(as_text(all), std::string(4096, 'a'));
+    ends_at(0);
+  }
+}
+
+TEST(StorageFile, AStepIsNoLargerThanARecordShouldWaitFor) {
+  const TempDirectory directory;
+  const int where = ::open(directory.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const auto file = StorageFile::open(where, "f", OpenMode::kCreate, WriteMethod::kDsync);
+  ::close(where);
+  ASSERT_TRUE(file);
+  constexpr std::uint64_t kTo = 4 * StorageFile::kZeroBytes;
+  EXPECT_EQ((*file)->zero_fill_step(0, kTo, StorageFile::kFewZeroBytes).value(), StorageFile::kFewZeroBytes);
+  EXPECT_EQ((*file)->zero_fill_step(0, kTo, UINT64_MAX).value(), StorageFile::kZeroBytes);
+  EXPECT_EQ((*file)->zero_fill_step(kTo - 4096, kTo, UINT64_MAX).value(), kTo);
+  EXPECT_FALSE((*file)->truncate_step(kTo - StorageFile::kTruncateBytes - 1).value());
+  EXPECT_EQ(std::filesystem::file_size(directory.path() / "f"), kTo - StorageFile::kTruncateBytes);
+  EXPECT_TRUE((*file)->truncate_step(kTo - StorageFile::kTruncateBytes - 1).value());
+}
+
 TEST(FileStorage, OperationsFromCompletionsAndManyInFlightThreads) {
   const TempDirectory directory;
   std::atomic<int> wakes{0};

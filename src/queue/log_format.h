@@ -156,6 +156,8 @@ std::string segment_name(std::uint64_t index);
 /// The number in "00000042.wal"; nothing for other names.
 std::optional<std::uint64_t> segment_index(std::string_view name);
 
+/// Behind a segment's name: it is being removed. The next start does what is left of that.
+inline constexpr std::string_view kRemovingSuffix = ".removing";
 inline constexpr std::string_view kIdentityName = "identity";
 inline constexpr std::string_view kMarkName = "mark";
 

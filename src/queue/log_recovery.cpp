@@ -9,9 +9,11 @@
 namespace qh::queue::wal {
 namespace {
 
-/// What this program has begun and never finished: nobody else's `*.new`.
-bool is_half_made(std::string_view name) {
+/// What this program has begun to make or to remove and never finished: nobody else's `*.new`.
+bool is_half_done(std::string_view name) {
   constexpr std::string_view kMaking = ".new";
+  if (name.ends_with(kRemovingSuffix))
+    return segment_index(name.substr(0, name.size() - kRemovingSuffix.size())).has_value();
   if (!name.ends_with(kMaking)) return false;
   name.remove_suffix(kMaking.size());
   return name == kIdentityName || segment_index(name);
@@ -73,7 +75,7 @@ Task<Result<void>> Recovery::look() {
       identity_bytes = entry.bytes;
     } else if (entry.name == kMarkName) {
       has_mark_ = true;
-    } else if (is_half_made(entry.name)) {
+    } else if (is_half_done(entry.name)) {
       leftovers_.push_back(entry.name);
     }
   }

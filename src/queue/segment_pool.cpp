@@ -174,10 +174,29 @@ Task<Result<void>> SegmentPool::put_away() {
   const auto surplus = retired_.front();
   retired_.pop_front();
   in_work_bytes_ = surplus.bytes;
-  auto done = co_await io::remove(storage_, segment_name(surplus.index));
+  auto done = co_await remove_file(segment_name(surplus.index));
   in_work_bytes_ = 0;
   if (!done && done.error().code != Errc::kNotFound) retired_.push_front(surplus);  // tried again with the rest
   co_return done;
+}
+
+/// Piece by piece, under a name that no start takes for a segment: a disk may stand still for as long as it takes to
+/// free a large file at once (StorageFile::truncate_step).
+Task<Result<void>> SegmentPool::remove_file(std::string name) {
+  const std::string going = name + std::string(kRemovingSuffix);
+  const auto renamed = co_await io::rename(storage_, name, going);
+  if (renamed) {
+    // A power cut must not bring the old name back, with half of the file.
+    auto done = co_await sync_names();
+    if (!done) co_return done;
+    name = going;
+    const auto file = co_await io::open(storage_, name, Storage::OpenMode::kReadWrite);
+    if (file) {
+      static_cast<void>(co_await io::truncate(storage_, *file, 0));
+      storage_.close(*file);
+    }
+  }
+  co_return co_await io::remove(storage_, std::move(name));
 }
 
 /// The newest one, so that the numbers of the others stay in order. Its own is given again: it never held anything.
@@ -185,7 +204,7 @@ Task<Result<void>> SegmentPool::give_one_back() {
   const auto surplus = ready_.back();
   ready_.pop_back();
   in_work_bytes_ = surplus.bytes;
-  auto done = co_await io::remove(storage_, segment_name(surplus.index));
+  auto done = co_await remove_file(segment_name(surplus.index));
   in_work_bytes_ = 0;
   // Also where that failed: the name may be gone all the same, and nothing must be written behind it then. The file
   // that is made under this number next takes its place.

@@ -106,6 +106,7 @@ class SegmentPool {
   Task<Result<FileId>> create_file(std::string final_name, std::uint64_t bytes);
   Task<Result<FileId>> recycle_file(RetiredSegment from, std::string final_name, std::uint64_t bytes);
   Task<Result<void>> put_away();
+  Task<Result<void>> remove_file(std::string name);
   Task<Result<void>> keep_aside(RetiredSegment segment);
   Task<Result<void>> give_one_back();
   Task<Result<void>> sync_names();

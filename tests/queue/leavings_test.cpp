@@ -80,12 +80,13 @@ TEST(WhatMustHold6, AStartOnAFullDiskFreesWhatAnEarlierLifeHasLeft) {
   Ended ended(1, false);
   const auto before = ended.m.disk.used_bytes();
   ended.m.disk.set_contents(kLeftover, Bytes(64U << 10));
+  ended.m.disk.set_contents("00000001.wal.removing", Bytes(32U << 10));
   ended.m.disk.set_contents("identity.new", Bytes(wal::kBlockBytes));
   ended.m.disk.erase("mark");  // so that this start has something to make
   ended.fill();
   const auto report = ended.m.start();
   ASSERT_TRUE(report) << report.error().to_string();
-  EXPECT_FALSE(ended.has(".new")) << ended.files();
+  EXPECT_FALSE(ended.has(".new") || ended.has(".removing")) << ended.files();
   EXPECT_LE(ended.m.disk.used_bytes(), before);
   expect_all_there(ended, "");
 }

@@ -127,7 +127,7 @@ TEST(Repair, AStartAndARepairKeepWhatTheyDoNotKnow) {
     files["00000070.wal"] = Bytes(wal::kBlockBytes);   // zeros in front of something
     files["00000070.wal"].insert(files["00000070.wal"].end(), text.begin(), text.end());
     files[next] = text;  // where a header may be torn
-    files["my.new"] = files["00000001.wal.bak.new"] = text;
+    files["my.new"] = files["my.removing"] = files["00000001.wal.bak.new"] = text;
     files["00000008.wal.new"] = files["identity.new"] = Bytes(4096);  // ours
     On m(files);
     const auto report = repair ? m.repair() : m.start();
@@ -139,6 +139,7 @@ TEST(Repair, AStartAndARepairKeepWhatTheyDoNotKnow) {
     EXPECT_EQ(m.disk.contents("00000070.wal" + other), files["00000070.wal"]) << m.names();
     EXPECT_EQ(m.disk.contents(next + other), text) << m.names();
     EXPECT_EQ(m.disk.contents("my.new"), text) << m.names();
+    EXPECT_EQ(m.disk.contents("my.removing"), text) << m.names();
     EXPECT_EQ(m.disk.contents("00000001.wal.bak.new"), text) << m.names();
     EXPECT_FALSE(m.disk.contents("identity.new")) << m.names();
     for (const auto& name : {std::string("00000060.wal"), std::string("00000050.wal"), next})

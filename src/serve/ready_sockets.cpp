@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <string>
@@ -14,6 +15,9 @@ namespace {
 tl::unexpected<Error> failed(const char* call) {
   return fail(Errc::kIo, std::string(call) + ": " + std::generic_category().message(errno));
 }
+
+/// The loop has other work, too.
+constexpr int kRoundsATurn = 8;
 
 }  // namespace
 
@@ -68,8 +72,13 @@ void ReadySockets::wait() {
   });
 }
 
-// What comes meanwhile is for the next turn of the loop, which has other work too.
+// What comes while the others are served shares their durable write.
 void ReadySockets::serve() {
+  for (int round = 0; round < kRoundsATurn && serve_ready() != 0; ++round) {
+  }
+}
+
+int ReadySockets::serve_ready() {
   std::array<epoll_event, 256> events;
   const int count = ::epoll_wait(epoll_.native_handle(), events.data(), static_cast<int>(events.size()), 0);
   for (int i = 0; i < count; ++i) {
@@ -77,6 +86,7 @@ void ReadySockets::serve() {
     const auto& slot = slots_[static_cast<Place>(event.data.u64)];
     if (slot.socket != nullptr && slot.turn == event.data.u64 >> 32U) slot.socket->on_ready(event.events);
   }
+  return std::max(count, 0);
 }
 
 }  // namespace qh::serve

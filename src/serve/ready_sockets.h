@@ -50,6 +50,7 @@ class ReadySockets {
 
   void wait();
   void serve();
+  int serve_ready();  ///< how many
 
   boost::asio::posix::stream_descriptor epoll_;
   std::vector<Slot> slots_;

@@ -7,8 +7,7 @@
 // Lifetime  destroying a Task destroys its frame wherever it is suspended; the owner makes sure that
 //           no completion can still arrive (Storage drops its own when it is destroyed).
 // Errors    values (Result<T>). An exception (no memory left, or a bug) goes to who awaits the Task; from one that
-// nobody
-//           awaits it leaves whatever resumed it: the loop, whose supervisor starts anew. Such a Task is over.
+//           nobody awaits it leaves whatever resumed it: the loop, whose supervisor starts anew. Such a Task is over.
 // Threads   one owner.
 #pragma once
 
@@ -28,6 +27,14 @@ class Task;
 
 namespace detail {
 
+/// Of a Task that nobody awaits, on its way to whatever resumed it. Thrown from unhandled_exception() it would leave
+/// the frame as if it still waited (Clang 16): destroying it would destroy twice what it waited for.
+inline thread_local std::exception_ptr unclaimed;
+
+inline void rethrow_unclaimed() {
+  if (unclaimed) std::rethrow_exception(std::exchange(unclaimed, nullptr));
+}
+
 struct TaskPromiseBase {
   std::coroutine_handle<> awaiter = std::noop_coroutine();
   bool awaited = false;
@@ -44,10 +51,7 @@ struct TaskPromiseBase {
 
   std::suspend_always initial_suspend() const noexcept { return {}; }
   Final final_suspend() const noexcept { return {}; }
-  void unhandled_exception() {
-    if (!awaited) throw;
-    exception = std::current_exception();
-  }
+  void unhandled_exception() { (awaited ? exception : unclaimed) = std::current_exception(); }
   void rethrow() const {
     if (exception) std::rethrow_exception(exception);
   }
@@ -100,6 +104,7 @@ class [[nodiscard]] Task {
   void start() {
     INVARIANT(handle_ != nullptr, "an empty task was started");
     handle_.resume();
+    detail::rethrow_unclaimed();
   }
   bool running() const { return handle_ && !handle_.done(); }
   /// The value, once running() is false after start().
@@ -144,7 +149,9 @@ class Until {
     awaiter_ = awaiter;
     start_(UniqueFunction<void(T)>([this](T value) {
       value_.emplace(std::move(value));
-      if (suspended_) awaiter_.resume();
+      if (!suspended_) return;
+      awaiter_.resume();
+      detail::rethrow_unclaimed();
     }));
     suspended_ = !value_.has_value();
     return suspended_;

@@ -73,9 +73,13 @@ class BinaryServer::Impl {
   void finish(UniqueFunction<void()> done) { host_.sessions.finish(std::move(done)); }
 
  private:
+  /// One at a time: where the validator flushes before it, it is for what is answered then.
   void flush_later() {
+    if (std::exchange(flush_posted_, true)) return;
     asio::post(loop_, [this, alive = alive_] {
-      if (*alive) flush();
+      if (!*alive) return;
+      flush_posted_ = false;
+      flush();
     });
   }
 
@@ -104,6 +108,7 @@ class BinaryServer::Impl {
   BinaryHost host_;
   Listeners listeners_;
   std::vector<std::shared_ptr<BinarySession>> flushing_;
+  bool flush_posted_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< for what was posted
 };
 

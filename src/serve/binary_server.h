@@ -35,7 +35,7 @@ struct BinaryBounds {
   Duration idle_within = std::chrono::minutes(10);  ///< with no call under way
   Duration linger = std::chrono::seconds(2);        ///< for a peer to read the last word while it still sends
   ConnectionBound connections = 4096;
-  /// Of all connections together: requests that have not come whole, and once more answers that nobody reads.
+  /// Of all connections together: requests that have not come whole, and once more answers that have not gone out.
   std::size_t buffered_bytes = 256U << 20;
 };
 

@@ -1,86 +1,18 @@
 // The bounds of the binary port, over sockets: time, connections, and bytes that nobody reads.
 
-#include "serve/binary_server.h"
-
-#include <unistd.h>
-
 #include <list>
 #include <string>
-#include <thread>
 
 #include <gtest/gtest.h>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 
 #include "rpc/binary_body.h"
 #include "rpc/binary_link.h"
-#include "rpc/method.h"
-#include "rpc/test_bed.h"
-#include "serve/test_peer.h"
+#include "serve/binary_bed.h"
 
 namespace qh::serve {
 namespace {
 
 using std::chrono::milliseconds;
-
-/// A port with small bounds on a loop of its own; the queue answers what needs no disk.
-class Served {
- public:
-  explicit Served(const BinaryBounds& bounds) {
-    for (std::uint16_t port = 21'000 + static_cast<std::uint16_t>(::getpid() % 9'000);; ++port) {
-      server_ = std::make_unique<BinaryServer>(
-          loop_, BinaryServerSettings{.name = "alice", .port = port, .listen = {"127.0.0.1"}, .bounds = bounds});
-      if (server_->bind()) {
-        port_ = port;
-        break;
-      }
-    }
-    EXPECT_TRUE(server_->listen(bed_.dispatcher()));
-    thread_ = std::thread([this] { loop_.run(); });
-  }
-  ~Served() {
-    boost::asio::post(loop_, [this] {
-      server_->begin_stop();
-      server_->finish([this] { loop_.stop(); });
-    });
-    thread_.join();
-    server_.reset();
-  }
-  std::uint16_t port() const { return port_; }
-
- private:
-  rpc::TestBed bed_;
-  boost::asio::io_context loop_{1};
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{loop_.get_executor()};
-  std::unique_ptr<BinaryServer> server_;
-  std::uint16_t port_ = 0;
-  std::thread thread_;
-};
-
-std::string preface() {
-  Bytes out;
-  rpc::binary::put_preface(out);
-  return std::string(as_text(out));
-}
-
-std::string call(std::string_view method, std::string_view params = "[]", std::uint64_t id = 1) {
-  Bytes out;
-  rpc::binary::put_json_request(out, id, rpc::find_method(method)->number, params);
-  return std::string(as_text(out));
-}
-
-const std::string kName = call("qssh_getValidatorName");
-const std::string kAnswer = R"("alice")";  ///< at the end of its frame
-
-/// A client that is in: it has sent the preface and read ours.
-class Client : public Peer {
- public:
-  explicit Client(std::uint16_t port) : Peer(port) {
-    send(preface());
-    EXPECT_TRUE(reads(preface()));
-  }
-};
 
 TEST(BinaryServerThreads, WhatTakesTooLongEnds) {
   const Served served(
@@ -207,21 +139,6 @@ TEST(BinaryServerThreads, ACancelIsCarriedOutAlsoWithoutRoomForAnotherCall) {
   rpc::binary::put_cancel(cancel, 7);
   full.send(as_text(cancel));
   EXPECT_TRUE(full.reads(kAnswer)) << "and the one behind them has its room";
-}
-
-void fill_queue(std::uint16_t port) {
-  const Client client(port);
-  for (int i = 0; i < 4; ++i) {
-    client.send(call("qssh_submitMessage", R"({"message":{"Gossip":{"topic":"t","data":"0x)" +
-                                               std::string(500'000, '0') + R"("}},"durability":"async"})"));
-    EXPECT_TRUE(client.reads("message_id"));
-  }
-}
-
-std::string peeks(int count) {
-  std::string all;
-  for (int i = 0; i < count; ++i) all += call("qssh_peek", R"({"count":4})", static_cast<std::uint64_t>(i) + 1);
-  return all;
 }
 
 TEST(BinaryServerThreads, WhoNeverReadsIsClosedInTime) {

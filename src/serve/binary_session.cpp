@@ -14,9 +14,11 @@ namespace {
 
 /// A connection that asks one thing at a time needs no more; one that fills it gets the larger one.
 constexpr std::size_t kSmallBuffer = 4U << 10, kLargeBuffer = 64U << 10;
-constexpr std::size_t kKeptAnswerBytes = 256U << 10;
-/// Behind so many reads of one connection the others have their turn.
-constexpr int kReadsAtOnce = 16;
+constexpr std::size_t kKeptAnswerBytes = 64U << 10;
+/// Behind so many reads of one connection, each of so much or the rest of a frame, the others have their turn.
+constexpr int kReadsAtOnce = 2;
+constexpr std::size_t kReadBytes = 16U << 10;
+constexpr int kScrapReadsAtOnce = 16;
 
 }  // namespace
 
@@ -42,9 +44,15 @@ void BinarySession::start(Sessions<BinarySession>::Place self) {
 }
 
 void BinarySession::answered() {
-  if (!open()) return;
+  if (!open() || std::exchange(listed_, true)) return;
   host_->answered.push_back(shared_from_this());
-  if (host_->answered.size() == 1) host_->flush_later();
+  host_->flush_later();
+}
+
+void BinarySession::count_answers() {
+  const auto now = sending_.size() + link_->out().size();
+  host_->answer_bytes += now - counted_;  // wraps round and back where it is less
+  counted_ = now;
 }
 
 // -- Time --------------------------------------------------------------------------------------------
@@ -79,7 +87,7 @@ void BinarySession::judge() {
 
 bool BinarySession::over_load() const {
   const auto& bounds = host_->settings.bounds;
-  return host_->unread_bytes > bounds.buffered_bytes;
+  return host_->answer_bytes > bounds.buffered_bytes;
 }
 
 void BinarySession::on_ready(std::uint32_t events) {
@@ -88,7 +96,7 @@ void BinarySession::on_ready(std::uint32_t events) {
   if ((events & EPOLLIN) != 0 || ends_) readable_ = true;
   if (phase_ == Phase::kLinger) return discard();
   if (phase_ == Phase::kWriting && (events & EPOLLOUT) != 0) return write_rest();
-  go_on();
+  if (!had_its_share_) go_on();
 }
 
 /// It may still read, or be gone: what it asked for is answered, but nothing waits any more. For what stood behind
@@ -107,7 +115,10 @@ void BinarySession::go_on() {
     if (!open()) return;
     if (link_->ended()) return settle();
     if (link_->full()) look_ahead();
-    if (reads == kReadsAtOnce && readable_) answered();  // it is its turn again behind the next flush
+    if (reads == kReadsAtOnce && readable_) {
+      had_its_share_ = true;
+      answered();  // it is its turn again behind the next flush
+    }
     if (reads == kReadsAtOnce || !read_some()) return settle();
   }
 }
@@ -122,6 +133,9 @@ void BinarySession::take_requests() {
   if (filled_ != 0) {
     const auto taken = link_->take(ByteView(in_.data(), filled_));
     if (!open()) return;
+    // What it had to grow by may be as much again, which nobody counts.
+    if (link_->out().size() > kKeptAnswerBytes) link_->out().shrink_to_fit();
+    count_answers();
     filled_ -= taken;
     looked_at_ -= std::min(looked_at_, taken);
     if (taken != 0) phase_ = Phase::kBusy;  // what begins behind it has its whole time
@@ -133,7 +147,10 @@ void BinarySession::take_requests() {
 /// False: nothing has come, or it ends.
 bool BinarySession::read_some() {
   if (!readable_ || peer_ended_ || !make_room()) return false;
-  const auto got = receive(in_.data() + filled_, in_.size() - filled_);
+  // make_room() has seen to it that the frame fits.
+  const auto end =
+      std::max(filled_ + kReadBytes, filled_ == 0 ? 0 : rpc::BinaryLink::wanted(ByteView(in_.data(), filled_)));
+  const auto got = receive(in_.data() + filled_, std::min(end, in_.size()) - filled_);
   if (!open()) return false;
   filled_ += got;
   crowded_ = crowded_ || filled_ == in_.size();
@@ -159,7 +176,7 @@ std::size_t BinarySession::receive(std::byte* into, std::size_t room) {
 /// What comes behind the last word is not looked at.
 void BinarySession::discard() {
   std::array<std::byte, 65536> scrap;
-  for (int reads = 0; open() && readable_ && !peer_ended_ && reads < kReadsAtOnce; ++reads)
+  for (int reads = 0; open() && readable_ && !peer_ended_ && reads < kScrapReadsAtOnce; ++reads)
     receive(scrap.data(), scrap.size());
   if (open() && peer_ended_) close();
 }
@@ -186,16 +203,15 @@ void BinarySession::resize_buffer(std::size_t bytes) {
 
 /// Most answers fit into the socket's buffer, and then nothing is waited for.
 void BinarySession::flush() {
+  listed_ = had_its_share_ = false;
   if (!open() || phase_ == Phase::kWriting || phase_ == Phase::kLinger) return;
   auto& out = link_->out();
   if (!out.empty()) {
     if (!send(out)) return close();
-    if (!out.empty()) {
-      sending_ = std::exchange(out, {});
-      host_->unread_bytes += sending_.size();
-      return enter(Phase::kWriting);
-    }
+    if (!out.empty()) sending_ = std::exchange(out, {});
     if (out.capacity() > kKeptAnswerBytes) out = {};
+    count_answers();
+    if (!sending_.empty()) return enter(Phase::kWriting);
   }
   if (link_->ended()) return linger();
   go_on();
@@ -212,10 +228,8 @@ bool BinarySession::send(Bytes& bytes) {
 }
 
 void BinarySession::write_rest() {
-  const auto before = sending_.size();
-  const bool good = send(sending_);
-  host_->unread_bytes -= before - sending_.size();
-  if (!good) return close();
+  if (!send(sending_)) return close();
+  count_answers();
   if (!sending_.empty()) return;
   sending_ = {};
   enter(Phase::kBusy);
@@ -243,7 +257,7 @@ void BinarySession::close() {
   socket_ = {};
   link_.reset();
   host_->buffered_bytes -= in_.size();
-  host_->unread_bytes -= sending_.size();
+  host_->answer_bytes -= counted_;
   host_->sessions.leave(self_);
 }
 

@@ -28,7 +28,7 @@ struct BinaryHost {
   rpc::Dispatcher* dispatcher = nullptr;
   bool stopping = false;
   std::size_t buffered_bytes = 0;  ///< in requests
-  std::size_t unread_bytes = 0;    ///< in answers that did not go out at once
+  std::size_t answer_bytes = 0;    ///< in answers that have not gone out
   ReadySockets sockets;
   Sessions<BinarySession> sessions;
   std::vector<std::shared_ptr<BinarySession>> answered = {};  ///< have something to send
@@ -56,6 +56,7 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   enum class Phase : std::uint8_t { kGreeting, kIdle, kPartial, kBusy, kWriting, kLinger, kClosed };
 
   void answered();
+  void count_answers();
   void enter(Phase phase);
   void on_ready(std::uint32_t events) override;
   void see_the_end();
@@ -82,13 +83,16 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   std::size_t filled_ = 0;               ///< bytes of requests in it
   std::size_t looked_at_ = 0;            ///< of those, where no cancel waits for its turn any more
   Bytes sending_;                        ///< what a write that waits takes from
+  std::size_t counted_ = 0;              ///< of the host's answer_bytes
   std::uint64_t deadline_ = UINT64_MAX;  ///< of host_->sessions
   ReadySockets::Place place_ = 0;
   Phase phase_ = Phase::kGreeting;
-  bool readable_ = true;     ///< as far as is known
-  bool ends_ = false;        ///< its end is known: what is to be read is there
-  bool crowded_ = false;     ///< more has come at once than a small buffer holds
-  bool peer_ended_ = false;  ///< it sends no more
+  bool readable_ = true;        ///< as far as is known
+  bool listed_ = false;         ///< stands in the host's list of the answered
+  bool had_its_share_ = false;  ///< until the next flush
+  bool ends_ = false;           ///< its end is known: what is to be read is there
+  bool crowded_ = false;        ///< more has come at once than a small buffer holds
+  bool peer_ended_ = false;     ///< it sends no more
 };
 
 }  // namespace qh::serve

@@ -3,9 +3,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <string>
 #include <system_error>
 
@@ -16,8 +16,9 @@ tl::unexpected<Error> failed(const char* call) {
   return fail(Errc::kIo, std::string(call) + ": " + std::generic_category().message(errno));
 }
 
-/// The loop has other work, too.
-constexpr int kRoundsATurn = 8;
+/// The loop has other work, too: behind so much time, and so many, what is ready stays so for its next turn.
+constexpr auto kTurn = std::chrono::milliseconds(5);
+constexpr std::size_t kAtOnce = 32;
 
 }  // namespace
 
@@ -74,19 +75,20 @@ void ReadySockets::wait() {
 
 // What comes while the others are served shares their durable write.
 void ReadySockets::serve() {
-  for (int round = 0; round < kRoundsATurn && serve_ready() != 0; ++round) {
+  const auto until = std::chrono::steady_clock::now() + kTurn;
+  while (serve_some() && std::chrono::steady_clock::now() < until) {
   }
 }
 
-int ReadySockets::serve_ready() {
-  std::array<epoll_event, 256> events;
+bool ReadySockets::serve_some() {
+  std::array<epoll_event, kAtOnce> events;
   const int count = ::epoll_wait(epoll_.native_handle(), events.data(), static_cast<int>(events.size()), 0);
   for (int i = 0; i < count; ++i) {
     const auto& event = events[static_cast<std::size_t>(i)];
     const auto& slot = slots_[static_cast<Place>(event.data.u64)];
     if (slot.socket != nullptr && slot.turn == event.data.u64 >> 32U) slot.socket->on_ready(event.events);
   }
-  return std::max(count, 0);
+  return count > 0;
 }
 
 }  // namespace qh::serve

@@ -50,7 +50,7 @@ class ReadySockets {
 
   void wait();
   void serve();
-  int serve_ready();  ///< how many
+  bool serve_some();
 
   boost::asio::posix::stream_descriptor epoll_;
   std::vector<Slot> slots_;

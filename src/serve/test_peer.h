@@ -35,6 +35,19 @@ class Peer {
   void send(std::string_view text) const {
     EXPECT_EQ(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
   }
+  /// As much as the system takes at once; how much that was.
+  std::size_t send_some(std::string_view text) const {
+    const auto sent = ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent < 0 ? 0 : static_cast<std::size_t>(sent);
+  }
+  /// What has come; how much that was.
+  std::size_t drain() const {
+    std::array<char, 65536> bytes;
+    std::size_t all = 0;
+    for (ssize_t got = 0; (got = ::recv(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT)) > 0;)
+      all += static_cast<std::size_t>(got);
+    return all;
+  }
   void end_sending() const { EXPECT_EQ(::shutdown(fd_, SHUT_WR), 0); }
   /// For a peer that may be closed by now.
   void try_to_send(std::string_view text) const { (void)::send(fd_, text.data(), text.size(), MSG_NOSIGNAL); }

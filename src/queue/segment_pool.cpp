@@ -14,6 +14,7 @@ namespace {
 constexpr auto kRetryAfter = std::chrono::seconds(1);
 /// Left of a nearly full disk, for what a file system keeps of a file beside its content.
 constexpr std::uint64_t kLeftBytes = 64U << 10;
+const std::string kRemoving(kRemovingSuffix);
 
 /// What an operator can do about it.
 std::string_view remedy_for(int os_errno) {
@@ -66,6 +67,7 @@ std::optional<PreparedSegment> SegmentPool::take() {
   ready_.pop_front();
   asked_ = 0;
   expecting_ = true;
+  removing_stuck_ = false;
   run();
   return segment;
 }
@@ -105,12 +107,14 @@ std::uint64_t SegmentPool::disk_bytes() const {
   std::uint64_t bytes = in_work_bytes_;
   for (const auto& s : ready_) bytes += s.bytes;
   for (const auto& s : retired_) bytes += s.bytes;
+  for (const auto& s : removing_) bytes += s.bytes;
   return bytes;
 }
 
 void SegmentPool::tick() {
   if (failure_ && clock_.mono() >= retry_at_) {
     retry_at_ = MonoTime::never();
+    removing_stuck_ = false;
     run();
   }
 }
@@ -130,6 +134,12 @@ Task<void> SegmentPool::work() {
       said_errno_.reset();
       if (!failure_) co_return;
       failure_.reset();  // what failed is not wanted any more: then it is no failure either
+      if (hooks_.changed) hooks_.changed();
+      continue;
+    }
+    // A full disk may have room for a new one behind it.
+    if (!removing_.empty() && !removing_stuck_) {
+      co_await go_on_removing();
       if (hooks_.changed) hooks_.changed();
       continue;
     }
@@ -174,29 +184,44 @@ Task<Result<void>> SegmentPool::put_away() {
   const auto surplus = retired_.front();
   retired_.pop_front();
   in_work_bytes_ = surplus.bytes;
-  auto done = co_await remove_file(segment_name(surplus.index));
+  auto done = co_await begin_removing(surplus.index, surplus.bytes);
   in_work_bytes_ = 0;
-  if (!done && done.error().code != Errc::kNotFound) retired_.push_front(surplus);  // tried again with the rest
+  if (!done && !broken_) retired_.push_front(surplus);  // tried again with the rest
   co_return done;
 }
 
-/// Piece by piece, under a name that no start takes for a segment: a disk may stand still for as long as it takes to
-/// free a large file at once (StorageFile::truncate_step).
-Task<Result<void>> SegmentPool::remove_file(std::string name) {
-  const std::string going = name + std::string(kRemovingSuffix);
-  const auto renamed = co_await io::rename(storage_, name, going);
-  if (renamed) {
-    // A power cut must not bring the old name back, with half of the file.
-    auto done = co_await sync_names();
-    if (!done) co_return done;
-    name = going;
-    const auto file = co_await io::open(storage_, name, Storage::OpenMode::kReadWrite);
-    if (file) {
-      static_cast<void>(co_await io::truncate(storage_, *file, 0));
-      storage_.close(*file);
-    }
+/// It gets a name that no start takes for a segment: from then on its bytes may go.
+Task<Result<void>> SegmentPool::begin_removing(std::uint64_t index, std::uint64_t bytes) {
+  const auto renamed = co_await io::rename(storage_, segment_name(index), segment_name(index) + kRemoving);
+  if (!renamed) {
+    // A full disk may have no room for a longer name.
+    auto removed = co_await io::remove(storage_, segment_name(index));
+    if (!removed && removed.error().code == Errc::kNotFound) co_return Result<void>();
+    co_return removed;
   }
-  co_return co_await io::remove(storage_, std::move(name));
+  removing_.push_back({index, bytes});
+  in_work_bytes_ = 0;
+  // A power cut must not bring the old name back, with half of the file.
+  co_return co_await sync_names();
+}
+
+/// Piece by piece: a disk may stand still for as long as it takes to free a large file at once
+/// (StorageFile::truncate_step). What cannot be cut off goes with the name.
+Task<void> SegmentPool::go_on_removing() {
+  const auto name = segment_name(removing_.front().index) + kRemoving;
+  const auto file = co_await io::open(storage_, name, Storage::OpenMode::kReadWrite);
+  if (file) {
+    const auto cut = co_await io::truncate(storage_, *file, 0);
+    if (cut) removing_.front().bytes = 0;
+    storage_.close(*file);
+  }
+  const auto done = co_await io::remove(storage_, name);
+  if (done || done.error().code == Errc::kNotFound) {
+    removing_.pop_front();
+    co_return;
+  }
+  removing_stuck_ = true;
+  if (hooks_.warn) hooks_.warn("cannot remove an old log segment, trying again later: " + done.error().to_string());
 }
 
 /// The newest one, so that the numbers of the others stay in order. Its own is given again: it never held anything.
@@ -204,13 +229,13 @@ Task<Result<void>> SegmentPool::give_one_back() {
   const auto surplus = ready_.back();
   ready_.pop_back();
   in_work_bytes_ = surplus.bytes;
-  auto done = co_await remove_file(segment_name(surplus.index));
+  auto done = co_await begin_removing(surplus.index, surplus.bytes);
   in_work_bytes_ = 0;
   // Also where that failed: the name may be gone all the same, and nothing must be written behind it then. The file
   // that is made under this number next takes its place.
   storage_.close(surplus.file);
   next_index_ = surplus.index;
-  if (done || done.error().code == Errc::kNotFound) co_return Result<void>();
+  if (done) co_return done;
   giving_back_ = false;  // until somebody asks again
   co_return done;
 }

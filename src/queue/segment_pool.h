@@ -86,7 +86,7 @@ class SegmentPool {
   /// A segment is being made, recycled or put away. False already in the call of Hooks::changed that tells of a
   /// failure.
   bool working() const {
-    const bool goes_on = !giving_up_ || in_work_bytes_ != 0 || !retired_.empty();
+    const bool goes_on = !giving_up_ || in_work_bytes_ != 0 || !retired_.empty() || !removing_.empty();
     return work_.running() && goes_on && !ending_ && !broken_;
   }
   const std::optional<Error>& failure() const { return failure_; }
@@ -106,7 +106,8 @@ class SegmentPool {
   Task<Result<FileId>> create_file(std::string final_name, std::uint64_t bytes);
   Task<Result<FileId>> recycle_file(RetiredSegment from, std::string final_name, std::uint64_t bytes);
   Task<Result<void>> put_away();
-  Task<Result<void>> remove_file(std::string name);
+  Task<Result<void>> begin_removing(std::uint64_t index, std::uint64_t bytes);
+  Task<void> go_on_removing();
   Task<Result<void>> keep_aside(RetiredSegment segment);
   Task<Result<void>> give_one_back();
   Task<Result<void>> sync_names();
@@ -118,7 +119,10 @@ class SegmentPool {
   bool wants_recycled() const { return !retired_.empty() && ready_.size() < std::max(asked_, kReadyTarget); }
   bool wants_more() const { return wants_new() || wants_recycled(); }
   bool wants_less() const { return giving_back_ && ready_.size() > kReadyTarget && disk_bytes() > may_hold_; }
-  bool wants_to_put_away() const { return !damaged_.empty() || (!retired_.empty() && disk_bytes() > may_hold_); }
+  bool wants_to_put_away() const {
+    return !damaged_.empty() || (!removing_.empty() && !removing_stuck_) ||
+           (!retired_.empty() && disk_bytes() > may_hold_);
+  }
   bool wanted() const {
     return started_ && !broken_ && (wants_more() || wants_less() || wants_to_put_away() || in_work_bytes_ != 0);
   }
@@ -137,7 +141,9 @@ class SegmentPool {
   std::deque<PreparedSegment> ready_;
   std::deque<RetiredSegment> retired_;
   std::deque<RetiredSegment> damaged_;
-  std::size_t asked_ = 0;  ///< how many are to be ready because somebody waits
+  std::deque<RetiredSegment> removing_;  ///< have the other name already
+  bool removing_stuck_ = false;          ///< the first of them, until there is other work again
+  std::size_t asked_ = 0;                ///< how many are to be ready because somebody waits
   bool expecting_ = false;
   bool giving_back_ = false;
   bool broken_ = false;

@@ -104,6 +104,17 @@ TEST(WhatMustHold6, AStartOnAFullDiskGivesATornTailUpAndLosesNothingElse) {
             5);
 }
 
+/// Such a file is only where a queue was used.
+TEST(WhatMustHold3, WhereOnlyOneThatWasBeingRemovedIsLeftNothingNewBegins) {
+  Ended ended(1, false);
+  for (const auto& name : ended.m.disk.names()) ended.m.disk.erase(name);
+  ended.m.disk.set_contents("00000007.wal.removing", Bytes(32U << 10));
+  const auto report = ended.m.start();
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, Errc::kCorrupt);
+  EXPECT_EQ(ended.m.disk.names().size(), 1U) << ended.files();
+}
+
 /// The leavings go first: a torn tail is kept where they had stood.
 TEST(WhatMustHold6, WhatALeftoverFreesIsThereForTheTornTail) {
   EXPECT_GE(each_torn([](Ended& ended, const std::string& when) {

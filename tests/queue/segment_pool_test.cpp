@@ -275,5 +275,27 @@ TEST(SegmentPool, ARemoveThatFailsIsNotTriedAgainAtOnce) {
   }
 }
 
+/// Under its other name a file can neither be opened nor removed while that lasts.
+TEST(SegmentPool, WhatCannotBeRemovedCountsIsSaidAndGoesLater) {
+  std::vector<std::string> said;
+  Pool p({.changed = {}, .warn = [&](std::string_view line) { said.emplace_back(line); }, .broken = {}});
+  p.m.disk.close(p.m.durable_file(wal::segment_name(9), kSmall / wal::kBlockBytes, 'x'));
+  p.m.disk.faults().plan({.ops = only(DiskOp::kOpen), .nth = 1, .os_errno = EMFILE, .lasting = true});
+  p.m.disk.faults().plan({.ops = only(DiskOp::kRemove), .nth = 1, .os_errno = EIO, .lasting = true});
+  p.pool.retire({9, kSmall});
+  p.settle();
+  const auto other_name = wal::segment_name(9) + std::string(wal::kRemovingSuffix);
+  EXPECT_TRUE(p.m.disk.contents(other_name));
+  EXPECT_EQ(p.pool.disk_bytes(), 3 * kSmall);
+  EXPECT_FALSE(p.pool.failure()) << "the log can grow";
+  ASSERT_EQ(said.size(), 1U);
+  EXPECT_NE(said[0].find("cannot remove an old log segment, trying again later: "), said[0].npos) << said[0];
+  p.m.disk.faults().clear();
+  ASSERT_TRUE(p.pool.take());
+  p.settle();
+  EXPECT_FALSE(p.m.disk.contents(other_name));
+  EXPECT_EQ(said.size(), 1U);
+}
+
 }  // namespace
 }  // namespace qh::queue

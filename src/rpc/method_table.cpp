@@ -5,6 +5,7 @@
 #include "base/nearest.h"
 #include "rpc/dispatcher.h"
 #include "rpc/handlers.h"
+#include "rpc/validator_name.h"
 
 namespace qh::rpc {
 namespace {
@@ -25,7 +26,7 @@ constexpr Parameter kWait{"wait_ms", Type::kInteger, false, "how long to wait fo
 constexpr Parameter kLeases{"leases", Type::kIds, true, "as given by qssh_lease", 0, kListMax};
 constexpr Parameter kMessageId{"message_id", Type::kInteger, true, "as given by the submit", 1};
 constexpr Parameter kOneMessageId{"message_id", Type::kInteger, false, "only this one", 1};
-constexpr Parameter kAll{"all", Type::kFlag, false, "true: every one; stands alone"};
+constexpr Parameter kAll{"all", Type::kTrue, false, "every one"};
 constexpr Parameter kKindsTidied{"kinds", Type::kKinds, false, "only these kinds"};
 
 constexpr std::array kSubmit{
@@ -79,6 +80,7 @@ constexpr std::array kPurge{
     Parameter{"older_than_ms", Type::kInteger, false, "only what was submitted so long ago", 0, kMsMax},
     kAll,
 };
+constexpr std::array kPurgeWays{Way{"kinds", "older_than_ms"}, Way{"older_than_ms", "kinds"}, Way{"all"}};
 constexpr std::array kDepth{Parameter{"by_kind", Type::kFlag, false, "true: the parts, of every kind"}};
 constexpr std::array kListDead{
     Parameter{"after", Type::kDeadCursor, false, "`next` of the list before"},
@@ -89,13 +91,15 @@ constexpr std::array kRetryDead{
     kAll,
     Parameter{"rate", Type::kNumber, false, "messages a second; 0 or nothing: at once", 0, 1'000'000},
 };
+constexpr std::array kRetryDeadWays{Way{"message_id"}, Way{"all", "rate"}};
 constexpr std::array kPurgeDead{
     kOneMessageId,
     kAll,
     Parameter{"older_than_ms", Type::kInteger, false, "only what died so long ago", 0, kMsMax},
 };
+constexpr std::array kPurgeDeadWays{Way{"message_id"}, Way{"older_than_ms"}, Way{"all"}};
 constexpr std::array kPause{kKindsTidied};
-constexpr Parameter kValidator{"name", Type::kText, true, "the validator", 1, 32};
+constexpr Parameter kValidator{"name", Type::kName, true, "the validator"};
 constexpr std::array kAddValidator{
     kValidator, Parameter{"port", Type::kInteger, false, "its port; the next free one without it", 1, 65'535}};
 constexpr std::array kOneValidator{kValidator};
@@ -236,11 +240,11 @@ constexpr std::array kMethods{
            .number = 11,
            .summary = "Removes ready and delayed messages.",
            .parameters = kPurge,
+           .ways = kPurgeWays,
            .result = "`{purged}`",
            .returns = R"({"purged":"Count"})",
            .role = Role::kAdmin,
            .example_params = R"({"kinds":["Telemetry"]})",
-           .note = "Never without `kinds`, `older_than_ms` or `all`.",
            .run = purge},
     Method{
         .name = "qssh_getQueueDepth",
@@ -291,6 +295,7 @@ constexpr std::array kMethods{
            .number = 16,
            .summary = "Puts dead letters back with no deliveries counted.",
            .parameters = kRetryDead,
+           .ways = kRetryDeadWays,
            .result = "`{retried}`",
            .returns = R"({"retried":"Count"})",
            .role = Role::kAdmin,
@@ -300,6 +305,7 @@ constexpr std::array kMethods{
            .number = 17,
            .summary = "Removes dead letters.",
            .parameters = kPurgeDead,
+           .ways = kPurgeDeadWays,
            .result = "`{purged}`",
            .returns = R"({"purged":"Count"})",
            .role = Role::kAdmin,
@@ -384,7 +390,9 @@ constexpr std::array kMethods{
         .name = "rpc.discover",
         .number = 25,
         .summary = "This table, as an OpenRPC document.",
-        .result = "an OpenRPC 1.3 document; `x-role` and `x-example` stand beside each method",
+        .result = "an OpenRPC 1.3 document; beside each method stand `x-role`, `x-example` and `x-params`, the schema "
+                  "of all its "
+                  "parameters as one object; `x-max-bytes` bounds a text in bytes of UTF-8",
         .returns =
             R"({"openrpc":"string","info":{"title":"string","version":"string","description":"string"},"methods":[{"=":{"type":"object"}}],"components":{"schemas":{"=":{"type":"object"}},"errors":{"=":{"type":"object"}}}})",
         .role = Role::kRead,
@@ -444,6 +452,15 @@ std::vector<std::string_view> words_of(const Parameter& parameter) {
   return words;
 }
 
+std::string ways_text(const Method& method) {
+  std::string text;
+  for (const auto& way : method.ways) {
+    text += (text.empty() ? "" : ", or ") + std::string(way.needs);
+    if (!way.may.empty()) text += " (also with " + std::string(way.may) + ")";
+  }
+  return text;
+}
+
 std::string expectation(const Parameter& p) {
   switch (p.type) {
     case Type::kMessage:
@@ -457,8 +474,12 @@ std::string expectation(const Parameter& p) {
     case Type::kText:
       return "a string of " + (p.min == 0 ? "at most " : std::to_string(p.min) + " to ") + std::to_string(p.max) +
              " bytes";
+    case Type::kName:
+      return "the name of a validator: " + std::string(kValidatorNames);
     case Type::kFlag:
       return "true or false";
+    case Type::kTrue:
+      return "true";
     case Type::kWord: {
       std::string text;
       for (const auto word : words_of(p)) text += (text.empty() ? "\"" : " or \"") + std::string(word) + "\"";

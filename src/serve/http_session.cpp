@@ -45,7 +45,8 @@ void HttpSession::enter(Phase phase) {
   if (phase == Phase::kBody) within = bounds.body_within;
   if (phase == Phase::kWriting) within = bounds.write_within;
   if (phase == Phase::kLinger) within = bounds.linger;
-  deadline_ = Clock::now() + within;
+  since_ = Clock::now();
+  deadline_ = since_ + within;
 }
 
 void HttpSession::judge() {
@@ -230,10 +231,38 @@ std::shared_ptr<HttpSession> HttpSession::longest_in(const SessionHost& host, Ph
   return first != sessions.end() && (*first)->phase_ == phase ? *first : nullptr;
 }
 
-bool HttpSession::close_longest_idle(SessionHost& host) {
-  const auto idle = longest_in(host, Phase::kIdle);
-  if (idle) idle->close();
-  return idle != nullptr;
+std::optional<HttpSession::Turn> HttpSession::turn_to_give_way(Clock::time_point now) const {
+  const auto& bounds = host_->settings.bounds;
+  switch (phase_) {
+    case Phase::kIdle:
+    case Phase::kLinger:
+      // Who has just come has sent nothing that was read: among the idle ones it would be ended by the next to come.
+      return Turn{now - since_ >= bounds.rested ? 0 : 1, since_};
+    case Phase::kHeader:
+    case Phase::kBody:
+      return Turn{1, since_};
+    case Phase::kWriting:
+      if (now - since_ < bounds.unread_within) return std::nullopt;
+      return Turn{2, since_};
+    case Phase::kHandling:
+    case Phase::kClosed:
+      break;
+  }
+  return std::nullopt;
+}
+
+bool HttpSession::make_place(SessionHost& host) {
+  const auto now = Clock::now();
+  std::optional<Turn> first;
+  std::shared_ptr<HttpSession> who;
+  for (const auto& session : host.sessions.list()) {
+    const auto turn = session->turn_to_give_way(now);
+    if (!turn || (first && *first <= *turn)) continue;
+    first = turn;
+    who = session;
+  }
+  if (who) who->close();
+  return who != nullptr;
 }
 
 /// Where there is none, whoever has left its answer unread the longest gives way.
@@ -241,7 +270,7 @@ bool HttpSession::answers_have_room() {
   const auto& bounds = host_->settings.bounds;
   while (host_->unread_bytes + host_->service->held_bytes() > bounds.buffered_bytes) {
     const auto stalled = longest_in(*host_, Phase::kWriting);
-    if (!stalled || Clock::now() - (stalled->deadline_ - bounds.write_within) < bounds.unread_within) return false;
+    if (!stalled || Clock::now() - stalled->since_ < bounds.unread_within) return false;
     stalled->close();
   }
   return true;

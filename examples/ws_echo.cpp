@@ -1,7 +1,8 @@
 // ws_echo [PORT] - sends back what it is sent, on the node's own WebSocket code: for conformance suites such as
 // Autobahn's (wstest -m fuzzingclient, url ws://127.0.0.1:9001). It listens on loopback; Ctrl-C ends it.
+#include <charconv>
 #include <cstdio>
-#include <cstdlib>
+#include <string_view>
 
 #include <boost/asio/io_context.hpp>
 
@@ -10,7 +11,15 @@
 
 int main(int argc, char** argv) {
   using namespace qh::serve;  // NOLINT(google-build-using-namespace)
-  const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9001);
+  const std::string_view given = argc > 1 ? argv[1] : "9001";
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(given.begin(), given.end(), port);
+  if (argc > 2 || error != std::errc() || end != given.end()) {
+    const bool asked = argc == 2 && (given == "--help" || given == "-h");
+    std::fputs("usage: ws_echo [PORT]   from 0 (any that is free) to 65535; 9001 without it\n",
+               asked ? stdout : stderr);
+    return asked ? 0 : 2;
+  }
   boost::asio::io_context loop;
   WsService echo({.bounds = {.message_bytes = 64U << 20}}, [](WsSession& session) {
     WsSession::Hooks hooks;
@@ -23,7 +32,7 @@ int main(int argc, char** argv) {
   auto ready = server.bind();
   if (ready) ready = server.listen(echo);
   if (!ready) return std::fprintf(stderr, "%s\n", ready.error().to_string().c_str()), 1;
-  std::printf("ws://127.0.0.1:%u\n", port);
+  std::printf("ws://127.0.0.1:%u\n", server.port());
   std::fflush(stdout);
   loop.run();
 }

@@ -259,12 +259,6 @@ std::vector<std::string> split(std::string_view text) {
 
 }  // namespace
 
-bool is_validator_name(std::string_view name) {
-  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  return !name.empty() && name.size() <= 32 && plain(name.front()) && name != "aggregate" &&
-         std::all_of(name.begin(), name.end(), [&](char c) { return plain(c) || c == '-'; });
-}
-
 std::string place_of(const Config& config, std::string_view name) {
   const auto found = config.given.find(name);
   if (found == config.given.end()) {

@@ -13,6 +13,7 @@
 
 #include "node/setting.h"
 #include "node/validator.h"
+#include "rpc/validator_name.h"
 
 namespace qh::node {
 
@@ -60,10 +61,8 @@ GivenSettings read_environment(const char* const* environment, std::string& conf
 tl::expected<Config, Mistakes> make_config(const GivenSettings& flags, const GivenSettings& environment,
                                            const GivenFile& file);
 
-bool is_validator_name(std::string_view name);
-/// What is_validator_name() asks for, for people.
-inline constexpr std::string_view kValidatorNames =
-    "it has at most 32 of a-z, 0-9 and -, begins with a letter or digit, and is not aggregate";
+using rpc::is_validator_name;
+using rpc::kValidatorNames;
 
 /// Those of the validators that a node has.
 struct TakenPorts {

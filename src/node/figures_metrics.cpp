@@ -144,7 +144,7 @@ void add_queue(Collector& c, const Figures& figures) {
           [](const M& m) { return m.counters.expired_leases; });
   c.queue("quantumharmony_queue_duplicates", kCounter, "Submits that an idempotency key answered.",
           [](const M& m) { return m.counters.duplicates; });
-  c.queue_by("quantumharmony_queue_rejected", kCounter, "Submits refused since the start of the process.", "reason",
+  c.queue_by("quantumharmony_queue_rejected", kCounter, "Messages refused since the start of the process.", "reason",
              [](const M& m, auto add) {
                add("queue_full", m.refusals.queue_full);
                add("rate_limited", m.refusals.rate_limited);

@@ -202,7 +202,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   Result<Admitted> admit(const Submission& submission, MonoTime now) const;
   Result<void> check_options(const SubmitOptions& options) const;
   Result<void> check_load(const std::vector<Submission>& submissions, const std::vector<Admitted>& admitted) const;
-  Error refuse(Error error);
+  /// Counts that so many messages did not come in, all for this reason.
+  Error refuse(Error error, std::uint64_t messages);
   Entry& make_entry(Submission& submission, const Admitted& admitted, WallTime now_wall, MonoTime now);
   void settle_new(Entry& entry);
   void store_batch(std::vector<Submission> submissions, std::vector<Admitted> admitted, Durability durability,
@@ -215,6 +216,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   Admission::Load load() const { return waiting_ + Admission::Load{store_.messages(), store_.bytes() + keys_.bytes()}; }
   void submit_duplicate(const Admitted& admitted, Durability wanted, Done<Submitted> done);
   void count_submits(Durability durability, std::uint64_t count, MonoTime now);
+  void count_duplicate(MonoTime now);
   bool ids_ready(IdsNeeded needed) const;
 
   // Out

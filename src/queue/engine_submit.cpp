@@ -38,29 +38,29 @@ Result<void> Engine::Impl::check_running() const {
   return fail(Errc::kShuttingDown, "the queue is not open yet");
 }
 
-Error Engine::Impl::refuse(Error error) {
-  refused_.add(1, clock_.mono());
+Error Engine::Impl::refuse(Error error, std::uint64_t messages) {
+  refused_.add(messages, clock_.mono());
   switch (error.code) {
     case Errc::kQueueFull:
-      ++refusals_.queue_full;
+      refusals_.queue_full += messages;
       break;
     case Errc::kRateLimited:
-      ++refusals_.rate_limited;
+      refusals_.rate_limited += messages;
       break;
     case Errc::kStorageFull:
-      ++refusals_.storage_full;
+      refusals_.storage_full += messages;
       break;
     case Errc::kStorageFailed:
-      ++refusals_.storage_failed;
+      refusals_.storage_failed += messages;
       break;
     case Errc::kTooLarge:
-      ++refusals_.too_large;
+      refusals_.too_large += messages;
       break;
     case Errc::kShuttingDown:
-      ++refusals_.shutting_down;
+      refusals_.shutting_down += messages;
       break;
     default:
-      ++refusals_.invalid;
+      refusals_.invalid += messages;
       break;
   }
   return error;
@@ -127,6 +127,12 @@ void Engine::Impl::count_submits(Durability durability, std::uint64_t count, Mon
   }
 }
 
+/// It stores nothing, but it is no refusal.
+void Engine::Impl::count_duplicate(MonoTime now) {
+  accepted_.add(1, now);
+  ++state_.counters.duplicates;
+}
+
 /// What the key stands for survives a crash. A member of a batch does not before the whole batch does, also when its
 /// own record is on disk: a start drops a batch that was cut.
 bool Engine::Impl::is_durable(KeyRef key) const {
@@ -157,7 +163,7 @@ bool Engine::Impl::may_be_told(KeyRef key, Durability wanted) const {
 // answer is as good as the first.
 void Engine::Impl::submit_duplicate(const Admitted& admitted, Durability wanted, Done<Submitted> done) {
   const KeyRef key = admitted.seen;
-  ++state_.counters.duplicates;
+  count_duplicate(clock_.mono());
   if (wanted == Durability::kSync) write_repeat(key);
   Submitted answer{key.id(), key.kind(), is_durable(key), true};
   if (may_be_told(key, wanted)) return done(answer);
@@ -171,10 +177,10 @@ void Engine::Impl::submit_duplicate(const Admitted& admitted, Durability wanted,
 }
 
 void Engine::Impl::submit(Submission submission, Done<Submitted> done) {
-  if (auto running = check_running(); !running) return done(fail(refuse(std::move(running.error()))));
+  if (auto running = check_running(); !running) return done(fail(refuse(std::move(running.error()), 1)));
   const auto now = clock_.mono();
   auto admitted = admit(submission, now);
-  if (!admitted) return done(fail(refuse(std::move(admitted.error()))));
+  if (!admitted) return done(fail(refuse(std::move(admitted.error()), 1)));
   const auto durability = admitted->durability;
   const auto& key = submission.options.idempotency_key;
   if (!key.empty()) admitted->seen = keys_.find(key);
@@ -185,7 +191,7 @@ void Engine::Impl::submit(Submission submission, Done<Submitted> done) {
   if (admitted->seen && !must_wait) return submit_duplicate(*admitted, durability, std::move(done));
   const auto priority = info(admitted->kind).priority;
   if (auto fits = admission_.check_bounds(load(), 1, counted_bytes(submission), priority); !fits) {
-    return done(fail(refuse(std::move(fits.error()))));
+    return done(fail(refuse(std::move(fits.error()), 1)));
   }
   auto again = [&] {
     Waits counted(waiting_, {1, counted_bytes(submission)});
@@ -194,7 +200,7 @@ void Engine::Impl::submit(Submission submission, Done<Submitted> done) {
             counted = std::move(counted)](const Error* error) mutable {
       counted.end();
       if (error != nullptr)
-        d(fail(refuse(*error)));
+        d(fail(refuse(*error, 1)));
       else
         submit(std::move(*s), std::move(d));
     };
@@ -204,7 +210,7 @@ void Engine::Impl::submit(Submission submission, Done<Submitted> done) {
   const IdsNeeded ids{.messages = given ? given->value() + 1 - next_message_id_ : 1};
   if (durability == Durability::kAsync && !ids_ready(ids)) return wait_for_ids(ids, again());
   if (auto rate = admission_.check_rate(submission.options.submitted_by, 1, now); !rate) {
-    return done(fail(refuse(std::move(rate.error()))));
+    return done(fail(refuse(std::move(rate.error()), 1)));
   }
 
   Entry& entry = make_entry(submission, *admitted, clock_.wall(), now);
@@ -255,7 +261,8 @@ Result<void> Engine::Impl::check_load(const std::vector<Submission>& submissions
 }
 
 void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::vector<Submitted>> done) {
-  if (auto running = check_running(); !running) return done(fail(refuse(std::move(running.error()))));
+  if (auto running = check_running(); !running)
+    return done(fail(refuse(std::move(running.error()), submissions.size())));
   if (submissions.empty()) return done(std::vector<Submitted>());
   const auto now = clock_.mono();
   std::vector<Admitted> admitted;
@@ -269,7 +276,7 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
     if (!one) {
       auto error = std::move(one.error()).in(fmt::format("messages[{}]", i));
       if (error.code == Errc::kInvalid) error.subject = fmt::format("messages[{}].{}", i, error.subject);
-      return done(fail(refuse(std::move(error))));
+      return done(fail(refuse(std::move(error), submissions.size())));
     }
     if (one->durability == Durability::kSync) durability = Durability::kSync;
     const auto& key = submissions[i].options.idempotency_key;
@@ -280,7 +287,8 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
     log_bytes += one->seen ? repeat_bytes(one->seen) : record_bytes(submissions[i]);
     admitted.push_back(*one);
   }
-  if (auto load = check_load(submissions, admitted); !load) return done(fail(refuse(std::move(load.error()))));
+  if (auto load = check_load(submissions, admitted); !load)
+    return done(fail(refuse(std::move(load.error()), all.messages)));
   auto again = [&] {
     for (auto& one : submissions) one.own();
     Waits counted(waiting_, all);
@@ -288,7 +296,7 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
             counted = std::move(counted)](const Error* error) mutable {
       counted.end();
       if (error != nullptr)
-        d(fail(refuse(*error)));
+        d(fail(refuse(*error, s.size())));
       else
         submit_batch(std::move(s), std::move(d));
     };
@@ -296,14 +304,14 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
   if (durability == Durability::kSync && log_bytes != 0 && blocked(log_bytes, Use::kSubmit)) {
     // Repeats store nothing, but while they wait they are held.
     auto fits = admission_.check_bounds(load(), all.messages, all.bytes, Priority::kCritical);
-    if (!fits) return done(fail(refuse(std::move(fits.error()))));
+    if (!fits) return done(fail(refuse(std::move(fits.error()), all.messages)));
     return wait_for_room(log_bytes, Use::kSubmit, again());
   }
   if (durability == Durability::kAsync && !ids_ready({.messages = fresh}))
     return wait_for_ids({.messages = fresh}, again());
   if (fresh > 0) {
     auto rate = admission_.check_rate(submissions[0].options.submitted_by, fresh, now);
-    if (!rate) return done(fail(refuse(std::move(rate.error()))));
+    if (!rate) return done(fail(refuse(std::move(rate.error()), all.messages)));
   }
   store_batch(std::move(submissions), std::move(admitted), durability, std::move(done));
 }
@@ -320,7 +328,7 @@ void Engine::Impl::store_batch(std::vector<Submission> submissions, std::vector<
   for (std::size_t i = 0; i < submissions.size(); ++i) {
     const auto& key = submissions[i].options.idempotency_key;
     if (const KeyRef seen = key.empty() ? KeyRef() : keys_.find(key)) {
-      ++state_.counters.duplicates;
+      count_duplicate(now);
       const bool sync = durability == Durability::kSync;
       const bool of_this_batch = std::find(fresh.begin(), fresh.end(), seen.message()) != fresh.end();
       if (sync && !of_this_batch) write_repeat(seen);
@@ -366,7 +374,7 @@ void Engine::Impl::submit_held(Submission submission, Done<Leased> done) {
     return wait_for_ids({.leases = 1}, [this, s = std::make_unique<Submission>(std::move(submission)),
                                         d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
-        d(fail(refuse(*error)));
+        d(fail(refuse(*error, 1)));
       else
         submit_held(std::move(*s), std::move(d));
     });

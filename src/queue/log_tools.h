@@ -76,7 +76,8 @@ class LogTool {
   /// goes on where a process or a disk ended one: it passes over what is there. Not so when renumbering.
   Task<Result<Imported>> import_lines(std::string_view text, ImportOptions options);
   /// Files, segments and records, a line each: for people, or JSON; also of segments that the log has let go of, which
-  /// are below the last head_segment. Answers how many records.
+  /// are below the last head_segment. Of files beside the log their names alone, and what they are for. Answers how
+  /// many records.
   Task<Result<std::uint64_t>> dump(bool json, Sink sink);
 
   /// Does what is due; false: nothing was.

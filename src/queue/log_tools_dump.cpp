@@ -1,5 +1,7 @@
 // wal dump: what stands in the files, a line each.
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <boost/json/object.hpp>
@@ -190,6 +192,22 @@ void dump_block_file(ByteView file, const std::string& name, bool as_json, LogTo
   }
 }
 
+/// What a file is that has no place in the log, by its name (docs/formats/wal.md).
+std::string_view purpose_of(std::string_view name) {
+  const auto is_own = [](std::string_view n) { return n == wal::kIdentityName || wal::segment_index(n); };
+  const auto ends = [&](std::string_view suffix) { return name.ends_with(suffix); };
+  const auto without = [&](std::string_view suffix) { return name.substr(0, name.size() - suffix.size()); };
+  if (name == "LOCK") return "held by the owner";
+  if (ends(".new") && is_own(without(".new"))) return "being made";
+  if (ends(wal::kRemovingSuffix) && is_own(without(wal::kRemovingSuffix))) return "being removed";
+  for (const auto& [suffix, what] :
+       {std::pair(".torn", "a torn tail that a start cut off"), std::pair(".damaged", "set aside by a repair"),
+        std::pair(".unknown", "set aside: not part of this log")}) {
+    if (name.find(suffix) != name.npos) return what;
+  }
+  return "not this queue's";
+}
+
 Task<Result<std::size_t>> read_file(Storage& storage, std::string name, std::span<std::byte> into) {
   auto file = co_await io::open(storage, std::move(name), Storage::OpenMode::kRead);
   if (!file) co_return fail(std::move(file.error()));
@@ -208,14 +226,17 @@ Task<Result<std::uint64_t>> LogTool::dump(bool as_json, Sink sink) {
   const auto deadline = clock_.mono() + patience_;
   AlignedBuffer buffer;
   AlignedBuffer again(wal::kBlockBytes);
+  std::vector<Storage::Entry> others;
   while (moved) {
     moved = false;
     auto entries = co_await io::list(storage_);
     if (!entries) co_return fail(std::move(entries.error()));
+    others.clear();
     std::sort(entries->begin(), entries->end(), [](const auto& a, const auto& b) { return a.name < b.name; });
     for (const auto& entry : *entries) {
       const auto index = wal::segment_index(entry.name);
       const bool block = entry.name == wal::kIdentityName || entry.name == wal::kMarkName;
+      if (!index && !block) others.push_back(entry);
       if ((!index || *index <= printed) && !block) continue;
       if (buffer.size() < entry.bytes) buffer = AlignedBuffer(entry.bytes);
       auto got = co_await read_file(storage_, entry.name, buffer.span().first(entry.bytes));
@@ -235,6 +256,10 @@ Task<Result<std::uint64_t>> LogTool::dump(bool as_json, Sink sink) {
     }
   }
   if (!any) co_return fail(Errc::kNotFound, "there is no queue in this directory: neither an identity nor a segment");
+  for (const auto& other : others)
+    sink(line_of(
+        {{"file", other.name}, {"type", "other"}, {"bytes", number(other.bytes)}, {"what", purpose_of(other.name)}},
+        as_json));
   co_return records;
 }
 

@@ -55,8 +55,17 @@ Result<WallTime> created_at(const json::object& line) {
 
 /// The JSON Schema of a field's type.
 struct TypeSchema {
-  json::object operator()(const Hash32&) const { return bytes("32 bytes"); }
-  json::object operator()(const Bytes&) const { return bytes("bytes"); }
+  json::object operator()(const Hash32&) const {
+    static_assert(sizeof(Hash32) == 32);
+    auto array = array_of_bytes();
+    array.emplace("minItems", 32);
+    array.emplace("maxItems", 32);
+    return one_of("32 bytes", "^0x[0-9a-fA-F]{64}$", std::move(array), "^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$");
+  }
+  json::object operator()(const Bytes&) const {
+    return one_of("bytes", "^0x([0-9a-fA-F]{2})*$", array_of_bytes(),
+                  "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$");
+  }
   json::object operator()(std::uint64_t) const {
     return {{"type", "integer"}, {"minimum", 0}, {"maximum", static_cast<std::int64_t>(kIntegerMax)}};
   }
@@ -70,14 +79,18 @@ struct TypeSchema {
   }
 
  private:
-  static json::object bytes(std::string_view what) {
-    const json::object array{{"type", "array"}, {"items", {{"type", "integer"}, {"minimum", 0}, {"maximum", 255}}}};
-    const json::object hex{{"type", "string"}, {"pattern", "^0x([0-9a-fA-F]{2})*$"}};
+  static json::object array_of_bytes() {
+    return {{"type", "array"}, {"items", {{"type", "integer"}, {"minimum", 0}, {"maximum", 255}}}};
+  }
+  /// The three forms of bytes. Bits that are left over in base64 are zero.
+  static json::object one_of(std::string_view what, std::string_view hex_digits, json::object array,
+                             std::string_view base64_digits) {
+    const json::object hex{{"type", "string"}, {"pattern", hex_digits}};
     const json::object base64{{"type", "object"},
-                              {"properties", {{"base64", {{"type", "string"}}}}},
-                              {"required", {"base64"}},
+                              {"properties", {{"base64", {{"type", "string"}, {"pattern", base64_digits}}}}},
+                              {"required", json::array{"base64"}},
                               {"additionalProperties", false}};
-    return {{"title", what}, {"oneOf", json::array{hex, array, base64}}};
+    return {{"title", what}, {"oneOf", json::array{hex, std::move(array), base64}}};
   }
 };
 

@@ -44,7 +44,7 @@ struct Counters {
   friend bool operator==(const Counters&, const Counters&) = default;
 };
 
-/// Refused submits since the start of the process.
+/// Messages that were refused since the start of the process: all of a batch, with the reason of the whole.
 struct Refusals {
   std::uint64_t queue_full = 0, rate_limited = 0, storage_full = 0, storage_failed = 0, too_large = 0, invalid = 0,
                 shutting_down = 0;

@@ -6,6 +6,7 @@
 #include "base/nearest.h"
 #include "queue/message_json.h"
 #include "rpc/arguments.h"
+#include "rpc/validator_name.h"
 
 namespace qh::rpc {
 namespace {
@@ -116,6 +117,19 @@ std::optional<Failure> bind_array(const Method& method, const json::array& param
   return std::nullopt;
 }
 
+/// What stands together is one of the method's ways: with something narrower beside `all`, one of the two is a mistake.
+std::optional<Failure> check_ways(const Method& method, const Arguments& given) {
+  if (method.ways.empty()) return std::nullopt;
+  const auto way = std::ranges::find_if(method.ways, [&](const Way& w) { return given.has(w.needs); });
+  if (way == method.ways.end())
+    return bad_parameter(method.ways.back().needs, "expected " + ways_text(method) + ": nothing is chosen by default");
+  for (const auto& p : method.parameters) {
+    if (!given.has(p.name) || p.name == way->needs || p.name == way->may) continue;
+    return bad_parameter(p.name, "expected " + ways_text(method) + ", got it beside " + std::string(way->needs));
+  }
+  return std::nullopt;
+}
+
 /// The message itself, or named parameters with `message` among them.
 bool is_bare_message(const Method& method, const json::object& params) {
   const auto names = names_of(method);
@@ -162,8 +176,14 @@ std::optional<Failure> check(const Parameter& parameter, const json::value& v, s
     case Type::kText:
       good = v.is_string() && v.get_string().size() >= parameter.min && v.get_string().size() <= parameter.max;
       break;
+    case Type::kName:
+      good = v.is_string() && is_validator_name(v.get_string());
+      break;
     case Type::kFlag:
       good = v.is_bool();
+      break;
+    case Type::kTrue:
+      good = v.is_bool() && v.get_bool();
       break;
     case Type::kWord: {
       const auto words = words_of(parameter);
@@ -196,7 +216,8 @@ std::optional<Failure> bind(const Method& method, const json::value* params, Arg
     }
   }
   if (failure) return failure;
-  return find_missing(method, into);
+  if (auto missing = find_missing(method, into)) return missing;
+  return check_ways(method, into);
 }
 
 }  // namespace qh::rpc

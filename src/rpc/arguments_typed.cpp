@@ -115,7 +115,9 @@ std::optional<Failure> read_value(const Parameter& p, ByteReader& reader, Argume
     case Type::kSubmissions:
       return read_submissions(p, reader, into);
     case Type::kNumber:
+    case Type::kName:
     case Type::kFlag:
+    case Type::kTrue:
     case Type::kCursor:
     case Type::kDeadCursor:
       return bad_parameter(p.name, "has no typed form: call the method with JSON (flag 1)");

@@ -1,6 +1,7 @@
 // rpc.discover: the method table as an OpenRPC document (OpenRPC specification 1.3.2).
 #include <chrono>
 #include <utility>
+#include <vector>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -8,6 +9,7 @@
 #include "queue/json_text.h"
 #include "rpc/handlers.h"
 #include "rpc/schemas.h"
+#include "rpc/validator_name.h"
 
 namespace qh::rpc {
 namespace {
@@ -16,16 +18,44 @@ namespace json = boost::json;
 
 json::object schema_of(const Parameter& p);
 
-/// What stands in a batch with more than the message: the named parameters of qssh_submitMessage.
-json::object submission_schema() {
+json::object closed(json::object object) {
+  object.emplace("additionalProperties", false);
+  return object;
+}
+
+json::object any_of(json::array some) { return {{"anyOf", std::move(some)}}; }
+
+/// null stands for a parameter that is left out.
+json::object as_given(const Parameter& p) {
+  if (p.required) return schema_of(p);
+  return any_of({schema_of(p), json::object{{"type", "null"}}});
+}
+
+json::object by_name(std::span<const Parameter> parameters) {
   json::object properties;
-  for (const auto& p : find_method("qssh_submitMessage")->parameters) {
-    if (p.name != "timeout_ms") properties.emplace(p.name, schema_of(p));
+  json::array required;
+  for (const auto& p : parameters) {
+    properties.emplace(p.name, as_given(p));
+    if (p.required) required.emplace_back(p.name);
   }
-  return {{"type", "object"},
-          {"properties", std::move(properties)},
-          {"required", json::array{"message"}},
-          {"additionalProperties", false}};
+  return closed({{"type", "object"}, {"properties", std::move(properties)}, {"required", std::move(required)}});
+}
+
+/// What stands in a batch: a message, or with more beside it the named parameters of qssh_submitMessage.
+json::object submission_schema() {
+  std::vector<Parameter> parameters;
+  for (const auto& p : find_method("qssh_submitMessage")->parameters) {
+    if (p.name != "timeout_ms") parameters.push_back(p);
+  }
+  return any_of({json::object{{"$ref", "#/components/schemas/Message"}}, by_name(parameters)});
+}
+
+json::object way_schema(const Method& method, const Way& way) {
+  json::object properties{{way.needs, json::object{{"not", json::object{{"type", "null"}}}}}};
+  for (const auto& p : method.parameters) {
+    if (p.name != way.needs && p.name != way.may) properties.emplace(p.name, json::object{{"type", "null"}});
+  }
+  return {{"required", json::array{way.needs}}, {"properties", std::move(properties)}};
 }
 
 json::object schema_of(const Parameter& p) {
@@ -33,22 +63,24 @@ json::object schema_of(const Parameter& p) {
     case Type::kMessage:
       return {{"$ref", "#/components/schemas/Message"}};
     case Type::kSubmissions:
-      return {{"type", "array"},
-              {"minItems", 1},
-              {"maxItems", integer_json(p.max)},
-              {"items", json::object{{"anyOf", json::array{json::object{{"$ref", "#/components/schemas/Message"}},
-                                                           submission_schema()}}}}};
+      return {{"type", "array"}, {"minItems", 1}, {"maxItems", integer_json(p.max)}, {"items", submission_schema()}};
     case Type::kInteger:
       return {{"type", "integer"}, {"minimum", integer_json(p.min)}, {"maximum", integer_json(p.max)}};
     case Type::kNumber:
-      return {{"anyOf", json::array{json::object{{"const", 0}}, json::object{{"type", "number"},
-                                                                             {"minimum", kNumberMin},
-                                                                             {"maximum", integer_json(p.max)}}}}};
+      return any_of({json::object{{"const", 0}},
+                     json::object{{"type", "number"}, {"minimum", kNumberMin}, {"maximum", integer_json(p.max)}}});
     case Type::kText:
-      // Its bound is in bytes, which the description says; maxLength would count characters.
-      return {{"type", "string"}, {"minLength", integer_json(p.min)}};
+      // Its bound is in bytes, and maxLength counts characters: what is over that is over the bound, too.
+      return {{"type", "string"},
+              {"minLength", integer_json(p.min)},
+              {"maxLength", integer_json(p.max)},
+              {"x-max-bytes", integer_json(p.max)}};
+    case Type::kName:
+      return {{"type", "string"}, {"pattern", kValidatorPattern}, {"not", json::object{{"const", kNoValidator}}}};
     case Type::kFlag:
       return {{"type", "boolean"}};
+    case Type::kTrue:
+      return {{"const", true}};
     case Type::kWord: {
       json::array words;
       for (const auto word : words_of(p)) words.emplace_back(word);
@@ -64,10 +96,10 @@ json::object schema_of(const Parameter& p) {
               {"maxItems", integer_json(p.max)},
               {"items", json::object{{"$ref", "#/components/schemas/Id"}}}};
     case Type::kCursor:
-      return {{"anyOf", json::array{schema_of_note(R"("Count")"),
-                                    schema_of_note(R"({"priority":"Priority","message_id":"Count"})")}}};
+      return any_of(
+          {schema_of_note(R"("Count")"), closed(schema_of_note(R"({"priority":"Priority","message_id":"Count"})"))});
     case Type::kDeadCursor:
-      return {{"$ref", "#/components/schemas/DeadPosition"}};
+      return closed(schema_of_note(R"({"died_at_ms":"Count","message_id":"Count"})"));
   }
   return {};
 }
@@ -117,14 +149,27 @@ Parameter with_bounds(Parameter p, const queue::Options& options) {
   return p;
 }
 
+/// All of them together, as an object: OpenRPC has no word for what stands beside what.
+json::object params_schema(const Method& method, std::span<const Parameter> parameters) {
+  auto object = by_name(parameters);
+  if (method.shape == Shape::kMessage)
+    return any_of({json::object{{"$ref", "#/components/schemas/Message"}}, std::move(object)});
+  if (method.ways.empty()) return object;
+  json::array ways;
+  for (const auto& way : method.ways) ways.push_back(way_schema(method, way));
+  object.emplace("anyOf", std::move(ways));
+  return object;
+}
+
 json::object method_json(const Method& method, const queue::Options& options) {
+  std::vector<Parameter> bound;
   json::array parameters;
   for (const auto& each : method.parameters) {
-    const auto p = with_bounds(each, options);
+    const auto& p = bound.emplace_back(with_bounds(each, options));
     parameters.push_back(json::object{{"name", p.name},
                                       {"description", std::string(p.meaning) + "; " + expectation(p)},
                                       {"required", p.required},
-                                      {"schema", schema_of(p)}});
+                                      {"schema", as_given(p)}});
   }
   json::object out{{"name", method.name}, {"summary", method.summary}};
   if (!method.note.empty()) out.emplace("description", method.note);
@@ -135,6 +180,7 @@ json::object method_json(const Method& method, const queue::Options& options) {
       "result",
       json::object{{"name", "result"}, {"description", method.result}, {"schema", schema_of_note(method.returns)}});
   out.emplace("errors", errors_of(method));
+  out.emplace("x-params", params_schema(method, bound));
   out.emplace("x-role", role_name(method.role));
   out.emplace("x-example", queue::parse_json(method.example_params).value());
   return out;

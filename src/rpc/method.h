@@ -27,7 +27,9 @@ enum class Type : std::uint8_t {
   kInteger,      ///< min..max
   kNumber,       ///< 0, or kNumberMin..max; fractions allowed
   kText,         ///< min..max bytes of UTF-8
+  kName,         ///< of a validator
   kFlag,         ///< true or false
+  kTrue,         ///< true; who does not mean it leaves it out
   kWord,         ///< one of `bounds`, which has | between them
   kKinds,        ///< an array of names of kinds
   kIds,          ///< an array of at most max integers
@@ -47,6 +49,12 @@ struct Parameter {
   std::string_view bounds = {};  ///< told instead of min and max where settings decide; the words of kWord
 };
 
+/// One way to give what a method of several ways needs: `needs`, and `may` beside it.
+struct Way {
+  std::string_view needs;
+  std::string_view may = {};
+};
+
 /// How params are laid out.
 enum class Shape : std::uint8_t {
   kPlain,    ///< by name, or in the order of the table
@@ -62,8 +70,9 @@ struct Method {
   std::string_view summary;
   Shape shape = Shape::kPlain;
   std::span<const Parameter> parameters = {};
-  std::string_view result = {};   ///< in words
-  std::string_view returns = {};  ///< as a note of rpc/schemas.h
+  std::span<const Way> ways = {};  ///< empty: every parameter for itself; else nothing is chosen by default
+  std::string_view result = {};    ///< in words
+  std::string_view returns = {};   ///< as a note of rpc/schemas.h
   Role role = Role::kRead;
   std::string_view example_params = {};  ///< JSON; run in the order of the table on a new node, each shows something
   std::string_view note = {};            ///< what else one should know; may be empty
@@ -86,6 +95,8 @@ std::optional<std::string_view> nearest_method(std::string_view name);
 bool is_there(const Method& method, const Services& services);
 /// What a parameter must be, in words: "an integer from 1 to 1000".
 std::string expectation(const Parameter& parameter);
+/// The ways of a method that has some, in words: "message_id, or all (also with rate)".
+std::string ways_text(const Method& method);
 /// The words of a kWord.
 std::vector<std::string_view> words_of(const Parameter& parameter);
 /// One of them; empty when there are not so many.

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <array>
-#include <vector>
 
 #include "base/nearest.h"
 #include "rpc/dispatcher.h"
@@ -25,7 +24,7 @@ constexpr Parameter kWait{"wait_ms", Type::kInteger, false, "how long to wait fo
 constexpr Parameter kLeases{"leases", Type::kIds, true, "as given by qssh_lease", 0, kListMax};
 constexpr Parameter kMessageId{"message_id", Type::kInteger, true, "as given by the submit", 1};
 constexpr Parameter kOneMessageId{"message_id", Type::kInteger, false, "only this one", 1};
-constexpr Parameter kAll{"all", Type::kFlag, false, "true: every one; stands alone"};
+constexpr Parameter kAll{"all", Type::kTrue, false, "every one"};
 constexpr Parameter kKindsTidied{"kinds", Type::kKinds, false, "only these kinds"};
 
 constexpr std::array kSubmit{
@@ -79,6 +78,7 @@ constexpr std::array kPurge{
     Parameter{"older_than_ms", Type::kInteger, false, "only what was submitted so long ago", 0, kMsMax},
     kAll,
 };
+constexpr std::array kPurgeWays{Way{"kinds", "older_than_ms"}, Way{"older_than_ms", "kinds"}, Way{"all"}};
 constexpr std::array kDepth{Parameter{"by_kind", Type::kFlag, false, "true: the parts, of every kind"}};
 constexpr std::array kListDead{
     Parameter{"after", Type::kDeadCursor, false, "`next` of the list before"},
@@ -89,13 +89,15 @@ constexpr std::array kRetryDead{
     kAll,
     Parameter{"rate", Type::kNumber, false, "messages a second; 0 or nothing: at once", 0, 1'000'000},
 };
+constexpr std::array kRetryDeadWays{Way{"message_id"}, Way{"all", "rate"}};
 constexpr std::array kPurgeDead{
     kOneMessageId,
     kAll,
     Parameter{"older_than_ms", Type::kInteger, false, "only what died so long ago", 0, kMsMax},
 };
+constexpr std::array kPurgeDeadWays{Way{"message_id"}, Way{"older_than_ms"}, Way{"all"}};
 constexpr std::array kPause{kKindsTidied};
-constexpr Parameter kValidator{"name", Type::kText, true, "the validator", 1, 32};
+constexpr Parameter kValidator{"name", Type::kName, true, "the validator"};
 constexpr std::array kAddValidator{
     kValidator, Parameter{"port", Type::kInteger, false, "its port; the next free one without it", 1, 65'535}};
 constexpr std::array kOneValidator{kValidator};
@@ -236,11 +238,11 @@ constexpr std::array kMethods{
            .number = 11,
            .summary = "Removes ready and delayed messages.",
            .parameters = kPurge,
+           .ways = kPurgeWays,
            .result = "`{purged}`",
            .returns = R"({"purged":"Count"})",
            .role = Role::kAdmin,
            .example_params = R"({"kinds":["Telemetry"]})",
-           .note = "Never without `kinds`, `older_than_ms` or `all`.",
            .run = purge},
     Method{
         .name = "qssh_getQueueDepth",
@@ -291,6 +293,7 @@ constexpr std::array kMethods{
            .number = 16,
            .summary = "Puts dead letters back with no deliveries counted.",
            .parameters = kRetryDead,
+           .ways = kRetryDeadWays,
            .result = "`{retried}`",
            .returns = R"({"retried":"Count"})",
            .role = Role::kAdmin,
@@ -300,6 +303,7 @@ constexpr std::array kMethods{
            .number = 17,
            .summary = "Removes dead letters.",
            .parameters = kPurgeDead,
+           .ways = kPurgeDeadWays,
            .result = "`{purged}`",
            .returns = R"({"purged":"Count"})",
            .role = Role::kAdmin,
@@ -384,7 +388,9 @@ constexpr std::array kMethods{
         .name = "rpc.discover",
         .number = 25,
         .summary = "This table, as an OpenRPC document.",
-        .result = "an OpenRPC 1.3 document; `x-role` and `x-example` stand beside each method",
+        .result = "an OpenRPC 1.3 document; beside each method stand `x-role`, `x-example` and `x-params`, the schema "
+                  "of all its "
+                  "parameters as one object; `x-max-bytes` bounds a text in bytes of UTF-8",
         .returns =
             R"({"openrpc":"string","info":{"title":"string","version":"string","description":"string"},"methods":[{"=":{"type":"object"}}],"components":{"schemas":{"=":{"type":"object"}},"errors":{"=":{"type":"object"}}}})",
         .role = Role::kRead,
@@ -407,8 +413,6 @@ constexpr std::array kMethods{
            .typed = true},
 };
 
-std::string range(const Parameter& p) { return "from " + std::to_string(p.min) + " to " + std::to_string(p.max); }
-
 }  // namespace
 
 std::span<const Method> methods() { return kMethods; }
@@ -427,53 +431,6 @@ std::optional<std::string_view> nearest_method(std::string_view name) {
   std::array<std::string_view, kMethods.size()> names;
   std::transform(kMethods.begin(), kMethods.end(), names.begin(), [](const Method& m) { return m.name; });
   return nearest(name, names);
-}
-
-std::string_view word_at(const Parameter& parameter, std::size_t place) {
-  auto rest = parameter.bounds;
-  for (;; --place) {
-    const auto end = std::min(rest.find('|'), rest.size());
-    if (place == 0) return rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-}
-
-std::vector<std::string_view> words_of(const Parameter& parameter) {
-  std::vector<std::string_view> words;
-  for (auto word = word_at(parameter, 0); !word.empty(); word = word_at(parameter, words.size())) words.push_back(word);
-  return words;
-}
-
-std::string expectation(const Parameter& p) {
-  switch (p.type) {
-    case Type::kMessage:
-      return "a message: {\"Kind\": {..}}";
-    case Type::kSubmissions:
-      return "an array of " + std::string(p.bounds) + " messages";
-    case Type::kInteger:
-      return "an integer " + (p.bounds.empty() ? range(p) : std::string(p.bounds));
-    case Type::kNumber:
-      return "0, or a number from 0.001 to " + std::to_string(p.max);
-    case Type::kText:
-      return "a string of " + (p.min == 0 ? "at most " : std::to_string(p.min) + " to ") + std::to_string(p.max) +
-             " bytes";
-    case Type::kFlag:
-      return "true or false";
-    case Type::kWord: {
-      std::string text;
-      for (const auto word : words_of(p)) text += (text.empty() ? "\"" : " or \"") + std::string(word) + "\"";
-      return text;
-    }
-    case Type::kKinds:
-      return "an array of names of kinds, one at least";
-    case Type::kIds:
-      return "an array of at most " + std::to_string(p.max) + " integers";
-    case Type::kCursor:
-      return "a message_id, or {\"priority\", \"message_id\"}";
-    case Type::kDeadCursor:
-      return "{\"died_at_ms\", \"message_id\"}";
-  }
-  return {};
 }
 
 }  // namespace qh::rpc

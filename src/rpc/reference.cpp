@@ -81,6 +81,7 @@ void add_method(const Method& method, std::string& out) {
     }
     out += '\n';
   }
+  if (!method.ways.empty()) out += "What to choose: " + ways_text(method) + ". Nothing is chosen by default.\n\n";
   out += "Result: " + std::string(method.result) + ".\n";
   if (!method.note.empty()) out += "\n" + std::string(method.note) + "\n";
   add_example("",

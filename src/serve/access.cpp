@@ -91,8 +91,19 @@ std::optional<Authority> authority_in(std::string_view text) {
   return rest[0] == ':' && is_digits(authority.port) ? std::optional(authority) : std::nullopt;
 }
 
+/// Labels of letters, digits and hyphens, none of them empty; in lower case.
+bool is_host_name(std::string_view name) {
+  char before = '.';
+  for (const char c : name) {
+    if (c == '.' ? before == '.' : !(is_digits({&c, 1}) || (c >= 'a' && c <= 'z') || c == '-')) return false;
+    before = c;
+  }
+  return before != '.';
+}
+
 bool is_allowed(const AccessRules& rules, const std::string& host) {
-  if (host == "localhost" || host.ends_with(".localhost") || is_loopback(host)) return true;
+  if (host == "localhost" || is_loopback(host)) return true;
+  if (host.ends_with(".localhost") && is_host_name(host)) return true;
   return std::any_of(rules.allowed_hosts.begin(), rules.allowed_hosts.end(), [&](const std::string& allowed) {
     const auto name = lower(allowed);
     return v6_address(name).value_or(name) == host;

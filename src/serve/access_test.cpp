@@ -37,6 +37,17 @@ TEST(Access, LoopbackNamesAndAddressesAreHosts) {
                            "[::1%lo]",
                            "127.1",
                            "localhost/x",
+                           "a b.localhost",
+                           ".localhost",
+                           "a..localhost",
+                           "..localhost",
+                           ".a.localhost",
+                           "a\xc3\xa9.localhost",
+                           "a/b.localhost",
+                           "a@b.localhost",
+                           "<b>.localhost",
+                           "a_b.localhost",
+                           "alice.localhost..",
                            "a@localhost"}) {
     EXPECT_FALSE(host_allowed(rules, host)) << host;
   }

@@ -37,6 +37,8 @@ class HttpServer::Impl {
 
   Result<void> bind() { return listeners_.bind(); }
 
+  std::uint16_t port() const { return listeners_.port(); }
+
   Result<void> listen(HttpService& service) {
     host_.service = &service;
     auto listening = listeners_.listen([this](tcp::socket socket) { welcome(std::move(socket)); });
@@ -61,7 +63,7 @@ class HttpServer::Impl {
     session->start(host_.sessions.enter(session));
   }
 
-  bool make_place() { return settings_.bounds.idle_gives_way && HttpSession::close_longest_idle(host_); }
+  bool make_place() { return settings_.bounds.slowest_gives_way && HttpSession::make_place(host_); }
 
   HttpServerSettings settings_;
   SessionHost host_;
@@ -73,6 +75,7 @@ HttpServer::HttpServer(asio::io_context& loop, HttpServerSettings settings)
 HttpServer::~HttpServer() = default;
 
 Result<void> HttpServer::bind() { return impl_->bind(); }
+std::uint16_t HttpServer::port() const { return impl_->port(); }
 Result<void> HttpServer::listen(HttpService& service) { return impl_->listen(service); }
 void HttpServer::begin_stop() { impl_->begin_stop(); }
 void HttpServer::finish(UniqueFunction<void()> done) { impl_->finish(std::move(done)); }

@@ -36,9 +36,12 @@ struct HttpBounds {
   Duration idle_within = std::chrono::seconds(60);
   Duration linger = std::chrono::seconds(2);  ///< for a peer to read a refusal while it still sends
   ConnectionBound connections = 4096;
-  /// Over that, whoever has been idle the longest is closed for the one that comes; else that one is refused.
-  bool idle_gives_way = false;
-  std::size_t buffered_bytes = 256U << 20;  ///< of all connections together: requests, and once more answers
+  /// Over that, one is closed for the one that comes: who has rested the longest; else who has not sent a whole
+  /// request, the longest first; else who has left an answer unread the longest. Where false, the one that comes is
+  /// refused.
+  bool slowest_gives_way = false;
+  Duration rested = std::chrono::seconds(1);  ///< idle for so long is at rest
+  std::size_t buffered_bytes = 256U << 20;    ///< of all connections together: requests, and once more answers
   /// While answers are over that bound, who has left one unread for longer than this is closed, so that others go on.
   Duration unread_within = std::chrono::seconds(1);
 };
@@ -61,6 +64,8 @@ class HttpServer {
   HttpServer& operator=(const HttpServer&) = delete;
 
   Result<void> bind();
+  /// The one that bind() got: another one than the settings' where they say 0.
+  std::uint16_t port() const;
   /// Takes connections from now on. `service` outlives the server.
   Result<void> listen(HttpService& service);
   /// Takes no new connections.

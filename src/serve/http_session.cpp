@@ -1,6 +1,5 @@
 #include "serve/http_session.h"
 
-#include <algorithm>
 #include <utility>
 
 #include <boost/asio/write.hpp>
@@ -45,7 +44,8 @@ void HttpSession::enter(Phase phase) {
   if (phase == Phase::kBody) within = bounds.body_within;
   if (phase == Phase::kWriting) within = bounds.write_within;
   if (phase == Phase::kLinger) within = bounds.linger;
-  deadline_ = Clock::now() + within;
+  since_ = Clock::now();
+  deadline_ = since_ + within;
 }
 
 void HttpSession::judge() {
@@ -222,31 +222,6 @@ void HttpSession::answer_preflight(const RequestHead& head) {
 
 // -- Answering ---------------------------------------------------------------------------------------
 
-std::shared_ptr<HttpSession> HttpSession::longest_in(const SessionHost& host, Phase phase) {
-  const auto& sessions = host.sessions.list();
-  const auto first = std::ranges::min_element(sessions, {}, [&](const auto& session) {
-    return session->phase_ == phase ? session->deadline_ : Clock::time_point::max();
-  });
-  return first != sessions.end() && (*first)->phase_ == phase ? *first : nullptr;
-}
-
-bool HttpSession::close_longest_idle(SessionHost& host) {
-  const auto idle = longest_in(host, Phase::kIdle);
-  if (idle) idle->close();
-  return idle != nullptr;
-}
-
-/// Where there is none, whoever has left its answer unread the longest gives way.
-bool HttpSession::answers_have_room() {
-  const auto& bounds = host_->settings.bounds;
-  while (host_->unread_bytes + host_->service->held_bytes() > bounds.buffered_bytes) {
-    const auto stalled = longest_in(*host_, Phase::kWriting);
-    if (!stalled || Clock::now() - (stalled->deadline_ - bounds.write_within) < bounds.unread_within) return false;
-    stalled->close();
-  }
-  return true;
-}
-
 void HttpSession::handle() {
   if (host_->service->upgrades(reader_.head())) return hand_over();
   if (!answers_have_room())
@@ -311,23 +286,6 @@ void HttpSession::refuse_line(int status, const std::string& why, std::string fi
   if (status == 413)
     return refuse(host_->service->too_large(why, host_->settings.bounds.request.body_bytes, reader_.refusal().size));
   refuse(text_answer(status, why, std::move(fields)));
-}
-
-void HttpSession::refuse_crowd() {
-  error_code ignored;
-  socket_.non_blocking(true, ignored);
-  const auto bound = std::to_string(host_->settings.bounds.connections);
-  write_reply(503, "too many connections: " + bound + " are open, and this port takes no more\n",
-              {.keep_alive = false,
-               .extra = "Retry-After: 1\r\n",
-               .common = host_->service->common_fields(),
-               .type = "text/plain; charset=utf-8"},
-              out_);
-  (void)socket_.write_some(asio::buffer(out_), ignored);
-  char scrap[4096];
-  (void)socket_.read_some(asio::buffer(scrap), ignored);  // unread bytes would turn our close into a reset
-  socket_.close(ignored);
-  phase_ = Phase::kClosed;
 }
 
 /// Most answers fit into the socket's buffer, and then no handler is queued for them.

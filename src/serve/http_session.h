@@ -11,7 +11,9 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include <boost/asio/ip/tcp.hpp>
 
@@ -51,14 +53,19 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   /// Ends now.
   void close();
   void forget_host() { host_ = nullptr; }
-  /// False: none of them is idle.
-  static bool close_longest_idle(SessionHost& host);
+  /// Ends one of them for one that comes; false: none may be ended. Who rests goes first, and of those who have not
+  /// sent a whole request whoever has been at it the longest: a slow client has all the time that it takes to fill the
+  /// port anew behind it.
+  static bool make_place(SessionHost& host);
 
  private:
   enum class Phase : std::uint8_t { kIdle, kHeader, kBody, kHandling, kWriting, kLinger, kClosed };
 
   /// nullptr: none of them is in that phase.
   static std::shared_ptr<HttpSession> longest_in(const SessionHost& host, Phase phase);
+  /// Smaller is sooner.
+  using Turn = std::pair<int, Clock::time_point>;
+  std::optional<Turn> turn_to_give_way(Clock::time_point now) const;
   void enter(Phase phase);
   void watch();
   void on_readable();
@@ -92,6 +99,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   std::size_t sent_ = 0;
   std::size_t counted_bytes_ = 0, counted_answer_ = 0;
   HttpService::CallId call_ = 0;
+  Clock::time_point since_;  ///< in this phase; a call that is under way has none
   Clock::time_point deadline_ = Clock::time_point::max();
   Phase phase_ = Phase::kIdle;
   bool from_loopback_;

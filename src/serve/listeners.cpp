@@ -84,6 +84,7 @@ Result<void> Listeners::bind_one(const std::string& text) {
   if (!error && address.is_v6()) listener.acceptor.set_option(asio::ip::v6_only(true), error);
   if (!error) listener.acceptor.bind(endpoint, error);
   if (error) return fail(port_error(text, error.value()));
+  if (settings_.port == 0) settings_.port = listener.acceptor.local_endpoint(error).port();
   listeners_.push_back(std::move(listener));
   return {};
 }

@@ -32,7 +32,10 @@ class Listeners {
 
   Listeners(boost::asio::io_context& loop, ListenSettings settings) : loop_(loop), settings_(std::move(settings)) {}
 
+  /// Port 0: one that is free, the same on every address.
   Result<void> bind();
+  /// The one that bind() got.
+  std::uint16_t port() const { return settings_.port; }
   /// `welcome` gets every connection from now on.
   Result<void> listen(Welcome welcome);
   /// Takes no new connections.

@@ -16,7 +16,7 @@ HttpServerSettings server_settings(const NodePortsSettings& settings, std::strin
       .listen = settings.listen,
       .port_flag_hint = "Stop it, or choose another: " + std::move(hint) + "; --port-offset N moves every port",
       .access = settings.access,
-      .bounds = {.request = {.body_bytes = 64U << 10}, .connections = settings.connections, .idle_gives_way = true}};
+      .bounds = {.request = {.body_bytes = 64U << 10}, .connections = settings.connections, .slowest_gives_way = true}};
 }
 
 WsService::Settings metrics_settings(const std::string& host, std::uint16_t port, const ConnectionBound& connections) {

@@ -125,7 +125,7 @@ TEST(RpcFrontThreads, ConnectionsAreBounded) {
 TEST(RpcFrontThreads, WhereIdleGivesWayTheLongestIdleConnectionIsClosedForANewOne) {
   HttpBounds bounds;
   bounds.connections = 2;
-  bounds.idle_gives_way = true;
+  bounds.slowest_gives_way = true;
   const Served served(bounds);
   const Peer silent(served.port()), used(served.port());
   used.send(kCall);
@@ -136,9 +136,6 @@ TEST(RpcFrontThreads, WhereIdleGivesWayTheLongestIdleConnectionIsClosedForANewOn
   EXPECT_EQ(silent.until_end(), "");
   used.send(kCall);
   EXPECT_TRUE(used.reads("alice")) << "it was idle for less long";
-  third.send("POST / HT");
-  used.send(kCall.substr(0, 20));
-  EXPECT_TRUE(comes_to_refuse(served.port())) << "nobody is idle";
 }
 
 TEST(RpcFrontThreads, RequestBytesOfAllTogetherAreBounded) {
@@ -249,6 +246,73 @@ TEST(RpcFrontThreads, WhoLeavesAnswersUnreadGivesWayToTheOthers) {
   }
   EXPECT_TRUE(one.is_reset());
   EXPECT_TRUE(two.is_reset());
+}
+
+// -- A port that is full --------------------------------------------------------------------------------------
+
+HttpBounds bounds_of_a_small_web_port(std::size_t connections) {
+  HttpBounds bounds;
+  bounds.connections = connections;
+  bounds.slowest_gives_way = true;
+  bounds.header_within = std::chrono::minutes(10);
+  bounds.rested = Duration(0);
+  return bounds;
+}
+
+/// With its answer read, what stands behind that call has been seen, too.
+void call_and_go_on(const Peer& peer, std::string_view behind) {
+  peer.send(kCall + std::string(behind));
+  EXPECT_TRUE(peer.reads("alice"));
+}
+
+TEST(RpcFrontThreads, HalfHeadersGiveWayBehindIdleConnectionsTheLongestFirst) {
+  const Served served(bounds_of_a_small_web_port(3));
+  const Peer slowest(served.port()), idle(served.port()), slow(served.port());
+  call_and_go_on(slowest, "POST / HT");
+  call_and_go_on(slow, kCall.substr(0, 20));
+  call_and_go_on(idle, "");
+  const Peer fourth(served.port());
+  call_and_go_on(fourth, "POST / HT");
+  EXPECT_EQ(idle.until_end(), "");
+  const Peer fifth(served.port());
+  call_and_go_on(fifth, "");
+  EXPECT_EQ(slowest.until_end(), "");
+  slow.send(kCall.substr(20));
+  EXPECT_TRUE(slow.reads("alice")) << "it was at it for less long";
+}
+
+/// Otherwise two that come together would end each other, however many half headers there are.
+TEST(RpcFrontThreads, WhoHasJustComeIsNotYetIdle) {
+  auto bounds = bounds_of_a_small_web_port(2);
+  bounds.rested = std::chrono::minutes(10);
+  const Served served(bounds);
+  const Peer slow(served.port());
+  call_and_go_on(slow, "POST / HT");
+  const Peer come(served.port()), behind(served.port());
+  call_and_go_on(behind, "");
+  EXPECT_EQ(slow.until_end(), "");
+  call_and_go_on(come, "");
+}
+
+TEST(RpcFrontThreads, HalfBodiesGiveWayAndCallsUnderWayDoNot) {
+  const Served served(bounds_of_a_small_web_port(1));
+  const Peer slow(served.port());
+  call_and_go_on(slow, kCall.substr(0, kCall.size() - 1));
+  const Peer waiting(served.port());
+  call_and_go_on(waiting, post("qssh_popMessage", R"({"wait_ms":60000})"));
+  EXPECT_EQ(slow.until_end(), "");
+  EXPECT_TRUE(comes_to_refuse(served.port()));
+}
+
+TEST(RpcFrontThreads, AnswersThatNobodyReadsGiveWay) {
+  auto bounds = bounds_of_a_small_web_port(1);
+  bounds.unread_within = Duration(0);
+  const Served served(bounds);
+  fill_queue(served.port());
+  const Peer silent(served.port());
+  ask_and_never_read(silent);
+  EXPECT_TRUE(comes_to_answer(served.port(), "HTTP/1.1 200 "));
+  EXPECT_TRUE(silent.is_reset());
 }
 
 TEST(RpcFrontThreads, AStopEndsIdleConnections) {

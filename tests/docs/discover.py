@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 """discover.py PROGRAM - what rpc.discover says is a well-formed OpenRPC document, and true of the node that says it.
 
-Results fit their schemas (by our checker, which also finds members that no schema names, and by Python's jsonschema);
-parameters are taken and refused as described.
+Results fit their schemas (by our checker, which also finds members that no schema names, and by Python's jsonschema).
+Calls are made up for each method: those whose parameters fit are not refused for them (-32602), and those that do not fit are.
+QH_CALLS sets how many; a failure prints the call.
 """
+import json
+import os
+import random
 import re
 import sys
 
@@ -26,9 +30,45 @@ MORE_CALLS = (
     ("qssh_peek", {"count": 1000}), ("qssh_find", {"message_id": 7}), ("qssh_lease", {"max": 1000}),
     ("qssh_popMessage", {}), ("qssh_listDeadLetters", {"limit": 1}), ("qssh_getMetrics", {}),
 )
-# A value at its bound is tried, but not where it would wait or stand still for a minute.
-TAKES_LONG = {"wait_ms", "timeout_ms", "rate"}
-NONSENSE = ({"zz": 1}, "zz", -1, [[]], True)
+NONSENSE = ({"zz": 1}, "zz", -1, [[]], 7.5)
+GOSSIP = {"Gossip": {"topic": "t", "data": [1]}}
+# What made-up calls are made of, besides the bounds and the words that the schemas name: near what is right, and far.
+VALUES = (
+    None, True, False, 0, 1, -1, 1.0, 1.5, 0.0005, 0.001, 7, 1000, 2**53 - 1, 2**53, "", "a", "alice", "A b", "-a", "aggregate",
+    "x" * 32, "x" * 33, "x" * 128, "x" * 129, "é" * 64, "é" * 65, "x" * 1024, "é" * 600, "sync", "queued", "finalized",
+    "Gossip", [], [1], [1, 1], [0], [-1], [None], ["Gossip"], ["Gossip"] * 6, ["Gossip"] * 7, ["gossip"], [[]], {}, {"a": 1},
+    {"message_id": 1}, {"priority": "Normal", "message_id": 1}, {"priority": "Normal", "message_id": 0},
+    {"priority": "normal", "message_id": 1}, {"priority": "Normal", "message_id": 1, "x": 1},
+    {"died_at_ms": 1, "message_id": 1}, {"died_at_ms": -1, "message_id": 1}, {"died_at_ms": 1, "message_id": 1, "x": 1},
+    GOSSIP, {"Gossip": {"topic": "t", "data": "0xZZ"}}, {"Gossip": {"topic": "t", "data": "0x1"}},
+    {"Gossip": {"topic": "t", "data": {"base64": "A"}}}, {"Gossip": {"topic": "", "data": {"base64": "AAA="}}},
+    {"Gossip": {"topic": "t", "data": [256]}}, {"Gossip": {"topic": "t", "data": [1.0]}}, {"Gossip": {"topic": "t"}},
+    {"Gossip": {"topic": "t", "data": [], "x": 1}}, {**GOSSIP, "Telemetry": {"source": "s", "data": []}},
+    {"Telemetry": {"source": "s", "data": "0x00"}}, {"EntropyShare": {"device_id": "d", "entropy": [], "qber": 1.5}},
+    *({"Gossip": {"topic": "t", "data": {"base64": text}}} for text in ("", "AA==", "AB==", "AAA=", "AAB=", "A=AA", "+/+/",
+                                                                        "-_-_", "====", "AAAAA===")),
+    {"Gossip": {"topic": "t", "data": {"base64": "", "x": 1}}}, {"Gossip": {"topic": None, "data": []}},
+    {"Gossip": {"topic": "x" * 300, "data": []}}, {"Gossip": {"topic": "é" * 40_000, "data": []}},
+    *({"Transaction": {"tx_hash": tx_hash, "tx_data": []}} for tx_hash in (
+        "0x11", "0x" + "1f" * 32, "0x" + "1F" * 33, [1] * 31, [1] * 32, {"base64": "A" * 43 + "="}, {"base64": "A" * 42 + "B="},
+        {"base64": "A" * 44})),
+    {"Transaction": {"tx_hash": [0] * 32, "tx_data": [], "expires_at": None}},
+    {"Transaction": {"tx_hash": [0] * 32, "tx_data": [], "expires_at": 2**53}},
+    {"Vote": {}}, {"Vote": {"validator": "v", "block_hash": [0] * 32, "signature": [], "block_number": -1}},
+    {"EntropyShare": {"device_id": "d", "entropy": [], "qber": None}}, {"EntropyShare": {"device_id": "d", "entropy": []}},
+    {"EntropyShare": {"device_id": "d", "entropy": [], "qber": 1}}, [GOSSIP], [GOSSIP, {"message": GOSSIP}],
+    [{"message": GOSSIP, "durability": None}], [{"message": GOSSIP, "timeout_ms": 1}], [{"durability": "sync"}],
+)
+CALLS = int(os.environ.get("QH_CALLS", "150"))  # of a method
+SEED = 11
+
+
+def _max_bytes(_, most, value, __):
+    if isinstance(value, str) and len(value.encode()) > most:
+        yield jsonschema.ValidationError(f"over {most} bytes")
+
+
+Judge = jsonschema.validators.extend(jsonschema.Draft7Validator, {"x-max-bytes": _max_bytes})
 
 
 def check_form(document):
@@ -50,6 +90,7 @@ def check_form(document):
         for descriptor in [*method["params"], method["result"]]:
             assert isinstance(descriptor["name"], str) and isinstance(descriptor["schema"], dict), name
             jsonschema.Draft7Validator.check_schema(descriptor["schema"])
+        jsonschema.Draft7Validator.check_schema(method["x-params"])
         assert method["errors"] and all(e["$ref"].removeprefix("#/components/errors/") in errors
                                         for e in method["errors"]), name
 
@@ -79,7 +120,12 @@ def refused_field(node, name, params, refused):
 
 
 def at_bounds(schema):
-    return [schema[word] for word in ("minimum", "maximum") if word in schema] + schema.get("enum", [])
+    """What stands at, and just outside, what a schema names."""
+    values = list(schema.get("enum", []))
+    for word, step in (("minimum", -1), ("maximum", 1)):
+        if word in schema:
+            values += [schema[word], schema[word] + step]
+    return values + [value for part in schema.get("anyOf", ()) for value in at_bounds(part)]
 
 
 def check_parameters(node, document, method):
@@ -94,13 +140,53 @@ def check_parameters(node, document, method):
         for value in bad:
             # The codec of messages names what stands in one.
             refused_field(node, name, {**good, key: value}, {key} | ({"zz", "Message"} if key == "message" else set()))
-        for value in [] if key in TAKES_LONG or name == "node_injectFault" else at_bounds(schema):
-            error = node.call(name, {**good, key: value}).get("error", {})
-            assert error.get("data", {}).get("field") != key or "alone" in error["data"]["expected"], (name, key, error)
     if method["paramStructure"] == "either" and good:
         in_order = [good.get(parameter["name"]) for parameter in method["params"]]
         error = node.call(name, in_order).get("error", {})
         assert error.get("code") != -32602, (name, in_order, error)
+
+
+def made_up(method, document, pick):
+    """Parameters by name: each may be there or not, with what its own schema allows or with anything."""
+    params, share = {}, pick.choice([0.2, 0.5, 0.8])
+    for parameter in method["params"]:
+        key, schema = parameter["name"], parameter["schema"]
+        if not parameter["required"] and pick.random() > share:
+            continue
+        values = [*VALUES, *at_bounds(schema)]
+        if pick.random() < 0.85:
+            values = [value for value in values if not list(misfits(value, schema, document))]
+        params[key] = pick.choice(values)
+    if pick.random() < 0.05:
+        params[pick.choice(["zz", "message_id", "all"])] = 1
+    return params
+
+
+def may_be_tried(name, params, fits):
+    """Not what would wait for long, nor what changes the node: its own refusals are of ports and states."""
+    if not fits:
+        return True
+    waits = max(params.get("wait_ms") or 0, 60 if name == "node_injectFault" or name.startswith("node_") else 0)
+    return waits < 50 and not 0 < (params.get("rate") or 0) < 1000
+
+
+def check_both_ways(node, document, method, pick):
+    """How many calls fitted, and how many did not."""
+    name, schema = method["name"], method["x-params"]
+    judge = Judge(schema | {"components": document["components"]})
+    singles = [{**by_name(method), p["name"]: value} for p in method["params"]
+               for value in [*VALUES, *at_bounds(p["schema"])]]
+    counts = {True: 0, False: 0}
+    for params in singles + [made_up(method, document, pick) for _ in range(CALLS if method["params"] else 0)]:
+        wrong = list(misfits(params, schema, document))
+        assert judge.is_valid(params) == (not wrong), f"{name}({json.dumps(params)}): {wrong}"
+        if not may_be_tried(name, params, not wrong):
+            continue
+        error = node.call(name, params).get("error", {})
+        taken = error.get("code") != -32602
+        assert taken == (not wrong), f"{name}({json.dumps(params)}): the schema says {wrong}, the node {error or 'yes'}"
+        counts[taken] += 1
+    return counts
 
 
 def check_the_checker():
@@ -125,7 +211,13 @@ def main():
             check_result(node, document, methods[name], params)
         for method in methods.values():
             check_parameters(node, document, method)
-    print(f"{len(methods)} methods are as rpc.discover says")
+        counts = {name: check_both_ways(node, document, method, random.Random(SEED))
+                  for name, method in methods.items()}
+    for name, method in methods.items():
+        if method["params"]:
+            assert counts[name][False] > 10 and (counts[name][True] > 10 or name.startswith("node_")), (name, counts[name])
+    print(f"{len(methods)} methods are as rpc.discover says; made-up calls that fit:",
+          sum(c[True] for c in counts.values()), "and that do not:", sum(c[False] for c in counts.values()))
 
 
 if __name__ == "__main__":

@@ -119,6 +119,30 @@ TEST(Crowd, SlowHeadersDoNotKeepAPort) {
   EXPECT_TRUE(gets_in(node.port())) << "though those that were told so have not closed their end";
 }
 
+/// Health checks get in, however many never end their header.
+TEST(Crowd, HalfHeadersDoNotKeepHealthChecksOut) {
+  NodeProcess::Options how;
+  how.wrapper = {"/usr/bin/prlimit", "--nofile=600"};
+  TempDir data;
+  const auto offset = free_port_offset();
+  NodeProcess node({"--dev", "--data-dir", data.path().string(), "--port-offset", std::to_string(offset)}, how);
+  ASSERT_TRUE(node.says("metrics on port")) << node.err();
+  const auto web = static_cast<std::uint16_t>(8080 + offset);
+  std::vector<HttpClient> slow;
+  for (int i = 0; i < 800; ++i) {
+    slow.emplace_back(web);
+    ASSERT_TRUE(slow.back().connected());
+    ASSERT_TRUE(slow.back().send("GET / HTTP/1.1\r\nHost:"));
+    if (i % 50 != 49) continue;
+    HttpClient check(web);
+    ASSERT_TRUE(check.send("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    const auto reply = check.reply();
+    ASSERT_TRUE(reply) << "behind " << i;
+    EXPECT_EQ(reply->status, 200) << reply->body;
+  }
+  EXPECT_EQ(node.stop(), 0);
+}
+
 // -- No descriptor left ---------------------------------------------------------------------------------------
 
 std::string durable_submit(std::size_t bytes) {

@@ -123,6 +123,25 @@ TEST_F(Wal, DumpNamesEveryRecord) {
   EXPECT_EQ(puts, 5U);
 }
 
+/// As its help says: no file is passed over.
+TEST_F(Wal, DumpNamesEveryFileAndWhatItIs) {
+  const std::pair<const char*, const char*> others[] = {{"00000007.wal.removing", "being removed"},
+                                                        {"00000008.wal.new", "being made"},
+                                                        {"00000001.wal.4096.torn", "a torn tail that a start cut off"},
+                                                        {"00000002.wal.damaged.2", "set aside by a repair"},
+                                                        {"00000003.wal.unknown", "set aside: not part of this log"},
+                                                        {"notes.new", "not this queue's"}};
+  for (const auto& [name, what] : others) std::ofstream(queue() / name) << "xyz";
+  const auto text = wal("dump", queue());
+  EXPECT_EQ(text.code, 0) << text.err;
+  for (const auto& [name, what] : others) {
+    const auto line = "file=" + std::string(name) + " type=other bytes=3 what=\"" + what + "\"\n";
+    EXPECT_TRUE(contains(text.out, line)) << line << " is not in\n" << text.out;
+  }
+  for (const auto& entry : fs::directory_iterator(queue()))
+    EXPECT_TRUE(contains(text.out, "file=" + entry.path().filename().string() + " ")) << entry.path();
+}
+
 TEST_F(Wal, VerifyCountsWhatIsThere) {
   const auto said = wal("verify", queue());
   EXPECT_EQ(said.code, 0);

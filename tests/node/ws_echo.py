@@ -5,7 +5,7 @@ RFC 6455: whole and fragmented messages, control frames between them, and the cl
 """
 import asyncio
 import os
-import socket
+import re
 import subprocess
 import sys
 
@@ -55,18 +55,22 @@ async def main(port):
         await refuses(port, name, frame, code)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def check_usage(program):
+    def run(*words):
+        done = subprocess.run([program, *words], capture_output=True, text=True, timeout=20, check=False)
+        return done.returncode, done.stdout, done.stderr
+    code, told, _ = run("--help")
+    assert code == 0 and told.startswith("usage: ws_echo [PORT]") and told.count("\n") == 1, (code, told)
+    for words in (["70000"], ["-1"], ["x"], ["90x"], [""], ["--port"], ["1", "2"], ["--help", "1"]):
+        assert run(*words) == (2, "", told), words
 
 
 if __name__ == "__main__":
-    wanted = free_port()
-    server = subprocess.Popen([sys.argv[1], str(wanted)], stdout=subprocess.PIPE, text=True)
+    check_usage(sys.argv[1])
+    server = subprocess.Popen([sys.argv[1], "0"], stdout=subprocess.PIPE, text=True)
     try:
-        assert server.stdout.readline().startswith("ws://")
-        asyncio.run(main(wanted))
+        got = re.fullmatch(r"ws://127\.0\.0\.1:([1-9]\d*)\n", server.stdout.readline())
+        asyncio.run(main(int(got[1])))
     finally:
         server.terminate()
         server.wait(20)

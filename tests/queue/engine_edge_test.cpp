@@ -1,6 +1,8 @@
 // Corners of the engine's contract that a review found uncovered.
+#include <algorithm>
 #include <limits>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "limit_machine.h"
@@ -256,6 +258,58 @@ TEST(Engine, ARetryAtARateThatIsNextToNothingIsRefused) {
   const auto retried = m.answer<std::uint64_t>([&](auto done) { m.engine->retry_all_dead(1e-10, std::move(done)); });
   ASSERT_FALSE(retried);
   EXPECT_EQ(retried.error().subject, "rate");
+}
+
+/// One unit, whether messages come one by one or together.
+TEST(Engine, RefusalsCountMessagesAsSubmitsDo) {
+  auto options = small_options();
+  options.max_depth = 50;
+  QueueMachine m(18, options);
+  ASSERT_TRUE(m.start());
+  const auto batch = [&](std::size_t count, std::size_t last_bytes = 1) {
+    std::vector<Submission> all;
+    for (std::size_t i = 0; i < count; ++i) {
+      auto how = sync_by("a");
+      how.idempotency_key = fmt::format("{}/{}", count, i);
+      all.push_back({encode(gossip("x", std::string(i + 1 == count ? last_bytes : 1, 'x'))).value(), how});
+    }
+    return m.answer<std::vector<Submitted>>([&](auto done) { m.engine->submit_batch(all, std::move(done)); });
+  };
+  const auto refused_percent = [&] {
+    const auto parts = m.engine->metrics().health_parts;
+    return std::ranges::find(parts, "refused_percent", &HealthPart::name)->value;
+  };
+  ASSERT_TRUE(batch(20));
+  EXPECT_EQ(refused_percent(), 0);
+  ASSERT_FALSE(batch(60));
+  EXPECT_EQ(m.engine->metrics().refusals.queue_full, 60U);
+  EXPECT_EQ(refused_percent(), 75);
+  ASSERT_FALSE(batch(5, options.max_message_bytes + 1));
+  EXPECT_EQ(m.engine->metrics().refusals.too_large, 5U);
+  EXPECT_EQ(m.engine->metrics().refusals.total(), 65U);
+  ASSERT_TRUE(batch(20)) << "repeats are answered";
+  EXPECT_NEAR(refused_percent(), 100.0 * 65 / 105, 1e-9);
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(m.submit(gossip("x"), sync_by("a")));
+  ASSERT_FALSE(m.submit(gossip("x"), sync_by("a")));
+  EXPECT_EQ(m.engine->metrics().refusals.queue_full, 61U);
+  ASSERT_TRUE(m.answer<void>([&](auto done) { m.engine->stop(std::move(done)); }));
+  ASSERT_FALSE(batch(7));
+  EXPECT_EQ(m.engine->metrics().refusals.shutting_down, 7U);
+}
+
+TEST(Engine, ARefusedRateCountsEachMessageOfABatch) {
+  auto options = small_options();
+  options.queue_rate_limit = 1;
+  options.queue_rate_burst = 10;
+  QueueMachine m(19, options);
+  ASSERT_TRUE(m.start());
+  const std::vector<Submission> batch(10, {encode(gossip("x")).value(), sync_by("a")});
+  const auto submit = [&] {
+    return m.answer<std::vector<Submitted>>([&](auto done) { m.engine->submit_batch(batch, std::move(done)); });
+  };
+  ASSERT_TRUE(submit());
+  ASSERT_FALSE(submit());
+  EXPECT_EQ(m.engine->metrics().refusals.rate_limited, 10U);
 }
 
 }  // namespace

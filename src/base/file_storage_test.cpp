@@ -462,49 +462,6 @@ TEST(StorageFile, WithoutDirectItFallsBackToDsyncAndStillReadsTheDevice) {
   EXPECT_TRUE(std::ranges::equal(back.span().first(8192), data.view()));
 }
 
-// -- A directory that goes away ---------------------------------------------------------------------------------
-
-bool is_there(FileStorage& storage) {
-  return answer<bool>(storage, [&](auto done) { storage.is_there("f", std::move(done)); }).value();
-}
-
-TEST(FileStorage, SeesThatItsDirectoryOrAFileInItWasTakenAway) {
-  const TempDirectory directory;
-  const auto path = directory.path() / "queue", elsewhere = directory.path() / "elsewhere";
-  fs::create_directory(path);
-  const auto storage = open_storage(path);
-  EXPECT_FALSE(is_there(*storage)) << "there is no such file yet";
-  std::ofstream(path / "f") << "f";
-  EXPECT_TRUE(is_there(*storage));
-  fs::rename(path, elsewhere);
-  EXPECT_FALSE(is_there(*storage)) << "moved away";
-  fs::create_directory(path);
-  std::ofstream(path / "f") << "f";
-  EXPECT_FALSE(is_there(*storage)) << "replaced";
-  fs::remove_all(path);
-  std::ofstream(path) << "f";
-  EXPECT_FALSE(is_there(*storage)) << "replaced by a file";
-  fs::remove(path);
-  fs::create_directory_symlink(elsewhere, path);
-  EXPECT_TRUE(is_there(*storage)) << "the path leads to it again";
-  fs::remove(elsewhere / "f");
-  EXPECT_FALSE(is_there(*storage)) << "the file was removed";
-  fs::remove_all(elsewhere);
-  EXPECT_FALSE(is_there(*storage)) << "the directory was removed";
-}
-
-TEST(FileStorage, WhereItCannotBeToldWhetherItsDirectoryIsThereIsAnError) {
-  const TempDirectory directory;
-  const auto path = directory.path() / "queue";
-  fs::create_directory(path);
-  const auto storage = open_storage(path);
-  fs::remove(path);
-  fs::create_symlink("queue", path);  // which leads to itself
-  const auto there = answer<bool>(*storage, [&](auto done) { storage->is_there("f", std::move(done)); });
-  ASSERT_FALSE(there);
-  EXPECT_EQ(there.error().os_errno, ELOOP);
-}
-
 TEST(StorageFile, AFileThatIsNoFileIsRefusedWithoutBlocking) {
   const TempDirectory directory;
   ASSERT_EQ(::mkfifo((directory.path() / "pipe").c_str(), 0600), 0);

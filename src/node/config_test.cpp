@@ -362,7 +362,7 @@ TEST(Config, EverySettingShowsWhatItTakes) {
 TEST(Config, EveryOptionOfTheQueueThatCanBeWrongHasItsSetting) {
   for (const char* option :
        {"max_depth", "max_bytes", "max_message_bytes", "max_deliveries", "max_batch_messages", "queue_rate_limit",
-        "submitter_rate_limit", "lease_default", "segment_bytes_min", "batches_in_flight"}) {
+        "submitter_rate_limit", "lease_default", "segment_bytes_min", "batches_in_flight", "stop_within"}) {
     EXPECT_NE(find_setting(setting_of_queue_option(option)), nullptr) << option;
   }
 }

@@ -156,6 +156,7 @@ struct FileStorage::Impl {
         report(std::move(probed)),
         clock(options.clock != nullptr ? options.clock : &system_clock),
         in_flight_max(options.in_flight_max),
+        in_call(options.in_call != nullptr ? options.in_call : &nobody_asks),
         pace(options, report.line(report.chosen).median < options.slow_write) {}
 
   SystemClock system_clock;
@@ -164,6 +165,8 @@ struct FileStorage::Impl {
   ProbeReport report;
   Clock* clock;
   std::size_t in_flight_max;
+  std::atomic<bool> nobody_asks = false;
+  std::atomic<bool>* in_call;
   Pace pace;
   std::unordered_map<FileId, std::shared_ptr<StorageFile>> files;
   std::uint32_t last_id = 0;
@@ -286,7 +289,9 @@ void FileStorage::write(FileId file, std::uint64_t offset, ByteView bytes, Durab
         Lane::kHot, std::make_unique<DurableWrite>(to, offset, bytes, *impl_->clock, impl_->pace, std::move(done)));
   }
   const MonoTime start = impl_->clock->mono();
+  impl_->in_call->store(true, std::memory_order_relaxed);
   auto answer = to->write_durable(offset, bytes);
+  impl_->in_call->store(false, std::memory_order_relaxed);
   impl_->pace.took(impl_->clock->mono() - start);
   done(std::move(answer));
 }
@@ -338,6 +343,12 @@ void FileStorage::sync_directory(Done<void> done) {
 
 void FileStorage::free_space(Done<std::uint64_t> done) {
   impl_->start<std::uint64_t>([&directory = impl_->directory] { return directory.free_space(); }, std::move(done));
+}
+
+void FileStorage::is_there(std::string name, Done<bool> done) {
+  if (!is_plain_file_name(name)) return done(bad_file_name(name));
+  impl_->start<bool>([&directory = impl_->directory, name = std::move(name)] { return directory.is_there(name); },
+                     std::move(done));
 }
 
 std::size_t FileStorage::poll() {

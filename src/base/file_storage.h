@@ -18,6 +18,7 @@
 // Files       mode 0600, descriptors close on exec; two descriptors a file where O_DIRECT works.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
 
@@ -51,6 +52,9 @@ class FileStorage final : public Storage {
     UniqueFunction<void()> wake = nullptr;
     /// Measures the writes, from several threads; nullptr: the system's. For tests.
     Clock* clock = nullptr;
+    /// True while a durable write runs inside the call: for others, who see that the owner stands still and ask why.
+    /// Outlives the storage; nullptr: nobody asks.
+    std::atomic<bool>* in_call = nullptr;
   };
 
   /// The directory must exist (kNotFound). kInvalid: the forced `write_method` does not work in it.
@@ -71,6 +75,9 @@ class FileStorage final : public Storage {
   void list(Done<std::vector<Entry>> done) override;
   void sync_directory(Done<void> done) override;
   void free_space(Done<std::uint64_t> done) override;
+  /// Whether the path that it was opened by still leads to its directory, and `name` stands in that: false where one
+  /// of the two was removed, moved away or replaced, or something was mounted over it. An error: it cannot be told.
+  void is_there(std::string name, Done<bool> done);
 
   /// Delivers the completions that wait; answers how many.
   std::size_t poll();

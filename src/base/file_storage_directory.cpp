@@ -66,4 +66,16 @@ Result<std::uint64_t> StorageDirectory::free_space() {
   return std::uint64_t{status.f_bavail} * status.f_frsize;
 }
 
+Result<bool> StorageDirectory::is_there(const std::string& name) const {
+  struct stat held {};
+  struct stat named {};
+  struct stat file {};
+  if (::fstat(fd(), &held) == 0 && ::stat(path_.c_str(), &named) == 0 &&
+      ::fstatat(fd(), name.c_str(), &file, AT_SYMLINK_NOFOLLOW) == 0)
+    return held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+  // ESTALE: NFS says so of what was removed on the server.
+  if (errno == ENOENT || errno == ENOTDIR || errno == ESTALE) return false;
+  return storage_error(errno, "look for", path_);
+}
+
 }  // namespace qh

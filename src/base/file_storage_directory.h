@@ -23,6 +23,8 @@ class StorageDirectory {
   Result<std::vector<Storage::Entry>> list();
   Result<void> sync();
   Result<std::uint64_t> free_space();
+  /// As FileStorage::is_there(). From any thread.
+  Result<bool> is_there(const std::string& name) const;
 
  private:
   StorageDirectory(UniqueFd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}

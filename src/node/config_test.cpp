@@ -67,6 +67,48 @@ TEST(Config, BinaryPortsCountUpAndMoveWithTheOthers) {
   EXPECT_EQ(configure({"--binary-port", "9960", "--listen", "127.0.0.1"})->validators[0].binary_port, 9960);
 }
 
+/// The ports of `name`, which is added without one to those that `taken` has.
+std::pair<std::uint16_t, std::uint16_t> ports_of_added(const Config& config, TakenPorts& taken,
+                                                       const std::string& name = "dave") {
+  const auto added = added_validator(config, taken, name, 0);
+  if (!added) return {};
+  taken.rpc.push_back(added->port);
+  if (added->binary_port != 0) taken.binary.push_back(added->binary_port);
+  return {added->port, added->binary_port};
+}
+
+TEST(Config, AnAddedValidatorWithoutAPortGetsOneThatNothingOfTheNodeHas) {
+  const auto config = configure({"--binary-port", "9947"});
+  ASSERT_TRUE(config);
+  TakenPorts taken{.rpc = {9944, 9945, 9946}, .binary = {9947, 9948, 9949}};
+  EXPECT_EQ(ports_of_added(*config, taken), std::pair(std::uint16_t{9951}, std::uint16_t{9952})) << "9950: metrics";
+  EXPECT_EQ(ports_of_added(*config, taken), std::pair(std::uint16_t{9953}, std::uint16_t{9954}));
+  EXPECT_EQ(added_validator(*config, taken, "eve", 9955)->binary_port, 9956) << "9955 is the other one";
+}
+
+TEST(Config, WhereTheLastPortIsTakenAnAddedValidatorGetsOneBelow) {
+  const auto config = configure({"--web-port", "65534"});
+  ASSERT_TRUE(config);
+  TakenPorts taken{.rpc = {9944, 9945, 9946, 65535}, .binary = {}};
+  EXPECT_EQ(ports_of_added(*config, taken).first, 9947);
+  taken.rpc = {65535};
+  EXPECT_EQ(ports_of_added(*config, taken).first, 65533) << "65534: web";
+}
+
+TEST(Config, WhereNoPortIsLeftThatIsSaid) {
+  const auto config = configure({"--binary-port", "9960"});
+  ASSERT_TRUE(config);
+  TakenPorts taken;
+  for (std::uint32_t port = 1024; port < 65535; ++port) taken.rpc.push_back(static_cast<std::uint16_t>(port));
+  auto refused = added_validator(*config, taken, "dave", 0);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().to_string(), "port: none is left for its binary RPC: this node has all from 1024 to 65535");
+  taken.rpc.push_back(65535);
+  refused = added_validator(*config, taken, "dave", 0);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().to_string(), "port: none is left: this node has all from 1024 to 65535");
+}
+
 TEST(Config, OneValidatorByName) {
   const auto config = configure(
       {"--validator", "--name", "bob-2", "--qssh-queue-port", "9000", "--queue-max-depth=7", "--data-dir", "/d"});
@@ -113,6 +155,8 @@ TEST(Config, MistakesNameTheFlagAndTheRemedy) {
       {{"--queue-lease-default", "30"}, "expected a time of at most 36500d with its unit"},
       {{"--queue-max-bytes", "1MB"}, "expected a size in bytes"},
       {{"--queue-max-message-bytes", "5GiB"}, "expected less than 4GiB"},
+      {{"--queue-stop-within", "0s"}, "--queue-stop-within: must be at least 100ms"},
+      {{"--queue-stop-within", "99ms"}, "--queue-stop-within: must be at least 100ms"},
       {{"--queue-max-deliveries", "0"}, "--queue-max-deliveries: must be 1 to 1000"},
       {{"--queue-rate-limit", "-1"}, "--queue-rate-limit: expected 0 for no limit, or a number from 0.001 to"},
       {{"--queue-rate-limit", "nan"}, "--queue-rate-limit: expected 0 for no limit"},
@@ -318,7 +362,7 @@ TEST(Config, EverySettingShowsWhatItTakes) {
 TEST(Config, EveryOptionOfTheQueueThatCanBeWrongHasItsSetting) {
   for (const char* option :
        {"max_depth", "max_bytes", "max_message_bytes", "max_deliveries", "max_batch_messages", "queue_rate_limit",
-        "submitter_rate_limit", "lease_default", "segment_bytes_min", "batches_in_flight"}) {
+        "submitter_rate_limit", "lease_default", "segment_bytes_min", "batches_in_flight", "stop_within"}) {
     EXPECT_NE(find_setting(setting_of_queue_option(option)), nullptr) << option;
   }
 }

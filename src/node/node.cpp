@@ -28,7 +28,8 @@ std::string milliseconds_text(Duration time) {
 
 /// What another start would find as it is.
 bool is_final(const std::optional<Error>& error) {
-  return error && (error->code == Errc::kCorrupt || error->code == Errc::kNewerVersion);
+  return error &&
+         (error->code == Errc::kCorrupt || error->code == Errc::kNewerVersion || error->code == Errc::kNotFound);
 }
 
 }  // namespace
@@ -183,6 +184,7 @@ class Node::Impl {
   }
 
   Result<void> bind(Slot& slot) {
+    slot.options.has_data = slot.has_run;
     auto made = Validator::make(slot.options, front_);
     if (!made) return fail(std::move(made.error()));
     if (auto bound = (*made)->bind(); !bound) return bound;
@@ -247,15 +249,23 @@ class Node::Impl {
     set(slot, State::kStopping);
   }
 
-  /// A disk that hangs holds whoever waits for it, and there is no way to make it let go: not this thread as well.
+  /// What hangs holds whoever waits for it, and there is no way to make it let go: not this thread as well.
   void leave_behind(Slot& slot) {
     slot.report.hung = true;
     slot.report.figures.reset();
-    slot.report.error = Error(Errc::kTimeout,
-                              "its disk does not answer, so its stop has not ended in time and it is left behind as it "
-                              "is. When the disk goes on, it stops by itself; else restart the node");
+    slot.report.error = Error(Errc::kTimeout, why_it_hangs(slot) +
+                                                  ", so its stop has not ended in time and it is left behind as it "
+                                                  "is. When it goes on, it stops by itself; else restart the node");
     log_error(slot.options.name, slot.report.error->to_string());
     set(slot, State::kFailed);
+  }
+
+  /// A loop that turns, and has not stopped yet, waits for what its disk's threads do.
+  std::string why_it_hangs(const Slot& slot) {
+    const auto still = clock_.mono() - slot.report.turned_at;
+    if (slot.validator->waits_for_disk() || still < kStopSlack) return "its disk does not answer";
+    return "its loop has not turned for " +
+           std::to_string(std::chrono::duration_cast<std::chrono::seconds>(still).count()) + " s";
   }
 
   /// One that has failed and that nobody wants any more.
@@ -314,7 +324,7 @@ class Node::Impl {
     slot.report.error.reset();
     const bool well = result || result.error().code == Errc::kShuttingDown;
     if (!well) slot.report.stop_error = std::move(result.error());
-    if (std::exchange(slot.report.hung, false)) log_warn(slot.options.name, "its disk has answered");
+    if (std::exchange(slot.report.hung, false)) log_warn(slot.options.name, "it goes on");
     if (!stopping_ && !well)
       log_error(slot.options.name, "stopped, as it was asked to, but " + slot.report.stop_error->to_string());
     if (!stopping_ && well) log_info(slot.options.name, "stopped, as it was asked to");
@@ -323,7 +333,11 @@ class Node::Impl {
 
   void failed(Slot& slot) {
     const auto why = slot.report.error ? slot.report.error->to_string() : std::string("it ended");
-    if (!tells_itself(slot)) log_error(slot.options.name, "cannot start: " + why);
+    const bool ran = slot.running_since.has_value();
+    if (!tells_itself(slot)) log_error(slot.options.name, (ran ? "has ended: " : "cannot start: ") + why);
+    // What was acknowledged is not there any more: whoever stops the node shall know.
+    if (slot.has_run && slot.report.error && slot.report.error->code == Errc::kNotFound)
+      slot.report.stop_error = slot.report.error;
     slot.is_first = false;
     set(slot, State::kFailed);
   }

@@ -4,8 +4,9 @@
 // next and begins anew once it has run for a minute. The others go on meanwhile.
 //
 // Errors   one a validator, each with what, why and what to do. One that cannot start for the first time, or finds its
-//          log damaged, is kFailed and left alone. One that the system has no descriptor or thread for is an error of
-//          that start, or one more try later; nothing is thrown.
+//          log damaged or its data gone, is kFailed and left alone; data that are gone are its stop_error, too. One
+//          that the system has no descriptor or thread for is an error of that start, or one more try later; nothing is
+//          thrown.
 // Bounds   no call waits for a validator. One that has not stopped 2 s behind its own bound is left behind: kFailed and
 //          `hung`, its thread and its files are as they are until what hangs goes on. A node with such a one cannot be
 //          destroyed: end the process.

@@ -1,5 +1,6 @@
 #include "node/validator.h"
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <exception>
@@ -24,8 +25,10 @@
 #include "crypto/random.h"
 #include "node/limits.h"
 #include "node/log.h"
+#include "node/queue_data.h"
 #include "node/remedy.h"
 #include "queue/engine.h"
+#include "queue/log_format.h"
 #include "queue/log_storage.h"
 
 namespace qh::node {
@@ -143,6 +146,7 @@ class Validator::Impl final : public rpc::NodeControl {
 
   /// What may still call back goes first; the engine outlives whoever calls it.
   void take_down() {
+    on_disk_ = true;
     front_.reset();
     dispatcher_.reset();
     storage_.reset();
@@ -171,7 +175,10 @@ class Validator::Impl final : public rpc::NodeControl {
 
   void open() {
     pulse();
-    if (auto opened = open_storage(); !opened) return give_up(std::move(opened.error()));
+    on_disk_ = true;
+    auto opened = open_storage();
+    on_disk_ = false;
+    if (!opened) return give_up(std::move(opened.error()));
     queue::Engine::Hooks hooks;
     hooks.want_pump = [this] { pump_later(); };
     hooks.warn = [this](std::string_view line) { log_warn(options_.name, line); };
@@ -189,6 +196,11 @@ class Validator::Impl final : public rpc::NodeControl {
   Result<void> take_data() {
     if (lock_) return {};
     const auto directory = queue_directory();
+    if (options_.has_data) {
+      auto there = has_queue(directory);
+      if (!there) return fail(with_remedy(std::move(there.error())));
+      if (!*there) return fail(data_is_gone("there is no queue. Nothing was changed, and nothing made"));
+    }
     auto created = make_directories(directory);
     if (!created) return fail(with_remedy(std::move(created.error()), kAnotherPlace));
     // What was there keeps the permissions that its owner gave it.
@@ -208,6 +220,7 @@ class Validator::Impl final : public rpc::NodeControl {
   Result<void> open_storage() {
     if (auto taken = take_data(); !taken) return taken;
     auto storage_options = queue::log_storage_options(options_.queue, options_.write_method);
+    storage_options.in_call = &on_disk_;
     storage_options.wake = [this] { asio::post(loop_, [this] { poll(); }); };
     auto made = FileStorage::open(queue_directory(), std::move(storage_options));
     if (!made) return fail(with_remedy(std::move(made.error()), kAnotherPlace));
@@ -241,10 +254,36 @@ class Validator::Impl final : public rpc::NodeControl {
     std::optional<queue::Metrics> figures;
     if (running_ && !stopping_) figures = engine_->metrics();
     hooks_.pulse(std::move(figures));
+    if (running_) look_for_data();
     pulse_.expires_after(kPulseEvery);
     pulse_.async_wait([this](const error_code& error) {
       if (!error) pulse();
     });
+  }
+
+  // -- Its data ------------------------------------------------------------------------------------
+
+  Error data_is_gone(std::string_view how) const {
+    return {Errc::kNotFound,
+            "the data of " + options_.name + " in " + queue_directory().string() + " are gone: " + std::string(how) +
+                ". Put them back (mount the disk again), then call node_startValidator, or restart the node where no "
+                "other one runs. A start of the node that finds none begins with an empty queue, and so does a "
+                "validator that was added, once it was stopped and added again"};
+  }
+
+  /// In the background, where a disk that hangs holds no more than one such look.
+  void look_for_data() {
+    if (std::exchange(looking_, true)) return;
+    storage_->is_there(std::string(queue::wal::kIdentityName), [this](const Result<bool>& there) {
+      looking_ = false;
+      if (there && !*there) end(fail(data_went()));
+    });
+  }
+
+  Error data_went() const {
+    return data_is_gone(
+        "they were removed, moved away, or something was mounted over them while it ran, so it has ended. What it "
+        "acknowledged since then, a second's worth at the most, went the same way");
   }
 
   /// Behind the answer to whoever asked for it.
@@ -279,6 +318,7 @@ class Validator::Impl final : public rpc::NodeControl {
   void poll() {
     if (!storage_) return;
     storage_->poll();
+    if (loop_.stopped()) return;  // the data are gone: nothing is answered any more
     front_->flush();
     follow_wakeup();
   }
@@ -321,6 +361,14 @@ class Validator::Impl final : public rpc::NodeControl {
       if (say) say(fail(Errc::kShuttingDown, "stopped while it started"));
       return end(std::move(result));
     }
+    if (!result) return finish(std::move(result));
+    // They may have gone since the last look.
+    storage_->is_there(std::string(queue::wal::kIdentityName), [this](const Result<bool>& there) {
+      finish(there && !*there ? Result<void>(fail(data_went())) : Result<void>());
+    });
+  }
+
+  void finish(Result<void> result) {
     front_->finish([this, result = std::move(result)]() mutable { end(std::move(result)); });
   }
 
@@ -350,6 +398,8 @@ class Validator::Impl final : public rpc::NodeControl {
   std::unordered_map<std::uint64_t, UniqueFunction<void(rpc::NodeAnswer)>> asked_;
   std::uint64_t last_ticket_ = 0;
   MonoTime armed_for_ = MonoTime::never();
+  std::atomic<bool> on_disk_ = false;  ///< its thread is in a call that ends when the disk answers
+  bool looking_ = false;               ///< for its data
   bool pump_posted_ = false, running_ = false, stopping_ = false, failed_ = false;
 };
 
@@ -370,5 +420,6 @@ Result<void> Validator::take_data() { return impl_->take_data(); }
 Result<void> Validator::start(ValidatorHooks hooks) { return impl_->start(std::move(hooks)); }
 void Validator::request_stop() { impl_->request_stop(); }
 void Validator::answer(std::uint64_t ticket, rpc::NodeAnswer answer) { impl_->answer(ticket, std::move(answer)); }
+bool Validator::waits_for_disk() const { return impl_->on_disk_; }
 
 }  // namespace qh::node

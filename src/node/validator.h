@@ -6,7 +6,8 @@
 //           or with the reason why not; `stopped` comes last, after request_stop() or when the loop has ended by an
 //           error, and once all that it held is given up. Until then the destructor would wait: a disk that hangs holds
 //           a thread.
-// Errors    what the system has no descriptor or thread for is kIo, with the remedy.
+// Errors    what the system has no descriptor or thread for is kIo, with the remedy. kNotFound: the data are gone, at a
+//           start with `has_data` or while it runs, which is seen within a second and ends it without another answer.
 // Durability  request_stop() refuses new work, lets answers under way go out, writes in-memory messages to the log.
 // Threads   owned by the thread that constructs it. The hooks are called on the validator's.
 #pragma once
@@ -37,6 +38,8 @@ struct ValidatorOptions {
   WriteMethod write_method = WriteMethod::kAuto;
   queue::Options queue;
   bool allow_faults = false;  ///< node_injectFault is there
+  /// It has run before: its queue is there, or its start fails (kNotFound) and makes nothing.
+  bool has_data = false;
 };
 
 struct Started {
@@ -72,6 +75,8 @@ class Validator {
   void request_stop();
   /// From any thread.
   void answer(std::uint64_t ticket, rpc::NodeAnswer answer);
+  /// Whether its thread waits for its disk now, and turns no loop until that has answered. From any thread.
+  bool waits_for_disk() const;
 
  private:
   class Impl;

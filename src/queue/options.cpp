@@ -48,6 +48,7 @@ Result<void> Options::check() const {
     return bad("segment_bytes_min",
                fmt::format("must be at least {}, for messages of up to {} bytes", needed, max_message_bytes));
   }
+  if (stop_within < kStopWithinLeast) return bad("stop_within", "must be at least 100ms");
   if (batches_in_flight == 0 || batches_in_flight > 64) return bad("batches_in_flight", "must be 1 to 64");
   return {};
 }

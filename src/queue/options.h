@@ -50,7 +50,9 @@ struct Options {
   /// was cut off can go on with the next. With it whoever else submits gives ids twice, or waits for ever.
   bool ids_by_puts = false;
 
+  /// Not less than kStopWithinLeast: a stop that has no time for its last write loses what is only in memory.
   Duration stop_within = std::chrono::seconds(10);
+  static constexpr Duration kStopWithinLeast = std::chrono::milliseconds(100);
 
   // The log. These and the sizes of messages may be smaller than what a log was written with: segments stay large
   // enough for the largest message that a start finds in it, until a start finds it gone.

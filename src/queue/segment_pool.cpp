@@ -27,6 +27,9 @@ std::string_view remedy_for(int os_errno) {
       return "; allow the process more open files: until then the log ends with the segments that it has";
     case EROFS:
       return "; mount it writable";
+    case ENOENT:
+      return "; the queue's directory was removed or moved away: put it back (mount the disk again), then start this "
+             "queue anew";
     default:
       return {};
   }

@@ -48,7 +48,13 @@ struct ConnectionBounds {
 };
 ConnectionBounds connections_that_fit(std::size_t descriptors, PortCounts ports, ConnectionBounds wanted);
 
-/// Whether what is open now leaves one more validator what it needs; kBusy with what to do.
-Result<void> has_room_for_a_validator();
+/// What a node has open at the most while each of its ports has the fewest connections that a port may have. kIo where
+/// so many may not be open, with what to do.
+std::size_t descriptors_needed(PortCounts ports);
+Result<void> has_descriptors_for(std::size_t descriptors, PortCounts ports);
+
+/// Whether the limit and what is open now leave one more validator what it needs beside those that `ports` counts;
+/// kBusy with what to do.
+Result<void> has_room_for_a_validator(PortCounts ports);
 
 }  // namespace qh::serve

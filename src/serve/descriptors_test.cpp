@@ -26,7 +26,29 @@ TEST(Descriptors, WhereThereAreFewTheLogsKeepTheirs) {
       }
     }
   }
-  EXPECT_EQ(connections_that_fit(100, {.validators = 3}, kWanted).validator, 4U) << "it serves somebody all the same";
+}
+
+TEST(Descriptors, WithTheFewestThatANodeStartsWithTheLogsKeepTheirsToo) {
+  for (const std::size_t validators : {1U, 3U, 16U}) {
+    for (const std::size_t of_each : {1U, 2U}) {
+      const PortCounts ports{validators, of_each};
+      const auto least = descriptors_needed(ports);
+      EXPECT_FALSE(has_descriptors_for(least - 1, ports));
+      for (auto descriptors = least; descriptors < least + 100; ++descriptors) {
+        EXPECT_TRUE(has_descriptors_for(descriptors, ports));
+        const auto bounds = connections_that_fit(descriptors, ports, kWanted);
+        EXPECT_GE(std::min(bounds.validator, bounds.other), 4U) << "it serves somebody on each port";
+        EXPECT_LE(validators * of_each * bounds.validator + 3 * bounds.other, descriptors - 32 * validators - 64);
+      }
+    }
+  }
+}
+
+TEST(Descriptors, TooFewSayHowManyAreNeeded) {
+  const auto enough = has_descriptors_for(64, {.validators = 3});
+  ASSERT_FALSE(enough);
+  EXPECT_EQ(enough.error().to_string(),
+            std::string("a node with 3 validators needs 184 open files, and may have 64; ") + kMoreDescriptors);
 }
 
 TEST(Descriptors, CopiesOfABoundShareIt) {

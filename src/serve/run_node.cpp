@@ -78,6 +78,10 @@ class Run {
       return kExitUsage;
     }
     descriptors_ = raise_descriptor_limit();
+    if (auto enough = has_descriptors_for(descriptors_, ports_of(config_.validators.size())); !enough) {
+      complain(enough.error());
+      return kExitFailed;
+    }
     (void)node::process_figures();  // opens what it reads, while there are descriptors
     bound_connections(config_.validators.size());
     make_node();
@@ -126,12 +130,15 @@ class Run {
     return {};
   }
 
+  PortCounts ports_of(std::size_t validators) const {
+    return {.validators = validators, .of_each = config_.settings.binary_port != 0 ? 2U : 1U};
+  }
+
   /// For so many validators: those that are added share with the others.
   void bound_connections(std::size_t validators) {
     if (std::exchange(bounded_for_, validators) == validators) return;
     const ConnectionBounds wanted{HttpBounds().connections, kOtherConnections};
-    const auto fit = connections_that_fit(
-        descriptors_, {.validators = validators, .of_each = config_.settings.binary_port != 0 ? 2U : 1U}, wanted);
+    const auto fit = connections_that_fit(descriptors_, ports_of(validators), wanted);
     front_.bounds.connections.set(fit.validator);
     other_connections_.set(fit.other);
     if (std::exchange(told_bounds_, fit) == fit || fit == wanted) return;
@@ -145,7 +152,8 @@ class Run {
     node::NodeOptions options;
     options.validators = config_.validators;
     options.make = [this](const std::string& name, std::uint16_t port) -> Result<node::ValidatorOptions> {
-      if (auto room = has_room_for_a_validator(); !room) return fail(std::move(room.error()));
+      if (auto room = has_room_for_a_validator(ports_of(node_->report().size())); !room)
+        return fail(std::move(room.error()));
       node::TakenPorts taken;
       for (const auto& report : node_->report()) {
         taken.rpc.push_back(report.port);

@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <optional>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -117,6 +118,19 @@ bool takes_again(const Alice& alice, std::set<std::uint64_t>& acknowledged) {
     return true;
   }
   return false;
+}
+
+TEST(Disk, ThatIsUnmountedUnderANodeEndsItsValidatorsAndNothingIsMadeInItsPlace) {
+  const TempDir data;
+  std::optional<OwnTmpfs> disk(std::in_place, data.path(), kDiskBytes);
+  Alice alice(data.path());
+  ASSERT_TRUE(alice.starts());
+  (void)alice.result("qssh_submitMessage", durable("t"));
+  disk.reset();
+  EXPECT_TRUE(alice.process().says("alice: has ended: the data of alice in ")) << alice.process().err();
+  EXPECT_TRUE(comes_true([&] { return alice.web("/readyz").status == 503; }));
+  EXPECT_EQ(alice.process().stop(), 1) << alice.process().err();
+  EXPECT_TRUE(std::filesystem::is_empty(data.path())) << "not under the mount point";
 }
 
 TEST(Disk, WhenItIsFullSubmitsAreRefusedTakesGoOnAndServiceResumes) {

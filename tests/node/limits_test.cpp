@@ -173,6 +173,41 @@ TEST(Limits, NeitherWebSocketsNorAddedValidatorsTakeTheDescriptorsOfTheLogs) {
   EXPECT_EQ(node.stop(), 0) << node.err();
 }
 
+TEST(Limits, ANodeThatCouldNotServeEachPortSaysHowManyFilesItNeeds) {
+  for (const int files : {44, 64, 76, 183}) {
+    const TempDir data;
+    NodeProcess::Options how;
+    how.wrapper = {"/usr/bin/prlimit", "--nofile=" + std::to_string(files)};
+    NodeProcess node(dev(data), how);
+    const auto said = "a node with 3 validators needs 184 open files, and may have " + std::to_string(files);
+    ASSERT_TRUE(node.says(said)) << node.err();
+    EXPECT_EQ(node.wait(), 1);
+    EXPECT_FALSE(contains(node.err(), "ready on port")) << node.err();
+  }
+}
+
+TEST(Limits, WithTheFewestFilesThatItStartsWithANodeServesAndItsLogsGrow) {
+  const TempDir data;
+  auto arguments = dev(data);
+  const auto offset = std::stoi(arguments.back());
+  NodeProcess::Options how;
+  how.wrapper = {"/usr/bin/prlimit", "--nofile=184"};
+  NodeProcess node(arguments, how);
+  ASSERT_TRUE(node.says("ready on port")) << node.err();
+  HttpClient alice(static_cast<std::uint16_t>(9944 + offset));
+  const auto refused = alice.call(rpc("node_addValidator", of_validator("dave")));
+  EXPECT_EQ(refused.at("error").at("code"), -32011) << json::serialize(refused);
+  EXPECT_TRUE(contains(json::serialize(refused), "4 validators needs 220 open files")) << json::serialize(refused);
+  std::vector<HttpClient> idle;
+  for (const int port : {9944, 9945, 9946, 9950, 8080}) {
+    for (int i = 0; i < 12; ++i) idle.emplace_back(static_cast<std::uint16_t>(port + offset));
+  }
+  for (int i = 0; i < 80; ++i)
+    ASSERT_TRUE(alice.call(durable_gossip(200'000)).as_object().contains("result")) << "submit " << i << node.err();
+  EXPECT_FALSE(contains(node.err(), "Too many open files")) << node.err();
+  EXPECT_EQ(node.stop(), 0) << node.err();
+}
+
 // -- A stderr that takes no more --------------------------------------------------------------------------------
 
 TEST(Limits, AStderrThatIsAtTheBoundOfItsSizeStopsNothing) {

@@ -43,6 +43,19 @@ TEST(Supervisor, DamageThatARestartFindsIsFinalAndNamesTheRepair) {
   EXPECT_EQ(node.process().stop(), 0);
 }
 
+TEST(Supervisor, AStopThatAStandingLoopHoldsUpIsNotBlamedOnTheDisk) {
+  DevNode node({"--allow-faults", "--queue-stop-within", "100ms"});
+  HttpClient alice(node.port()), bob(node.port(1));
+  bob.call(rpc("node_injectFault", R"({"fault":"stall","duration_ms":60000})"));
+  alice.call(rpc("node_stopValidator", of_validator("bob")));
+  ASSERT_TRUE(gets(alice, "bob", "failed"));
+  EXPECT_TRUE(contains(json::serialize(listed(alice, "bob").at("error")), "its loop has not turned for "))
+      << json::serialize(listed(alice, "bob"));
+  EXPECT_TRUE(node.process().says("bob: its loop has not turned for ")) << node.process().err();
+  EXPECT_EQ(node.process().stop(), 5);
+  EXPECT_FALSE(contains(node.process().err(), "disk")) << node.process().err();
+}
+
 TEST(Supervisor, TheLastOneThatRunsIsNotStopped) {
   DevNode node;
   HttpClient alice(node.port());

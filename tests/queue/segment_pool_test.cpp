@@ -197,6 +197,15 @@ TEST(SegmentPool, OnANearlyFullDiskANewSegmentHasWhatThereIs) {
 
 // -- Failures ----------------------------------------------------------------------------------------------------
 
+TEST(SegmentPool, ADirectoryThatIsNotThereAnyMoreIsSaidToBePutBack) {
+  std::string said;
+  Pool p({.warn = [&](std::string_view line) { said = line; }});
+  p.m.disk.faults().plan({.ops = only(DiskOp::kOpen), .nth = 1, .os_errno = ENOENT});
+  p.pool.want_one_more();
+  p.settle();
+  EXPECT_NE(said.find("put it back (mount the disk again)"), said.npos) << said;
+}
+
 TEST(SegmentPool, WithTheFirstSegmentThatIsMadeAgainTheFailureIsOver) {
   Pool* of = nullptr;
   std::vector<std::pair<std::size_t, bool>> told;

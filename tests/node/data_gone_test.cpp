@@ -2,6 +2,7 @@
 #include <array>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "dev_node_calls.h"
 
@@ -93,7 +94,9 @@ class WhileItRuns : public DataGone, public ::testing::WithParamInterface<int> {
       fs::create_directory(queue);
     }
     if (GetParam() == 3) {
-      for (const auto& file : fs::directory_iterator(queue)) fs::remove(file);
+      // All names first: what is removed and made while they are read may hide one.
+      const std::vector<fs::directory_entry> files{fs::directory_iterator(queue), fs::directory_iterator()};
+      for (const auto& file : files) fs::remove(file);
     }
   }
 };

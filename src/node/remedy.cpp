@@ -1,6 +1,9 @@
 #include "node/remedy.h"
 
 #include <cerrno>
+#include <string>
+
+#include "node/limits.h"
 
 namespace qh::node {
 
@@ -19,6 +22,27 @@ std::string_view remedy_for(int os_errno) {
     default:
       return {};
   }
+}
+
+Error with_remedy(Error error, std::string_view otherwise) {
+  if (error.os_errno == 0) return error;
+  if (const auto limit = remedy_for_limit(error.os_errno); !limit.empty()) {
+    error.context = error.to_string() + "; " + std::string(limit);
+    error.os_errno = 0;
+    return error;
+  }
+  const auto remedy = remedy_for(error.os_errno);
+  if (remedy.empty() && otherwise.empty()) return error;
+  error.context = error.to_string() + ". " + std::string(remedy.empty() ? otherwise : remedy);
+  error.os_errno = 0;  // said already
+  return error;
+}
+
+Error with_repair(Error error, const std::filesystem::path& queue) {
+  if (error.code != Errc::kCorrupt) return error;
+  error.context += ". Nothing was changed. `quantumharmony-node wal verify --dir " + queue.string() +
+                   "` says what can be read, `quantumharmony-node wal repair --dir " + queue.string() + "` salvages it";
+  return error;
 }
 
 }  // namespace qh::node

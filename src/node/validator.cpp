@@ -25,6 +25,7 @@
 #include "crypto/random.h"
 #include "node/limits.h"
 #include "node/log.h"
+#include "node/loop_timers.h"
 #include "node/queue_data.h"
 #include "node/remedy.h"
 #include "queue/engine.h"
@@ -37,53 +38,9 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-class LoopTimers final : public rpc::Timers {
- public:
-  explicit LoopTimers(asio::io_context& loop) : loop_(loop) {}
-
-  Id start(Duration delay, UniqueFunction<void()> fire) override {
-    const Id id = ++last_;
-    auto& timer = armed_.emplace(id, asio::steady_timer(loop_, delay)).first->second;
-    timer.async_wait([this, id, fire = std::move(fire)](const error_code& error) mutable {
-      if (error) return;
-      armed_.erase(id);
-      fire();
-    });
-    return id;
-  }
-  void cancel(Id id) override { armed_.erase(id); }
-
- private:
-  asio::io_context& loop_;
-  Id last_ = 0;
-  std::unordered_map<Id, asio::steady_timer> armed_;
-};
-
 std::chrono::steady_clock::time_point loop_time(MonoTime time) {
   // Both are CLOCK_MONOTONIC.
   return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(time.ns));
-}
-
-Error with_remedy(Error error, std::string_view otherwise = {}) {
-  if (error.os_errno == 0) return error;
-  if (const auto limit = remedy_for_limit(error.os_errno); !limit.empty()) {
-    error.context = error.to_string() + "; " + std::string(limit);
-    error.os_errno = 0;
-    return error;
-  }
-  const auto remedy = remedy_for(error.os_errno);
-  if (remedy.empty() && otherwise.empty()) return error;
-  error.context = error.to_string() + ". " + std::string(remedy.empty() ? otherwise : remedy);
-  error.os_errno = 0;  // said already
-  return error;
-}
-
-/// A start changes nothing in a log that is damaged.
-Error with_repair(Error error, const std::filesystem::path& queue) {
-  if (error.code != Errc::kCorrupt) return error;
-  error.context += ". Nothing was changed. `quantumharmony-node wal verify --dir " + queue.string() +
-                   "` says what can be read, `quantumharmony-node wal repair --dir " + queue.string() + "` salvages it";
-  return error;
 }
 
 constexpr Duration kPulseEvery = std::chrono::seconds(1);

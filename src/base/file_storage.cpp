@@ -132,9 +132,6 @@ class DurableWrite final : public DiskOperation {
   Duration latency_{0};
 };
 
-}  // namespace
-
-namespace {
 /// While completions are delivered; also where one of them throws, for the storage is destroyed behind that.
 class Delivering {
  public:
@@ -147,6 +144,7 @@ class Delivering {
   bool& flag_;
   bool outer_;
 };
+
 }  // namespace
 
 struct FileStorage::Impl {

@@ -6,6 +6,8 @@
 //
 // Recycling   the usual case: a new file is not begun while an old one is about to be retired (expect_retired()),
 //             and one that comes when enough are ready is kept as a spare where the log's bound allows (may_hold()).
+// Removal     under another name, and cut off piece by piece: a disk that discards what becomes free does nothing else
+//             meanwhile. What cannot be removed is said, and does not keep new segments from being made.
 // Durability  a segment is ready only when its blocks and its name are durable.
 // Errors      a failure (no room, no descriptors, read-only) is kept in failure(), said once, and tried
 //             again each second from the start with a new file: a failed sync is never repeated. A failed sync of

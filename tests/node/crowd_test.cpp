@@ -5,8 +5,7 @@
 #include <gtest/gtest.h>
 #include <boost/json.hpp>
 
-#include "http_client.h"
-#include "node_process.h"
+#include "dev_node_calls.h"
 #include "process_view.h"
 
 namespace qh::test {
@@ -121,13 +120,10 @@ TEST(Crowd, SlowHeadersDoNotKeepAPort) {
 
 /// Health checks get in, however many never end their header.
 TEST(Crowd, HalfHeadersDoNotKeepHealthChecksOut) {
-  NodeProcess::Options how;
-  how.wrapper = {"/usr/bin/prlimit", "--nofile=600"};
-  TempDir data;
-  const auto offset = free_port_offset();
-  NodeProcess node({"--dev", "--data-dir", data.path().string(), "--port-offset", std::to_string(offset)}, how);
+  DevNode dev_node({}, {}, with_open_files(600));
+  auto& node = dev_node.process();
   ASSERT_TRUE(node.says("metrics on port")) << node.err();
-  const auto web = static_cast<std::uint16_t>(8080 + offset);
+  const auto web = dev_node.web_port();
   std::vector<HttpClient> slow;
   for (int i = 0; i < 800; ++i) {
     slow.emplace_back(web);
@@ -145,16 +141,11 @@ TEST(Crowd, HalfHeadersDoNotKeepHealthChecksOut) {
 
 // -- No descriptor left ---------------------------------------------------------------------------------------
 
-std::string durable_submit(std::size_t bytes) {
-  return rpc("qssh_submitMessage", R"({"message":{"Gossip":{"topic":"t","data":"0x)" + std::string(2 * bytes, '0') +
-                                       R"("}},"durability":"sync"})");
-}
-
 /// Durable submits; those that were acknowledged. A refusal says what is wrong.
 std::set<std::uint64_t> submit(HttpClient& client, int count) {
   std::set<std::uint64_t> acknowledged;
   for (int i = 0; i < count; ++i) {
-    const auto json = client.call(durable_submit(200'000)).as_object();
+    const auto json = client.call(durable_gossip(200'000)).as_object();
     if (json.contains("result")) {
       acknowledged.insert(json.at("result").at("message_id").to_number<std::uint64_t>());
       continue;
@@ -221,16 +212,12 @@ TEST(Crowd, WithoutDescriptorsNothingAcknowledgedIsLost) {
 }
 
 TEST(Crowd, FewDescriptorsAreDividedAtTheStart) {
-  NodeProcess::Options how;
-  how.wrapper = {"/usr/bin/prlimit", "--nofile=600"};
-  TempDir data;
-  const auto offset = free_port_offset();
-  NodeProcess node({"--dev", "--data-dir", data.path().string(), "--port-offset", std::to_string(offset)}, how);
-  ASSERT_TRUE(node.says("ready on port")) << node.err();
+  DevNode dev_node({}, {}, with_open_files(600));
+  auto& node = dev_node.process();
   EXPECT_TRUE(node.says("only 600 files may be open at once, so each validator's port takes ")) << node.err();
   EXPECT_TRUE(node.says("LimitNOFILE=")) << node.err();
   // All that it takes together leave the logs what they need.
-  const auto port = static_cast<std::uint16_t>(9944 + offset);
+  const auto port = dev_node.port();
   std::vector<HttpClient> crowd;
   bool refused = false;
   for (int i = 0; i < 600 && !refused; ++i) {

@@ -20,9 +20,8 @@ std::vector<std::string> dev(const TempDir& data) {
 TEST(Limits, AStartWithoutDescriptorsSaysWhichLimitToRaise) {
   for (std::size_t files = 6; files <= 40; files += files < 20 ? 1 : 4) {
     const TempDir data;
-    NodeProcess::Options how;
+    auto how = with_open_files(files);
     how.environment = {{"LSAN_OPTIONS", "detect_leaks=0"}};  // it needs files of its own
-    how.wrapper = {"/usr/bin/prlimit", "--nofile=" + std::to_string(files)};
     NodeProcess node(dev(data), how);
     EXPECT_EQ(node.wait(), 1) << files << " files: " << node.err();
     EXPECT_TRUE(contains(node.err(), "ulimit -n, or LimitNOFILE=")) << files << " files: " << node.err();
@@ -138,16 +137,11 @@ TEST(Limits, WithoutDescriptorsTheMetricsStillCountThem) {
 // -- Connections that are bounded, so that the logs keep theirs -------------------------------------------------
 
 TEST(Limits, NeitherWebSocketsNorAddedValidatorsTakeTheDescriptorsOfTheLogs) {
-  const TempDir data;
-  auto arguments = dev(data);
-  const auto offset = std::stoi(arguments.back());
-  NodeProcess::Options how;
-  how.wrapper = {"/usr/bin/prlimit", "--nofile=1024"};
-  NodeProcess node(arguments, how);
+  DevNode dev_node({}, {}, with_open_files(1024));
+  auto& node = dev_node.process();
   ASSERT_TRUE(node.says("only 1024 files may be open at once, so each validator's port takes 230 connections"))
       << node.err();
-  ASSERT_TRUE(node.says("ready on port")) << node.err();
-  HttpClient alice(static_cast<std::uint16_t>(9944 + offset));
+  HttpClient alice(dev_node.port());
   alice.call(rpc("node_addValidator", of_validator("dave")));
   ASSERT_TRUE(gets(alice, "dave", "running"));
   ASSERT_TRUE(node.says("each validator's port takes 175 connections")) << "four share what three had: " << node.err();
@@ -164,21 +158,19 @@ TEST(Limits, NeitherWebSocketsNorAddedValidatorsTakeTheDescriptorsOfTheLogs) {
     }
     return false;
   };
-  EXPECT_TRUE(fill(static_cast<std::uint16_t>(9950 + offset), upgrade)) << "they are never refused";
-  for (const int port : {9944, 9945, 9946, 9947})
-    EXPECT_TRUE(fill(static_cast<std::uint16_t>(port + offset), post(rpc("qssh_getQueueDepth")))) << port;
-  EXPECT_FALSE(fill(static_cast<std::uint16_t>(8080 + offset), get("/livez"))) << "there who is idle gives way";
+  EXPECT_TRUE(fill(dev_node.metrics_port(), upgrade)) << "they are never refused";
+  for (const unsigned validator : {0U, 1U, 2U, 3U})
+    EXPECT_TRUE(fill(dev_node.port(validator), post(rpc("qssh_getQueueDepth")))) << validator;
+  EXPECT_FALSE(fill(dev_node.web_port(), get("/livez"))) << "there who is idle gives way";
   for (int i = 0; i < 80; ++i)
     ASSERT_TRUE(alice.call(durable_gossip(200'000)).as_object().contains("result")) << "submit " << i << node.err();
   EXPECT_EQ(node.stop(), 0) << node.err();
 }
 
 TEST(Limits, ANodeThatCouldNotServeEachPortSaysHowManyFilesItNeeds) {
-  for (const int files : {44, 64, 76, 183}) {
+  for (const std::size_t files : {44U, 64U, 76U, 183U}) {
     const TempDir data;
-    NodeProcess::Options how;
-    how.wrapper = {"/usr/bin/prlimit", "--nofile=" + std::to_string(files)};
-    NodeProcess node(dev(data), how);
+    NodeProcess node(dev(data), with_open_files(files));
     const auto said = "a node with 3 validators needs 184 open files, and may have " + std::to_string(files);
     ASSERT_TRUE(node.says(said)) << node.err();
     EXPECT_EQ(node.wait(), 1);
@@ -187,20 +179,16 @@ TEST(Limits, ANodeThatCouldNotServeEachPortSaysHowManyFilesItNeeds) {
 }
 
 TEST(Limits, WithTheFewestFilesThatItStartsWithANodeServesAndItsLogsGrow) {
-  const TempDir data;
-  auto arguments = dev(data);
-  const auto offset = std::stoi(arguments.back());
-  NodeProcess::Options how;
-  how.wrapper = {"/usr/bin/prlimit", "--nofile=184"};
-  NodeProcess node(arguments, how);
-  ASSERT_TRUE(node.says("ready on port")) << node.err();
-  HttpClient alice(static_cast<std::uint16_t>(9944 + offset));
+  DevNode dev_node({}, {}, with_open_files(184));
+  auto& node = dev_node.process();
+  HttpClient alice(dev_node.port());
   const auto refused = alice.call(rpc("node_addValidator", of_validator("dave")));
   EXPECT_EQ(refused.at("error").at("code"), -32011) << json::serialize(refused);
   EXPECT_TRUE(contains(json::serialize(refused), "4 validators needs 220 open files")) << json::serialize(refused);
   std::vector<HttpClient> idle;
-  for (const int port : {9944, 9945, 9946, 9950, 8080}) {
-    for (int i = 0; i < 12; ++i) idle.emplace_back(static_cast<std::uint16_t>(port + offset));
+  for (const auto port :
+       {dev_node.port(0), dev_node.port(1), dev_node.port(2), dev_node.metrics_port(), dev_node.web_port()}) {
+    for (int i = 0; i < 12; ++i) idle.emplace_back(port);
   }
   for (int i = 0; i < 80; ++i)
     ASSERT_TRUE(alice.call(durable_gossip(200'000)).as_object().contains("result")) << "submit " << i << node.err();

@@ -229,9 +229,13 @@ int NodeProcess::stop() {
   return wait();
 }
 
-DevNode::DevNode(std::vector<std::string> more, const std::filesystem::path& data)
+NodeProcess::Options with_open_files(std::size_t files) {
+  return {.environment = {}, .wrapper = {"/usr/bin/prlimit", "--nofile=" + std::to_string(files)}};
+}
+
+DevNode::DevNode(std::vector<std::string> more, const std::filesystem::path& data, const NodeProcess::Options& how)
     : offset_(free_port_offset()),
-      process_(with_data(std::move(more), data.empty() ? directory_.path() : data, offset_)) {
+      process_(with_data(std::move(more), data.empty() ? directory_.path() : data, offset_), how) {
   // All listen before the first of these lines is written.
   EXPECT_TRUE(process_.says("ready on port")) << process_.err();
 }

@@ -76,10 +76,14 @@ class NodeProcess {
   std::optional<int> ended_;
 };
 
+/// At most so many files open at once.
+NodeProcess::Options with_open_files(std::size_t files);
+
 /// Three dev validators on free ports, ready.
 class DevNode {
  public:
-  explicit DevNode(std::vector<std::string> more = {}, const std::filesystem::path& data = {});
+  explicit DevNode(std::vector<std::string> more = {}, const std::filesystem::path& data = {},
+                   const NodeProcess::Options& how = {});
 
   std::uint16_t web_port() const { return static_cast<std::uint16_t>(8080 + offset_); }
   std::uint16_t metrics_port() const { return static_cast<std::uint16_t>(9950 + offset_); }

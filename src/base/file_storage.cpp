@@ -170,8 +170,8 @@ struct FileStorage::Impl {
   std::uint32_t last_id = 0;
   std::size_t in_flight = 0;
   bool delivering = false;
-  std::atomic<bool> writes_are_large = false;  ///< the last one: whoever fills with zeros asks
-  std::unique_ptr<DiskExecutor> executor;      ///< last: its threads use the members above; none with kInline
+  std::atomic<std::uint64_t> last_write = 0;  ///< its bytes: StorageFile::zero_piece()
+  std::unique_ptr<DiskExecutor> executor;     ///< last: its threads use the members above; none with kInline
 
   const std::shared_ptr<StorageFile>& file(FileId id) {
     const auto found = files.find(id);
@@ -276,7 +276,7 @@ void FileStorage::write(FileId file, std::uint64_t offset, ByteView bytes, Durab
                 reinterpret_cast<std::uintptr_t>(bytes.data()) % kBlockBytes == 0,
             "writes are whole blocks from aligned memory");
   const auto& to = impl_->file(file);
-  impl_->writes_are_large.store(bytes.size() >= kLargeWriteBytes, std::memory_order_relaxed);
+  impl_->last_write.store(bytes.size(), std::memory_order_relaxed);
   if (durability == Durability::kCached) {
     return impl_->start<void>([file = to, offset, bytes] { return file->write_cached(offset, bytes); },
                               std::move(done));
@@ -300,10 +300,9 @@ void FileStorage::sync(FileId file, Done<void> done) {
 
 void FileStorage::zero_fill(FileId file, std::uint64_t from, std::uint64_t to, Done<void> done) {
   INVARIANT(from <= to, "a range of zeros that ends before it starts");
-  auto step = [file = impl_->file(file), from, to, &large = impl_->writes_are_large]() mutable -> Result<bool> {
+  auto step = [file = impl_->file(file), from, to, &last = impl_->last_write]() mutable -> Result<bool> {
     if (from == to) return true;
-    const bool many = large.load(std::memory_order_relaxed);
-    const auto next = file->zero_fill_step(from, to, many ? StorageFile::kZeroBytes : StorageFile::kFewZeroBytes);
+    const auto next = file->zero_fill_step(from, to, last.load(std::memory_order_relaxed));
     if (!next) return fail(next.error());
     from = *next;
     return from == to;

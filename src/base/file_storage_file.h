@@ -55,9 +55,11 @@ class StorageFile {
   /// What to do about O_DIRECT. kNever behaves as a file system that refuses it.
   enum class Direct : std::uint8_t { kIfPossible, kNever };
 
-  /// So much of the disk's time a record may have to wait for: less where records are small and quick.
-  static constexpr std::uint64_t kZeroBytes = 256U << 10, kFewZeroBytes = 64U << 10;
-  static constexpr std::uint64_t kTruncateBytes = 512U << 10;
+  static constexpr std::uint64_t kMostZeroBytes = 1U << 20, kTruncateBytes = 512U << 10;
+  /// So many zeros at once are the least trouble for records whose writes have so many bytes. Small writes are so many
+  /// that the few which wait for a long piece (1 ms) are below one in a hundred, where short pieces hold up one in ten
+  /// by 0.1 ms. The larger writes are, the fewer they are, and the less do they mind (docs/performance.md).
+  static std::uint64_t zero_piece(std::uint64_t write_bytes);
 
   static Result<std::shared_ptr<StorageFile>> open(int directory_fd, const std::string& name, Storage::OpenMode mode,
                                                    WriteMethod method, Direct direct = Direct::kIfPossible);
@@ -66,10 +68,10 @@ class StorageFile {
   Result<void> write_cached(std::uint64_t offset, ByteView bytes);
   Result<void> write_durable(std::uint64_t offset, ByteView bytes);
   Result<void> sync();
-  /// Writes at most `most` bytes of zeros, kZeroBytes if that is more, and answers where to go on; `to`: all is done.
+  /// Writes zero_piece(write_bytes) zeros, and answers where to go on; `to`: all is done.
   /// By writes and not fallocate, because the first write into an unwritten extent needs a journal commit; past the
   /// page cache where durable writes go past it: nothing is copied, and the sync has nothing to write back at once.
-  Result<std::uint64_t> zero_fill_step(std::uint64_t from, std::uint64_t to, std::uint64_t most);
+  Result<std::uint64_t> zero_fill_step(std::uint64_t from, std::uint64_t to, std::uint64_t write_bytes);
   /// Cuts off at most kTruncateBytes, or grows it; true: it is `bytes` long. A disk that is told of what has become
   /// free (the mount option discard) does nothing else meanwhile: 10 ms for 64 MiB.
   Result<bool> truncate_step(std::uint64_t bytes);

@@ -256,8 +256,8 @@ TEST(FileStorage, AFileIsCutOffInPiecesAndKeepsWhatIsInFront) {
       EXPECT_TRUE(answer<void>(*storage, [&](auto done) { storage->truncate(*file, bytes, std::move(done)); }));
       EXPECT_EQ(std::filesystem::file_size(directory.path() / "f"), bytes);
     };
-    for (const std::uint64_t bytes : {4 * StorageFile::kTruncateBytes + 4096, StorageFile::kTruncateBytes + 1,
-                                      std::uint64_t{4096}, std::uint64_t{4096}})
+    constexpr auto piece = StorageFile::kTruncateBytes;
+    for (const std::uint64_t bytes : {4 * piece + 4096, piece + 1, std::uint64_t{4096}, std::uint64_t{4096}})
       ends_at(bytes);
     std::vector<std::byte> all(4096);
     ASSERT_EQ(read(*storage, *file, 0, all, Storage::ReadPath::kCached).value(), 4096U);
@@ -272,10 +272,13 @@ TEST(StorageFile, AStepIsNoLargerThanARecordShouldWaitFor) {
   const auto file = StorageFile::open(where, "f", OpenMode::kCreate, WriteMethod::kDsync);
   ::close(where);
   ASSERT_TRUE(file);
-  constexpr std::uint64_t kTo = 4 * StorageFile::kZeroBytes;
-  EXPECT_EQ((*file)->zero_fill_step(0, kTo, StorageFile::kFewZeroBytes).value(), StorageFile::kFewZeroBytes);
-  EXPECT_EQ((*file)->zero_fill_step(0, kTo, UINT64_MAX).value(), StorageFile::kZeroBytes);
-  EXPECT_EQ((*file)->zero_fill_step(kTo - 4096, kTo, UINT64_MAX).value(), kTo);
+  constexpr std::uint64_t kTo = 2 * StorageFile::kMostZeroBytes;
+  for (const std::uint64_t write_bytes : {0U, 4096U, 8192U, 12288U, 65536U, 4194304U}) {
+    const auto piece = StorageFile::zero_piece(write_bytes);
+    EXPECT_LE(piece, StorageFile::kMostZeroBytes);
+    EXPECT_EQ((*file)->zero_fill_step(0, kTo, write_bytes).value(), piece);
+    EXPECT_EQ((*file)->zero_fill_step(kTo - 4096, kTo, write_bytes).value(), kTo);
+  }
   EXPECT_FALSE((*file)->truncate_step(kTo - StorageFile::kTruncateBytes - 1).value());
   EXPECT_EQ(std::filesystem::file_size(directory.path() / "f"), kTo - StorageFile::kTruncateBytes);
   EXPECT_TRUE((*file)->truncate_step(kTo - StorageFile::kTruncateBytes - 1).value());

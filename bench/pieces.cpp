@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <future>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -82,16 +83,24 @@ class Trial {
     if (beside_ == Beside::kRemoval) {
       for (std::size_t i = 0; i < load_.segments; ++i) File(segment(i)).fill(sevens.view(), load_.segment_bytes);
     }
-    std::thread other([this] { work_beside(); });
-    auto took = writes(log);
-    stopping_ = true;
-    other.join();
+    auto other = std::async(std::launch::async, [this] { work_beside(); });
+    auto took = writes_until_done(log);
+    other.get();
     for (std::size_t i = 0; i < load_.segments; ++i) std::filesystem::remove(segment(i));
     return took;
   }
 
  private:
   std::filesystem::path segment(std::size_t i) const { return dir_ / std::to_string(i); }
+
+  /// Ends the work beside, also by an error: whoever waits for that would wait for ever.
+  std::vector<double> writes_until_done(const File& log) {
+    struct Stop {
+      std::atomic<bool>& flag;
+      ~Stop() { flag = true; }
+    } const stop{stopping_};
+    return writes(log);
+  }
 
   std::vector<double> writes(const File& log) {
     AlignedBuffer bytes(load_.write_bytes);

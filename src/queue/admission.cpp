@@ -11,11 +11,32 @@ namespace {
 constexpr std::int64_t kRetryMsMax = 10'000;
 constexpr std::int64_t kRetryMsDefault = 1'000;
 
-tl::unexpected<Error> full(std::string_view bound, std::uint64_t limit, std::int64_t retry_ms) {
-  Error error(Errc::kQueueFull, fmt::format("the queue is full: {} is {}", bound, limit));
-  error.subject = bound;
+/// A bound of the queue, and what of it a message of this priority may have.
+struct Bound {
+  std::string_view name;
+  std::uint64_t limit;
+  std::uint64_t share;
+
+  std::string text() const {
+    if (share == limit) return fmt::format("{} is {}", name, limit);
+    return fmt::format("{} is {}, of which {} are kept for Critical kinds", name, limit, limit - share);
+  }
+};
+
+tl::unexpected<Error> full(const Bound& bound, std::int64_t retry_ms) {
+  Error error(Errc::kQueueFull, "the queue is full: " + bound.text());
+  error.subject = bound.name;
   error.retry_after_ms = retry_ms;
-  error.limit = limit;
+  error.limit = bound.limit;
+  return tl::unexpected<Error>(std::move(error));
+}
+
+/// No waiting helps.
+tl::unexpected<Error> never_fits(const Bound& bound, std::uint64_t asked) {
+  Error error(Errc::kTooLarge,
+              fmt::format("{} at once do not fit into an empty queue, either: {}", asked, bound.text()));
+  error.size = asked;
+  error.limit = bound.share;
   return tl::unexpected<Error>(std::move(error));
 }
 
@@ -72,14 +93,19 @@ Result<void> Admission::check_size(Kind kind, std::size_t body_bytes) const {
 
 Result<void> Admission::check_bounds(const Load& load, std::uint64_t messages, std::uint64_t bytes,
                                      Priority priority) const {
-  const auto share = [&](std::uint64_t limit) { return priority == Priority::kCritical ? limit : limit - limit / 5; };
+  const auto bound = [&](std::string_view name, std::uint64_t limit) {
+    return Bound{name, limit, priority == Priority::kCritical ? limit : limit - limit / 5};
+  };
+  const Bound depth = bound("max_depth", options_.max_depth), size = bound("max_bytes", options_.max_bytes);
+  if (messages > depth.share) return never_fits(depth, messages);
+  if (bytes > size.share) return never_fits(size, bytes);
   std::int64_t retry_ms = kRetryMsDefault;
   if (drain_per_s_ > 0) {
     retry_ms = std::clamp<std::int64_t>(static_cast<std::int64_t>(1e3 * static_cast<double>(messages) / drain_per_s_),
                                         10, kRetryMsMax);
   }
-  if (load.messages + messages > share(options_.max_depth)) return full("max_depth", options_.max_depth, retry_ms);
-  if (load.bytes + bytes > share(options_.max_bytes)) return full("max_bytes", options_.max_bytes, retry_ms);
+  if (load.messages + messages > depth.share) return full(depth, retry_ms);
+  if (load.bytes + bytes > size.share) return full(size, retry_ms);
   return {};
 }
 

@@ -58,6 +58,7 @@ class Admission {
     friend Load operator+(Load a, const Load& b) { return a += b; }
   };
   Result<void> check_size(Kind kind, std::size_t body_bytes) const;
+  /// kQueueFull when there is no room for them beside `load`, kTooLarge when there never is.
   Result<void> check_bounds(const Load& load, std::uint64_t messages, std::uint64_t bytes, Priority priority) const;
   /// Takes the tokens when both buckets have them, else takes none.
   Result<void> check_rate(std::string_view submitter, std::uint64_t messages, MonoTime now);

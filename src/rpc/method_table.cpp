@@ -31,8 +31,11 @@ constexpr std::array kSubmit{
     Parameter{"message", Type::kMessage, true, "the message"},
     Parameter{"durability", Type::kWord, false,
               "sync: answered when it is on disk; async: in memory. The kind's own without it", 0, 0, "sync|async"},
-    Parameter{"idempotency_key", Type::kText, false,
-              "a second submit with this key stores nothing and answers the first one's id", 1, 128},
+    Parameter{
+        "idempotency_key", Type::kText, false,
+        "a second submit with this key stores nothing and answers the first one's id, whoever sends it and whatever "
+        "its message is",
+        1, 128},
     Parameter{"not_before_ms", Type::kInteger, false, "Unix ms; not handed out earlier", 0, kMsMax},
     Parameter{"expires_at_ms", Type::kInteger, false, "Unix ms; to the dead letters from then on", 1, kMsMax},
     Parameter{"wait", Type::kWord, false, "until when the caller waits; queued without it", 0, 0, "queued"},

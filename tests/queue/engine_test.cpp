@@ -358,9 +358,33 @@ TEST(Engine, AFifthIsKeptForCriticalKinds) {
   ASSERT_FALSE(full);
   EXPECT_EQ(full.error().code, Errc::kQueueFull);
   EXPECT_GT(full.error().retry_after_ms, 0);
+  EXPECT_EQ(full.error().context, "the queue is full: max_depth is 10, of which 2 are kept for Critical kinds");
   EXPECT_TRUE(m.submit(BlockImport{}, sync_by("a")));
   EXPECT_TRUE(m.submit(BlockImport{}, sync_by("a")));
-  EXPECT_FALSE(m.submit(BlockImport{}, sync_by("a")));
+  const auto last = m.submit(BlockImport{}, sync_by("a"));
+  ASSERT_FALSE(last);
+  EXPECT_EQ(last.error().context, "the queue is full: max_depth is 10");
+}
+
+TEST(Engine, WhatFitsIntoNoQueueIsTooLargeAndNotToBeTriedAgain) {
+  auto options = small_options();
+  options.max_depth = 10;
+  options.max_bytes = 1'000;
+  QueueMachine m(18, options);
+  ASSERT_TRUE(m.start());
+  const std::vector<Submission> batch(9, {encode(gossip("x")).value(), sync_by("a")});
+  const auto many =
+      m.answer<std::vector<Submitted>>([&](auto done) { m.engine->submit_batch(batch, std::move(done)); });
+  ASSERT_FALSE(many);
+  EXPECT_EQ(many.error().code, Errc::kTooLarge);
+  EXPECT_EQ(many.error().size, 9U);
+  EXPECT_EQ(many.error().limit, 8U);
+  EXPECT_EQ(many.error().retry_after_ms, 0);
+  const auto large = m.submit(gossip("x", std::string(900, 'x')), sync_by("a"));
+  ASSERT_FALSE(large);
+  EXPECT_EQ(large.error().code, Errc::kTooLarge);
+  EXPECT_EQ(large.error().limit, 800U);
+  EXPECT_NE(large.error().context.find("max_bytes is 1000, of which 200 are kept"), std::string::npos);
 }
 
 }  // namespace

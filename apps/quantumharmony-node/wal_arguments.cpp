@@ -90,7 +90,8 @@ class WalParser {
 
   std::string take_value(const std::string& name, std::string_view value_name, std::optional<std::string> value,
                          std::string& into) {
-    if (!value && at_ == words_.size()) return name + ": needs a value, " + std::string(value_name);
+    if (!value && (at_ == words_.size() || words_[at_].starts_with("--")))
+      return name + ": needs a value, " + std::string(value_name);
     into = value ? *value : words_[at_++];
     return into.empty() ? name + ": expected " + std::string(value_name) + ", got ''" : std::string();
   }

@@ -147,27 +147,40 @@ class Parser {
     for (auto* command : wal_->get_subcommands({})) command->fallthrough();
   }
 
-  /// What CLI11 would take: it reads the value of `--data-dir=` from the next argument, and 3 as true.
-  static Mistakes judge_values(const std::vector<std::string>& given) {
+  /// What CLI11 would take: it reads the value of `--data-dir=` from the next argument, that of `--data-dir --dev` as a
+  /// directory of this name, and 3 as true.
+  Mistakes judge_values(const std::vector<std::string>& given) const {
     Mistakes mistakes;
-    for (const auto& argument : given) {
-      const auto eq = argument.find('=');
-      if (!argument.starts_with("--") || eq == argument.npos) continue;
-      const auto name = argument.substr(0, eq);
-      if (name == "--version" || name == "--help")
+    for (std::size_t i = 0; i < given.size(); ++i) {
+      const auto eq = given[i].find('=');
+      const auto name = given[i].substr(0, eq);
+      if (!name.starts_with("--")) continue;
+      const bool no_value = name == "--version" || name == "--help";
+      if (eq != name.npos && no_value)
         mistakes.push_back(name + ": takes no value");
-      else if (eq + 1 == argument.size())
+      else if (eq != name.npos && eq + 1 == given[i].size())
         mistakes.push_back(name + ": needs a value behind the =");
+      else if (eq == name.npos && takes_value(name) && i + 1 < given.size() && given[i + 1].starts_with("--"))
+        mistakes.push_back(without_value(name));
     }
     return mistakes;
+  }
+
+  const CLI::Option* option_of(const std::string& flag) const {
+    const auto* option = app_.get_option_no_throw(flag);
+    return option != nullptr ? option : show_->get_option_no_throw(flag);
+  }
+
+  bool takes_value(const std::string& flag) const {
+    const auto* option = option_of(flag);
+    return option != nullptr && option->get_items_expected_max() > 0;
   }
 
   /// Of a flag whose value is not there, by what CLI11 says of it: "config: --output: 1 required FORMAT missing".
   std::string without_value(const std::string& what) const {
     const auto from = std::min(what.find("--"), what.size());
     const auto flag = what.substr(from, what.find(':', from) - from);
-    const auto* option = app_.get_option_no_throw(flag);
-    if (option == nullptr) option = show_->get_option_no_throw(flag);
+    const auto* option = option_of(flag);
     return option == nullptr ? what : flag + ": needs a value, " + value_of(*option).first;
   }
 

@@ -151,6 +151,8 @@ TEST(Config, MistakesNameTheFlagAndTheRemedy) {
       {{"--queue-max-waiters", "0"}, "--queue-max-waiters: expected an integer from 1 to 1000000, got '0'"},
       {{"--port-offset"}, "--port-offset: needs a value, N"},
       {{"config", "show", "--output"}, "--output: needs a value, FORMAT"},
+      {{"--data-dir", "--dev"}, "--data-dir: needs a value, DIR"},
+      {{"config", "show", "--output", "--dev"}, "--output: needs a value, FORMAT"},
       {{"--port-offset", "65536"}, "--port-offset: expected a number from 0 to 65535, got '65536'"},
       {{"--port-offset", "18446744073709551615"}, "--port-offset: expected a number from 0 to 65535"},
       {{"--allow-host", "*"}, "--allow-host: expected a name or an address"},

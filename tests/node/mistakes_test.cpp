@@ -104,6 +104,7 @@ TEST(Mistakes, NoFlagOfWalIsTakenAndPassedOver) {
       {{"import", "-", "--queue-max-depth", ""}, "--queue-max-depth: expected MESSAGES, got ''"},
       {{"import", ""}, "'': unexpected"},
       {{"verify", "--dir"}, "--dir: needs a value, QUEUE_DIRECTORY"},
+      {{"repair", "--data-dir", "--name", "alice"}, "--data-dir: needs a value, DIR"},
       {{"export", "--output", "json"}, "--output: is for dump"},
       {{"dump", "--ndjson"}, "--ndjson: is for export"},
       {{"verify", "--renumber"}, "--renumber: is for import"},

@@ -43,10 +43,10 @@ const node::Setting* setting_of_import(std::string_view flag) {
 }
 
 std::string hint_of_flag(std::string_view given) {
-  std::vector<std::string> names;
+  std::vector<std::string> names{"--help"};
+  names.reserve(1 + kFlags.size() + node::settings_of_import().size());
   for (const auto& flag : kFlags) names.emplace_back(flag.name);
   for (const auto name : node::settings_of_import()) names.push_back(node::flag_of(*node::find_setting(name)));
-  names.emplace_back("--help");
   const std::vector<std::string_view> views(names.begin(), names.end());
   return nearest_hint(given, views);
 }

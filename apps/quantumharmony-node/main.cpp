@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include <cstdio>
 #include <exception>
 #include <string>
 #include <system_error>
@@ -15,6 +14,7 @@
 #include "node/config.h"
 #include "node/limits.h"
 #include "node/log.h"
+#include "output.h"
 #include "qh/version.h"
 #include "serve/run_node.h"
 #include "wal.h"
@@ -22,6 +22,7 @@
 namespace {
 
 using namespace qh::node;  // NOLINT(google-build-using-namespace)
+using qh::app::print;
 
 constexpr int kExitFailed = 1, kExitUsage = 2;
 
@@ -50,14 +51,11 @@ tl::expected<Config, Mistakes> gather(const CommandLine& line) {
   return make_config(line.flags, environment, file);
 }
 
-int print(const std::string& text) { return std::fputs(text.c_str(), stdout) < 0 ? 1 : 0; }
-
 int check(const Config& config) {
   if (const auto files = qh::serve::check_files(config); !files) return usage_error({files.error().to_string()});
   std::string text = "ok:";
   for (const auto& validator : config.validators) text += " " + validator.name + " " + std::to_string(validator.port);
-  std::printf("%s, data in %s\n", text.c_str(), config.data_dir.c_str());
-  return 0;
+  return print(text + ", data in " + config.data_dir.string() + "\n"), 0;
 }
 
 int run(const std::vector<std::string>& arguments) {
@@ -65,19 +63,17 @@ int run(const std::vector<std::string>& arguments) {
     return qh::app::run_wal({arguments.begin() + 1, arguments.end()});
   const auto line = parse_command_line(arguments);
   if (!line) return usage_error(line.error());
-  if (line->action == Action::kHelp) return print(line->text);
-  if (line->action == Action::kVersion)
-    return std::printf("quantumharmony-node %s\n", std::string(qh::kVersion).c_str()) < 0 ? 1 : 0;
-  if (line->action == Action::kMan) return print(qh::cli::man_page(command_tree(), qh::kVersion));
-  if (line->action == Action::kCompletion) return print(*qh::cli::completion(command_tree(), line->text));
+  if (line->action == Action::kHelp) return print(line->text), 0;
+  if (line->action == Action::kVersion) return print("quantumharmony-node " + std::string(qh::kVersion) + "\n"), 0;
+  if (line->action == Action::kMan) return print(qh::cli::man_page(command_tree(), qh::kVersion)), 0;
+  if (line->action == Action::kCompletion) return print(*qh::cli::completion(command_tree(), line->text)), 0;
   const auto config = gather(*line);
   if (!config) return usage_error(config.error());
   switch (line->action) {
     case Action::kConfigCheck:
       return check(*config);
     case Action::kConfigShow:
-      std::fputs((line->json ? show_config_json(*config) : show_config(*config)).c_str(), stdout);
-      return 0;
+      return print(line->json ? show_config_json(*config) : show_config(*config)), 0;
     default:
       return qh::serve::run_node(*config);
   }
@@ -87,10 +83,11 @@ int run(const std::vector<std::string>& arguments) {
 
 /// What no library's edge has turned into a Result ends here, as an error and not as a crash.
 int main(int argc, char** argv) {
+  int code = kExitFailed;
   try {
-    return run({argv + 1, argv + argc});
+    code = run({argv + 1, argv + argc});
   } catch (const std::exception& error) {
     say("quantumharmony-node: " + error_of(error, "cannot go on").to_string());
   }
-  return kExitFailed;
+  return qh::app::end_output(code);
 }

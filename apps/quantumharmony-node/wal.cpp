@@ -9,14 +9,17 @@
 #include <filesystem>
 #include <optional>
 
+#include <fmt/format.h>
+
 #include "base/directory_lock.h"
 #include "base/file_storage.h"
 #include "base/make_directories.h"
 #include "base/read_file.h"
 #include "crypto/random.h"
-#include "node/command_line.h"
 #include "node/config.h"
+#include "output.h"
 #include "queue/log_tools.h"
+#include "wal_arguments.h"
 
 namespace qh::app {
 namespace {
@@ -54,12 +57,6 @@ constexpr const char* kUsage =
     "again at every repeat.\n"
     "Exit: 0 done, 1 failed or damaged, 2 usage.\n";
 
-struct Arguments {
-  std::string command, config_file, data_dir, name, dir, output = "text", file;
-  node::GivenSettings settings;  ///< of an import
-  bool renumber = false, dead_letters = false;
-};
-
 int usage(const std::string& what) {
   std::fprintf(stderr, "quantumharmony-node wal: %s\nTry quantumharmony-node wal --help.\n", what.c_str());
   return 2;
@@ -70,68 +67,8 @@ int failed(const Error& error) {
   return 1;
 }
 
-/// The setting whose flag this is, if an import keeps to it.
-const node::Setting* setting_of_import(const std::string& flag) {
-  for (const auto name : node::settings_of_import()) {
-    const auto* setting = node::find_setting(name);
-    if (node::flag_of(*setting) == flag) return setting;
-  }
-  return nullptr;
-}
-
-/// What is wrong, or nothing.
-std::string parse(const std::vector<std::string>& words, Arguments& out) {
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    auto word = words[i];
-    std::optional<std::string> value;
-    if (const auto eq = word.find('='); word.starts_with("--") && eq != std::string::npos) {
-      value = word.substr(eq + 1);
-      word.resize(eq);
-    }
-    std::string bound;
-    const auto* setting = setting_of_import(word);
-    std::string* target = word == "--data-dir" ? &out.data_dir
-                          : word == "--config" ? &out.config_file
-                          : word == "--name"   ? &out.name
-                          : word == "--dir"    ? &out.dir
-                          : word == "--output" ? &out.output
-                          : setting != nullptr ? &bound
-                                               : nullptr;
-    if (target != nullptr) {
-      if (!value && i + 1 == words.size()) return word + ": needs a value";
-      *target = value ? *value : words[++i];
-      if (setting != nullptr) out.settings[std::string(setting->name)] = {{bound}, word};
-    } else if (word == "--renumber") {
-      out.renumber = true;
-    } else if (word == "--dead-letters") {
-      out.dead_letters = true;
-    } else if (word == "--ndjson") {
-      // the only form there is
-    } else if (word.starts_with("--")) {
-      return word + ": unknown flag";
-    } else if (out.command.empty()) {
-      out.command = word;
-    } else if (out.command == "import" && out.file.empty()) {
-      out.file = word;
-    } else {
-      return word + ": unexpected";
-    }
-  }
-  constexpr std::string_view kCommands[] = {"dump", "verify", "repair", "export", "import"};
-  if (out.command.empty()) return "which command? dump, verify, repair, export or import";
-  if (std::find(std::begin(kCommands), std::end(kCommands), out.command) == std::end(kCommands)) {
-    return out.command + ": unknown command; there are dump, verify, repair, export and import";
-  }
-  if (out.command != "import" && !out.settings.empty()) return out.settings.begin()->second.origin + ": is for import";
-  if (out.output != "text" && out.output != "json") return "--output: expected text or json, got '" + out.output + "'";
-  if (out.command == "import" && out.file.empty()) return "import: which FILE? - is the standard input";
-  if (!out.dir.empty() && (!out.name.empty() || !out.data_dir.empty()))
-    return "--dir: not together with --data-dir or --name";
-  return {};
-}
-
 /// The node's, from where the node has it; or what is wrong.
-std::string read_config(const Arguments& arguments, std::optional<node::Config>& out) {
+std::string read_config(const WalArguments& arguments, std::optional<node::Config>& out) {
   node::Mistakes mistakes;
   std::string config_file;
   const auto environment = node::read_environment(environ, config_file, mistakes);
@@ -163,7 +100,8 @@ std::vector<std::string> names_in(const fs::path& data_dir) {
 }
 
 /// The queue's directory, or what is wrong.
-std::string find_directory(const Arguments& arguments, const std::optional<node::Config>& config, fs::path& directory) {
+std::string find_directory(const WalArguments& arguments, const std::optional<node::Config>& config,
+                           fs::path& directory) {
   if (!arguments.dir.empty()) return directory = arguments.dir, std::string();
   auto name = arguments.name;
   if (!name.empty() && !node::is_validator_name(name))
@@ -240,33 +178,27 @@ class Work {
   std::optional<LogTool> tool;
 };
 
-bool print_line(std::string_view line) {
-  return std::fwrite(line.data(), 1, line.size(), stdout) == line.size() && std::fputc('\n', stdout) != EOF;
+std::string records_of(const queue::LostRange& lost) {
+  const auto from = lost.from_seq, to = lost.to_seq;
+  if (to < from && to + 1 == from) return "no record";
+  if (to < from) return fmt::format("all records from {} on, nobody knows how many", from);
+  const auto more = lost.at_least ? " at least, nobody knows how many more" : "";
+  return from == 0 ? fmt::format("records up to {}{}", to, more) : fmt::format("records {} to {}{}", from, to, more);
 }
 
-void print_lost(const std::vector<queue::LostRange>& lost, const char* what) {
-  for (const auto& one : lost) {
-    std::printf("%s: %s, offset %llu: ", what, one.file.c_str(), static_cast<unsigned long long>(one.offset));
-    const auto from = static_cast<unsigned long long>(one.from_seq), to = static_cast<unsigned long long>(one.to_seq);
-    if (to < from && to + 1 == from)
-      std::printf("no record");
-    else if (to < from)
-      std::printf("all records from %llu on, nobody knows how many", from);
-    else if (from == 0)
-      std::printf("records up to %llu", to);
-    else
-      std::printf("records %llu to %llu", from, to);
-    std::printf("%s (%s)\n", one.at_least && to >= from ? " at least, nobody knows how many more" : "",
-                one.why.c_str());
-  }
+void print_lost(const std::vector<queue::LostRange>& lost, std::string_view what) {
+  for (const auto& one : lost)
+    print(fmt::format("{}: {}, offset {}: {} ({})\n", what, one.file, one.offset, records_of(one), one.why));
+}
+
+void print_notes(const queue::RecoveryReport& report) {
+  for (const auto& note : report.notes) print_line("note: " + note);
 }
 
 void print_report(const queue::RecoveryReport& report) {
-  for (const auto& note : report.notes) std::printf("note: %s\n", note.c_str());
-  std::printf("segments %llu, records %llu, messages %llu, dead letters %llu, torn bytes %llu\n",
-              static_cast<unsigned long long>(report.segments), static_cast<unsigned long long>(report.records),
-              static_cast<unsigned long long>(report.messages), static_cast<unsigned long long>(report.dead_letters),
-              static_cast<unsigned long long>(report.torn_bytes));
+  print_notes(report);
+  print(fmt::format("segments {}, records {}, messages {}, dead letters {}, torn bytes {}\n", report.segments,
+                    report.records, report.messages, report.dead_letters, report.torn_bytes));
 }
 
 constexpr const char* kHalfMade =
@@ -275,52 +207,50 @@ constexpr const char* kHalfMade =
 int verify(Work& work) {
   const auto verdict = work.finish(work.tool->verify());
   if (!verdict) return work.failed(verdict.error());
-  if (verdict->half_made) return std::puts(kHalfMade), 0;
-  if (verdict->sound()) return print_report(verdict->report), std::puts("sound"), 0;
-  std::printf("damaged: %s\n", verdict->damage->to_string().c_str());
+  if (verdict->half_made) return print_line(kHalfMade), 0;
+  if (verdict->sound()) return print_report(verdict->report), print_line("sound"), 0;
+  print_line("damaged: " + verdict->damage->to_string());
   print_lost(verdict->lost, "would be lost");
-  for (const auto& note : verdict->report.notes) std::printf("note: %s\n", note.c_str());
-  std::puts("`quantumharmony-node wal repair` saves the rest; copy the directory first");
+  print_notes(verdict->report);
+  print_line("`quantumharmony-node wal repair` saves the rest; copy the directory first");
   return 1;
 }
 
 int repair(Work& work) {
   const auto repaired = work.finish(work.tool->repair());
   if (!repaired) return work.failed(repaired.error());
-  if (repaired->before.half_made) return std::puts(kHalfMade), 0;
+  if (repaired->before.half_made) return print_line(kHalfMade), 0;
   if (repaired->before.sound()) {
     print_report(repaired->before.report);
-    std::puts("sound: nothing was changed");
+    print_line("sound: nothing was changed");
     return 0;
   }
-  std::printf("damaged: %s\n", repaired->before.damage->to_string().c_str());
+  print_line("damaged: " + repaired->before.damage->to_string());
   print_lost(repaired->salvaged.lost, "lost");
   print_report(repaired->salvaged);
-  for (const auto& file : repaired->kept_aside) std::printf("kept aside: %s\n", file.c_str());
+  for (const auto& file : repaired->kept_aside) print_line("kept aside: " + file);
   if (!repaired->salvaged.lost.empty()) {
-    std::puts(
+    print_line(
         "Messages in a lost range are gone; those whose end (take, ack) stood in one are back and may be handed out "
         "again.");
   }
   if (!repaired->after.sound()) return failed(Error(*repaired->after.damage).in("still damaged"));
-  std::puts("repaired: the queue opens normally");
+  print_line("repaired: the queue opens normally");
   return 0;
 }
 
-int import(Work& work, const Arguments& arguments, const queue::Options& bounds, const std::string& text) {
+int import(Work& work, const WalArguments& arguments, const queue::Options& bounds, const std::string& text) {
   const auto done = work.finish(work.tool->import_lines(text, {arguments.renumber, arguments.dead_letters, bounds}));
   if (!done) {
     if (done.error().code == Errc::kExists) std::fputs("--renumber gives every line a new id.\n", stderr);
     return work.failed(done.error());
   }
-  std::printf("imported %llu messages into %s%s\n", static_cast<unsigned long long>(done->messages),
-              done->created ? "a new queue, " : "", work.directory().c_str());
+  print(fmt::format("imported {} messages into {}{}\n", done->messages, done->created ? "a new queue, " : "",
+                    work.directory().string()));
   if (done->already_there > 0)
-    std::printf("passed over %llu messages that are there already\n",
-                static_cast<unsigned long long>(done->already_there));
+    print(fmt::format("passed over {} messages that are there already\n", done->already_there));
   if (done->dead_letters > 0)
-    std::printf("passed over %llu dead letters (--dead-letters imports them as messages)\n",
-                static_cast<unsigned long long>(done->dead_letters));
+    print(fmt::format("passed over {} dead letters (--dead-letters imports them as messages)\n", done->dead_letters));
   return 0;
 }
 
@@ -328,13 +258,13 @@ int import(Work& work, const Arguments& arguments, const queue::Options& bounds,
 
 int run_wal(const std::vector<std::string>& words) {
   if (std::any_of(words.begin(), words.end(), [](const auto& w) { return w == "--help" || w == "-h"; })) {
-    return std::fputs(kUsage, stdout) < 0 ? 1 : 0;
+    return print(kUsage), 0;
   }
-  Arguments arguments;
-  if (const auto wrong = parse(words, arguments); !wrong.empty()) return usage(wrong);
+  WalArguments arguments;
+  if (const auto wrong = parse_wal(words, arguments); !wrong.empty()) return usage(wrong);
   std::optional<node::Config> config;
   // Whoever only looks at a directory needs none.
-  if (arguments.dir.empty() || arguments.command == "import" || !arguments.config_file.empty()) {
+  if (arguments.dir.empty() || arguments.command == "import") {
     if (const auto wrong = read_config(arguments, config); !wrong.empty()) return usage(wrong);
   }
   fs::path directory;
@@ -354,13 +284,10 @@ int run_wal(const std::vector<std::string>& words) {
   if (arguments.command == "verify") return verify(work);
   if (arguments.command == "repair") return repair(work);
   if (arguments.command == "import") return import(work, arguments, config->settings.queue, text);
-  bool written = true;
-  auto sink = [&written](std::string_view line) { written = written && print_line(line); };
+  auto sink = [](std::string_view line) { print_line(line); };
   const auto done = arguments.command == "dump" ? work.finish(work.tool->dump(arguments.output == "json", sink))
                                                 : work.finish(work.tool->export_lines(sink));
-  if (!done) return work.failed(done.error());
-  if (!written || std::fflush(stdout) != 0) return failed(Error(Errc::kIo, "write the output", errno));
-  return 0;
+  return done ? 0 : work.failed(done.error());
 }
 
 }  // namespace qh::app

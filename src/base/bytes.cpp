@@ -23,6 +23,12 @@ int base64_digit(char c) {
   return -1;
 }
 
+tl::unexpected<Error> bad_digit(std::string_view text, std::size_t at) {
+  const char c = text[at];
+  const auto what = c > ' ' && c <= '~' ? "'" + std::string(1, c) + "'" : "byte 0x" + to_hex(as_bytes({&c, 1}));
+  return fail(Errc::kInvalid, what + " as hex digit " + std::to_string(at + 1));
+}
+
 tl::unexpected<Error> bad_character(std::string_view alphabet, std::size_t at) {
   return fail(Errc::kInvalid, "not " + std::string(alphabet) + " at character " + std::to_string(at + 1));
 }
@@ -41,17 +47,19 @@ std::string to_hex(ByteView bytes) {
 }
 
 Result<Bytes> from_hex(std::string_view text) {
-  if (text.size() % 2 != 0) return fail(Errc::kInvalid, "an odd number of hex digits");
   Bytes bytes;
   bytes.reserve(text.size() / 2);
-  for (std::size_t i = 0; i < text.size(); i += 2) {
+  for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
     const int high = hex_digit(text[i]);
     const int low = hex_digit(text[i + 1]);
-    if (high < 0) return bad_character("hex", i);
-    if (low < 0) return bad_character("hex", i + 1);
+    if (high < 0) return bad_digit(text, i);
+    if (low < 0) return bad_digit(text, i + 1);
     bytes.push_back(static_cast<std::byte>(high * 16 + low));
   }
-  return bytes;
+  if (text.size() % 2 == 0) return bytes;
+  // A wrong digit is more often the mistake than one that is missing.
+  if (hex_digit(text.back()) < 0) return bad_digit(text, text.size() - 1);
+  return fail(Errc::kInvalid, "an odd number of hex digits");
 }
 
 Result<Bytes> from_base64(std::string_view text) {

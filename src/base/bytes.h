@@ -22,7 +22,7 @@ using ByteView = std::span<const std::byte>;
 
 /// Lower-case hex without a prefix.
 std::string to_hex(ByteView bytes);
-/// Accepts an even number of hex digits of either case, no prefix.
+/// Accepts an even number of hex digits of either case, no prefix. The error says what came: "'g' as hex digit 2".
 Result<Bytes> from_hex(std::string_view text);
 /// RFC 4648 section 4, with padding; refuses anything else, stray bits included.
 Result<Bytes> from_base64(std::string_view text);

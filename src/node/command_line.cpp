@@ -49,7 +49,8 @@ class Parser {
     app_.get_formatter()->column_width(38);
     app_.set_help_flag("-h,--help", "this text");
     app_.add_flag("--version", version_, "the version, and nothing else");
-    app_.add_option("--config", config_file_, "a configuration file (TOML)")->type_name("FILE")->group("Data and log");
+    config_file_option_ = app_.add_option("--config", config_file_, "a configuration file (TOML)");
+    config_file_option_->type_name("FILE")->group("Data and log");
     for (const auto& setting : settings()) add(setting);
     config_ = app_.add_subcommand("config", "check the configuration, or show it with the origin of each value");
     check_ = config_->add_subcommand("check", "judge it: exit 0, or 2 with what is wrong");
@@ -68,6 +69,7 @@ class Parser {
 
   tl::expected<CommandLine, Mistakes> parse(std::vector<std::string> arguments) {
     const auto given = arguments;
+    if (auto wrong = judge_values(given); !wrong.empty()) return tl::unexpected(std::move(wrong));
     std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
     try {
       app_.parse(arguments);
@@ -75,12 +77,12 @@ class Parser {
       return CommandLine{.action = Action::kHelp, .text = help(given), .config_file = {}, .flags = {}};
     } catch (const CLI::ExtrasError&) {
       return tl::unexpected(unknown());
+    } catch (const CLI::ArgumentMismatch& error) {
+      return tl::unexpected(Mistakes{without_value(error.what())});
     } catch (const CLI::ParseError& error) {
       return tl::unexpected(Mistakes{error.what()});
     }
-    if (wal_->parsed()) return tl::unexpected(Mistakes{"wal: must come first, before every flag"});
-    if (config_->parsed() && !check_->parsed() && !show_->parsed())
-      return tl::unexpected(Mistakes{"config: needs a command: check or show"});
+    if (auto wrong = judge_commands(); !wrong.empty()) return tl::unexpected(std::move(wrong));
     CommandLine line;
     line.config_file = config_file_;
     line.json = output_ == "json";
@@ -109,7 +111,7 @@ class Parser {
     } else {
       const auto shown = setting.show(Settings{});
       auto meaning = std::string(setting.meaning);
-      if (setting.form == Form::kText && !shown.empty()) meaning += " [" + shown + "]";
+      if (setting.form != Form::kList && !shown.empty()) meaning += " [" + shown + "]";
       option = app_.add_option(flag)->description(meaning)->type_name(std::string(setting.value_name));
       if (setting.form == Form::kList)
         option->type_size(1)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -143,6 +145,59 @@ class Parser {
           ->type_name(std::string(setting->value_name));
     }
     for (auto* command : wal_->get_subcommands({})) command->fallthrough();
+  }
+
+  /// What CLI11 would take: it reads the value of `--data-dir=` from the next argument, that of `--data-dir --dev` as a
+  /// directory of this name, and 3 as true.
+  Mistakes judge_values(const std::vector<std::string>& given) const {
+    Mistakes mistakes;
+    for (std::size_t i = 0; i < given.size(); ++i) {
+      const auto eq = given[i].find('=');
+      const auto name = given[i].substr(0, eq);
+      if (!name.starts_with("--")) continue;
+      const bool no_value = name == "--version" || name == "--help";
+      if (eq != name.npos && no_value)
+        mistakes.push_back(name + ": takes no value");
+      else if (eq != name.npos && eq + 1 == given[i].size())
+        mistakes.push_back(name + ": needs a value behind the =");
+      else if (eq == name.npos && takes_value(name) && i + 1 < given.size() && given[i + 1].starts_with("--"))
+        mistakes.push_back(without_value(name));
+    }
+    return mistakes;
+  }
+
+  const CLI::Option* option_of(const std::string& flag) const {
+    const auto* option = app_.get_option_no_throw(flag);
+    return option != nullptr ? option : show_->get_option_no_throw(flag);
+  }
+
+  bool takes_value(const std::string& flag) const {
+    const auto* option = option_of(flag);
+    return option != nullptr && option->get_items_expected_max() > 0;
+  }
+
+  /// Of a flag whose value is not there, by what CLI11 says of it: "config: --output: 1 required FORMAT missing".
+  std::string without_value(const std::string& what) const {
+    const auto from = std::min(what.find("--"), what.size());
+    const auto flag = what.substr(from, what.find(':', from) - from);
+    const auto* option = option_of(flag);
+    return option == nullptr ? what : flag + ": needs a value, " + value_of(*option).first;
+  }
+
+  /// Nothing that was given is passed over.
+  Mistakes judge_commands() const {
+    if (wal_->parsed()) return {"wal: must come first, before every flag"};
+    if (config_file_option_->count() != 0 && config_file_.empty()) return {"--config: expected FILE, got ''"};
+    if (check_->parsed() && show_->parsed()) return {"config: check or show, not both"};
+    const auto commands = app_.get_subcommands();
+    if (commands.size() > 1)
+      return {commands[0]->get_name() + " and " + commands[1]->get_name() + ": one command at a time"};
+    if (config_->parsed() && !check_->parsed() && !show_->parsed()) return {"config: needs a command: check or show"};
+    if (!man_->parsed() && !completion_->parsed()) return {};
+    const auto is_given = [](const auto& option) { return option.second->count() != 0; };
+    const auto flag = std::find_if(options_.begin(), options_.end(), is_given);
+    if (flag == options_.end() && config_file_option_->count() == 0) return {};
+    return {(flag != options_.end() ? flag_of(*flag->first) : "--config") + ": is not for " + commands[0]->get_name()};
   }
 
   static CommandHelp describe(CLI::App& app) {
@@ -218,6 +273,7 @@ class Parser {
   }
 
   CLI::App app_;
+  CLI::Option* config_file_option_ = nullptr;
   CLI::App* config_ = nullptr;
   CLI::App* check_ = nullptr;
   CLI::App* show_ = nullptr;

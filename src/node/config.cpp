@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::array<std::string_view, 8> kDevNames{"alice", "bob",    "charlie", "dave",
                                                     "eve",   "ferdie", "grace",   "heidi"};
-constexpr std::uint64_t kFirstPort = 9944;
 constexpr std::uint64_t kMetricsPort = 9950;  // kept free for the metrics of the node
 
 std::string dev_name(std::size_t index) {
@@ -54,6 +53,8 @@ class Judge {
       if (given == config_.given.end()) continue;
       if (auto done = setting.set(config_.settings, given->second.values); !done) {
         mistakes_.push_back(where(setting.name) + ": " + done.error().context);
+      } else if (is_empty(setting, given->second)) {
+        mistakes_.push_back(where(setting.name) + ": expected " + std::string(setting.value_name) + ", got ''");
       }
     }
     if (!mistakes_.empty()) return tl::unexpected(std::move(mistakes_));
@@ -68,6 +69,15 @@ class Judge {
 
  private:
   bool given(std::string_view name) const { return config_.given.contains(name); }
+  bool given_by_file(std::string_view name) const {
+    const auto in_file = file_.settings.find(name);
+    return in_file != file_.settings.end() && in_file->second.origin == config_.given.find(name)->second.origin;
+  }
+  /// A flag or a variable that was filled from something that is not there. A file, and so what `config show` prints,
+  /// has nothing on purpose.
+  bool is_empty(const Setting& setting, const Given& given) const {
+    return setting.form == Form::kText && given.values.back().empty() && !given_by_file(setting.name);
+  }
   std::string where(std::string_view name) const { return place_of(config_, name); }
 
   void choose_validators() {
@@ -87,14 +97,17 @@ class Judge {
     if (!mistakes_.empty()) return;
 
     if (s.validator) {
-      add(s.name, s.port, where("name"));
+      const auto port_origin = given("qssh-queue-port") ? config_.given["qssh-queue-port"].origin : "default";
+      add(s.name, s.port, where("name"), {config_.given["name"].origin, port_origin});
     } else if (!file_.validators.empty() && !dev_asked) {
       add_from_file();
     } else {
       config_.dev = true;
       config_.dev_by_default = !dev_asked;
+      judge_dev();
       std::uint64_t port = kFirstPort;
-      for (std::size_t i = 0; i < s.validators; ++i, port = port_after(port)) add(dev_name(i), port, "dev");
+      for (std::size_t i = 0; i < s.validators; ++i, port = port_after(port))
+        add(dev_name(i), port, "dev", {"the dev network", "the dev network"});
     }
   }
 
@@ -110,16 +123,36 @@ class Judge {
     }
   }
 
-  void add_from_file() {
-    std::uint64_t next = kFirstPort;
-    for (const auto& validator : file_.validators) {
-      const std::uint64_t port = validator.port != 0 ? validator.port : next;
-      next = port_after(port);
-      add(validator.name, port, validator.origin);
+  /// `dev = false` is not passed over: it is refused, but where a flag or a variable asks for more than the file does.
+  void judge_dev() {
+    if (config_.settings.dev || !given("dev")) return;
+    if (config_.dev_by_default) {
+      mistakes_.push_back(where("dev") +
+                          ": false, and nothing else is there to run: give --validator --name NAME, or a file with "
+                          "[[validator]] tables");
+    } else if (!given_by_file("dev") || given_by_file("validators")) {
+      mistakes_.push_back(where("dev") + ": false, and " + where("validators") +
+                          " asks for dev validators; take one of the two out");
     }
   }
 
-  void add(const std::string& name, std::uint64_t port, const std::string& origin) {
+  void add_from_file() {
+    if (file_.validators.size() > kValidatorsMax) {
+      mistakes_.push_back(file_.validators[kValidatorsMax].origin + ": one [[validator]] too many: a process runs " +
+                          std::to_string(kValidatorsMax) + " at the most");
+      return;
+    }
+    std::uint64_t next = kFirstPort;
+    for (const auto& validator : file_.validators) {
+      const std::uint64_t port = validator.port != 0 ? validator.port : next;
+      const auto* counted = next == kFirstPort ? "default" : "default: the one after the last";
+      next = port_after(port);
+      add(validator.name, port, validator.origin,
+          {validator.name_origin, validator.port != 0 ? validator.port_origin : counted});
+    }
+  }
+
+  void add(const std::string& name, std::uint64_t port, const std::string& origin, ValidatorOrigin origins) {
     if (!is_validator_name(name)) {
       mistakes_.push_back(origin + ": '" + name + "' is no name for a validator: " + std::string(kValidatorNames));
     }
@@ -128,6 +161,7 @@ class Judge {
     options.name = name;
     options.port = place(port, name, origin);
     config_.validators.push_back(std::move(options));
+    config_.validator_origins.push_back(std::move(origins));
   }
 
   /// A port that anything has once.
@@ -160,8 +194,35 @@ class Judge {
     const auto prefix = checked.error().subject + ": ";
     if (why.starts_with(prefix)) why.erase(0, prefix.size());
     const auto cause = cause_of(name);
-    if (cause != name) why = name + " (" + shown(name) + ") " + why;
+    why = with_settings_named(why, cause);
+    if (cause != name) why = named(name, cause) + " " + why;
     mistakes_.push_back(where(cause) + ": " + (cause == name ? "" : "with " + shown(cause) + ", ") + why);
+  }
+
+  /// With its value, as the flag, the variable or the key that it is where `cause` was given: those that the reader
+  /// knows.
+  std::string named(std::string_view name, std::string_view cause) const {
+    const auto& setting = *find_setting(name);
+    const auto found = config_.given.find(cause);
+    const auto kind = found == config_.given.end() ? "--" : found->second.origin;
+    const auto text = kind.starts_with("--")                ? flag_of(setting)
+                      : kind.starts_with("QUANTUMHARMONY_") ? variable_of(setting)
+                                                            : std::string(name);
+    return text + " (" + shown(name) + ")";
+  }
+
+  /// The queue speaks of its options: "lease_min".
+  std::string with_settings_named(std::string_view why, std::string_view cause) const {
+    std::string out;
+    while (!why.empty()) {
+      const auto end = std::min(why.find(' '), why.size());
+      const auto word = why.substr(0, end);
+      const auto name = setting_of_queue_option(word);
+      const bool is_option = word.find('_') != word.npos && find_setting(name) != nullptr;
+      out += (out.empty() ? "" : " ") + (is_option ? named(name, cause) : std::string(word));
+      why.remove_prefix(std::min(end + 1, why.size()));
+    }
+    return out;
   }
 
   std::string shown(std::string_view name) const { return find_setting(name)->show(config_.settings); }
@@ -247,37 +308,6 @@ class Judge {
   std::map<std::uint64_t, std::string> ports_;  ///< whose they are
 };
 
-/// Which port an added validator gets.
-class PortChoice {
- public:
-  PortChoice(const Config& config, const TakenPorts& taken) : taken_{0, config.metrics_port, config.web_port} {
-    taken_.insert(taken.rpc.begin(), taken.rpc.end());
-    taken_.insert(taken.binary.begin(), taken.binary.end());
-  }
-
-  bool is_free(std::uint64_t port) const { return !taken_.contains(port); }
-  void take(std::uint64_t port) { taken_.insert(port); }
-  /// The first free one behind all of `ports`, or between them, or below; 0: there is none.
-  std::uint16_t next_to(const std::vector<std::uint16_t>& ports, std::uint64_t otherwise) const {
-    const auto [least, most] = std::minmax_element(ports.begin(), ports.end());
-    const std::uint64_t low = ports.empty() ? otherwise : *least, high = ports.empty() ? otherwise : *most + 1U;
-    for (auto port = high; port <= 65'535; ++port) {
-      if (is_free(port)) return static_cast<std::uint16_t>(port);
-    }
-    for (auto port = low; port <= 65'535; ++port) {
-      if (is_free(port)) return static_cast<std::uint16_t>(port);
-    }
-    for (auto port = low; port >= kFirstUnprivileged; --port) {
-      if (is_free(port)) return static_cast<std::uint16_t>(port);
-    }
-    return 0;
-  }
-
- private:
-  static constexpr std::uint64_t kFirstUnprivileged = 1024;
-  std::set<std::uint64_t> taken_;
-};
-
 std::vector<std::string> split(std::string_view text) {
   std::vector<std::string> parts;
   while (!text.empty()) {
@@ -300,33 +330,6 @@ std::string place_of(const Config& config, std::string_view name) {
   return origin.starts_with("--") || origin.starts_with("QUANTUMHARMONY_") ? origin : origin + ": " + std::string(name);
 }
 
-Result<ValidatorOptions> added_validator(const Config& config, const TakenPorts& taken, const std::string& name,
-                                         std::uint16_t port) {
-  if (!is_validator_name(name)) {
-    return fail(Error(Errc::kInvalid, "name: " + std::string(kValidatorNames)).about("name"));
-  }
-  PortChoice ports(config, taken);
-  if (port != 0 && !ports.is_free(port))
-    return fail(Error(Errc::kInvalid, "port: expected one that nothing of this node has").about("port"));
-  if (port == 0) port = ports.next_to(taken.rpc, kFirstPort + config.settings.port_offset);
-  ports.take(port);
-  ValidatorOptions options;
-  if (config.settings.binary_port != 0)
-    options.binary_port = ports.next_to(taken.binary, config.settings.binary_port + config.settings.port_offset);
-  if (port == 0 || (config.settings.binary_port != 0 && options.binary_port == 0)) {
-    const std::string whose = port == 0 ? "" : " for its binary RPC";
-    return fail(
-        Error(Errc::kInvalid, "port: none is left" + whose + ": this node has all from 1024 to 65535").about("port"));
-  }
-  options.name = name;
-  options.port = port;
-  options.directory = config.data_dir / name;
-  options.write_method = config.settings.write_method;
-  options.queue = config.settings.queue;
-  options.allow_faults = config.settings.allow_faults;
-  return options;
-}
-
 GivenSettings read_environment(const char* const* environment, std::string& config_file, Mistakes& mistakes) {
   constexpr std::string_view kPrefix = "QUANTUMHARMONY_";
   constexpr std::array<std::string_view, 1> kOthers{"CONFIG"};
@@ -337,6 +340,7 @@ GivenSettings read_environment(const char* const* environment, std::string& conf
     const auto name = entry.substr(0, entry.find('='));
     const auto value = name.size() < entry.size() ? entry.substr(name.size() + 1) : std::string_view();
     if (name == "QUANTUMHARMONY_CONFIG") {
+      if (value.empty()) mistakes.emplace_back("QUANTUMHARMONY_CONFIG: expected FILE, got ''");
       config_file = value;
       continue;
     }

@@ -30,12 +30,18 @@ using Mistakes = std::vector<std::string>;
 struct GivenValidator {
   std::string name;
   std::uint16_t port = 0;  ///< 0: the next one
-  std::string origin;
+  std::string origin;      ///< of the table
+  std::string name_origin, port_origin;
 };
 
 struct GivenFile {
   GivenSettings settings;
   std::vector<GivenValidator> validators;
+};
+
+/// Where a validator's name and port come from, as Given::origin says it.
+struct ValidatorOrigin {
+  std::string name, port;
 };
 
 struct Config {
@@ -46,9 +52,11 @@ struct Config {
   bool dev = false;             ///< dev validators
   bool dev_by_default = false;  ///< nobody asked for them
   std::vector<ValidatorOptions> validators;
-  std::uint16_t metrics_port = 0, web_port = 0;  ///< moved by port-offset; 0: none
+  std::vector<ValidatorOrigin> validator_origins;  ///< of each of them
+  std::uint16_t metrics_port = 0, web_port = 0;    ///< moved by port-offset; 0: none
 };
 
+inline constexpr std::uint64_t kFirstPort = 9944;  ///< the first validator's, before port-offset
 inline constexpr std::uint64_t kConfigFileBytesMax = 1U << 20;
 
 /// Reads a TOML file of at most kConfigFileBytesMax. config_file.cpp.
@@ -69,6 +77,7 @@ struct TakenPorts {
   std::vector<std::uint16_t> rpc, binary;
 };
 /// A validator that is added while the node of this configuration runs. Port 0: the one after the highest.
+/// config_added.cpp.
 Result<ValidatorOptions> added_validator(const Config& config, const TakenPorts& taken, const std::string& name,
                                          std::uint16_t port);
 

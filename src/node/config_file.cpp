@@ -8,9 +8,81 @@
 #include "base/nearest.h"
 #include "base/read_file.h"
 #include "node/config.h"
+#include "node/key_parts.h"
+#include "queue/json_text.h"
 
 namespace qh::node {
 namespace {
+
+/// What a file has for a setting, for people.
+std::string_view wanted(Form form) {
+  switch (form) {
+    case Form::kFlag:
+      return "true or false";
+    case Form::kText:
+      return "text in quotes";
+    case Form::kInteger:
+      return "an integer";
+    case Form::kNumber:
+      return "a number";
+    case Form::kBytes:
+      return "an integer, or text with a unit, as \"64MiB\"";
+    case Form::kTime:
+      return "text with a unit, as \"30s\"";
+    case Form::kList:
+      return "an array of texts, or one text";
+  }
+  return {};
+}
+
+bool takes(Form form, const toml::node& node) {
+  switch (form) {
+    case Form::kFlag:
+      return node.is_boolean();
+    case Form::kText:
+    case Form::kTime:
+    case Form::kList:
+      return node.is_string();
+    case Form::kInteger:
+      return node.is_integer();
+    case Form::kNumber:
+      return node.is_number();
+    case Form::kBytes:
+      return node.is_integer() || node.is_string();
+  }
+  return false;
+}
+
+/// As it would be given as a flag; of what no flag can be, nothing.
+std::string text_of(const toml::node& node) {
+  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* number = node.as_integer()) return std::to_string(number->get());
+  if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
+  if (const auto* number = node.as_floating_point()) {
+    std::array<char, 32> text;
+    return {text.data(), std::to_chars(text.data(), text.data() + text.size(), number->get()).ptr};
+  }
+  return {};
+}
+
+/// What stands there instead of what was wanted: "the text \"7\"", "the integer 7".
+std::string described(const toml::node& node) {
+  constexpr std::size_t kTextMax = 64;
+  auto text = text_of(node);
+  if (node.is_string()) {
+    if (text.size() > kTextMax) return "a text of " + std::to_string(text.size()) + " bytes";
+    std::string out = "the text ";
+    queue::write_json_string(text, out);
+    return out;
+  }
+  if (node.is_floating_point() && text.find_first_not_of("-0123456789") == text.npos) text += ".0";
+  return node.is_integer()          ? "the integer " + text
+         : node.is_floating_point() ? "the number " + text
+         : node.is_boolean()        ? text
+         : node.is_array()          ? "an array"
+         : node.is_table()          ? "a table"
+                                    : "a date or a time";
+}
 
 class FileReader {
  public:
@@ -76,34 +148,21 @@ class FileReader {
   }
 
   std::optional<std::vector<std::string>> values_of(const Setting& setting, const toml::node& node) {
-    if (setting.form == Form::kList) {
-      if (const auto* array = node.as_array()) {
-        std::vector<std::string> values;
-        for (const auto& element : *array) {
-          auto text = text_of(element);
-          if (!text) return mistake(element, "expected text"), std::nullopt;
-          values.push_back(std::move(*text));
-        }
-        return values;
-      }
+    const auto* array = setting.form == Form::kList ? node.as_array() : nullptr;
+    if (array == nullptr) {
+      if (!takes(setting.form, node)) return wrong_type(setting.name, wanted(setting.form), node), std::nullopt;
+      return std::vector{text_of(node)};
     }
-    auto text = text_of(node);
-    if (!text)
-      return mistake(node, "expected " + std::string(setting.form == Form::kFlag ? "true or false" : "one value")),
-             std::nullopt;
-    return std::vector{std::move(*text)};
+    std::vector<std::string> values;
+    for (const auto& element : *array) {
+      if (!takes(setting.form, element)) return wrong_type(setting.name, wanted(Form::kText), element), std::nullopt;
+      values.push_back(text_of(element));
+    }
+    return values;
   }
 
-  /// As it would be given as a flag.
-  static std::optional<std::string> text_of(const toml::node& node) {
-    if (const auto* text = node.as_string()) return text->get();
-    if (const auto* number = node.as_integer()) return std::to_string(number->get());
-    if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
-    if (const auto* number = node.as_floating_point()) {
-      std::array<char, 32> text;
-      return std::string(text.data(), std::to_chars(text.data(), text.data() + text.size(), number->get()).ptr);
-    }
-    return std::nullopt;
+  void wrong_type(std::string_view key, std::string_view expected, const toml::node& node) {
+    mistake(node, std::string(key) + ": expected " + std::string(expected) + ", got " + described(node));
   }
 
   void read_validators(const toml::node& node) {
@@ -121,18 +180,19 @@ class FileReader {
     constexpr std::array<std::string_view, 2> kKeys{"name", "qssh-queue-port"};
     GivenValidator validator;
     validator.origin = at(table);
+    validator.name_origin = at(table);
     for (const auto& [key, value] : table) {
       if (key == "name") {
-        if (const auto* name = value.as_string())
-          validator.name = name->get();
-        else
-          mistake(value, "name is text");
+        if (!value.is_string()) wrong_type(key.str(), wanted(Form::kText), value);
+        validator.name = value.value_or(std::string("?"));
+        validator.name_origin = at(value);
       } else if (key == "qssh-queue-port") {
         const auto* port = value.as_integer();
         if (port == nullptr || port->get() < 1 || port->get() > 65'535)
-          mistake(value, "qssh-queue-port is a port from 1 to 65535");
+          wrong_type(key.str(), "a port from 1 to 65535", value);
         else
           validator.port = static_cast<std::uint16_t>(port->get());
+        validator.port_origin = at(value);
       } else {
         mistake(value, "unknown key " + std::string(key.str()) + " in [[validator]]" + nearest_hint(key.str(), kKeys));
       }
@@ -160,6 +220,11 @@ tl::expected<GivenFile, Mistakes> read_config_file(const std::filesystem::path& 
 }
 
 tl::expected<GivenFile, Mistakes> read_config_text(std::string_view text, const std::string& name) {
+  if (const auto line = line_of_deep_key(text)) {
+    return tl::unexpected(Mistakes{name + ":" + std::to_string(*line) + ": a key of more than " +
+                                   std::to_string(kKeyPartsMax) +
+                                   " parts; no key has more than two, as queue.max-depth"});
+  }
   try {
     return FileReader(name).read(toml::parse(text, name));
   } catch (const toml::parse_error& wrong) {  // Debian builds the library with exceptions; they end here

@@ -1,7 +1,5 @@
 // `config show` and docs/configuration.md.
 #include <algorithm>
-#include <array>
-#include <charconv>
 
 #include "node/config.h"
 #include "queue/json_text.h"
@@ -15,20 +13,21 @@ std::string in_quotes(std::string_view text) {
   return out;
 }
 
-/// A number that TOML and JSON read, and whose text a reader gets back as it is: no leading zero, no 1.50.
-bool is_plain_number(std::string_view text) {
-  if (text.empty() || text.find_first_not_of("0123456789.") != text.npos || text.size() > 15) return false;
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  std::array<char, 32> again{};
-  const auto* last = std::to_chars(again.data(), again.data() + again.size(), value, std::chars_format::fixed).ptr;
-  return error == std::errc() && end == text.data() + text.size() && std::string_view(again.data(), last) == text;
-}
-
-/// A value as TOML, and as JSON: both write these alike.
+/// A value as TOML, of the type that the file takes, and as JSON: both write these alike.
 std::string literal(const Setting& setting, const std::string& shown) {
-  if (setting.form == Form::kFlag) return shown;
-  if (setting.form == Form::kText) return is_plain_number(shown) ? shown : in_quotes(shown);
+  switch (setting.form) {
+    case Form::kFlag:
+    case Form::kInteger:
+    case Form::kNumber:
+      return shown;
+    case Form::kBytes:
+      return shown.find_first_not_of("0123456789") == shown.npos ? shown : in_quotes(shown);
+    case Form::kText:
+    case Form::kTime:
+      return in_quotes(shown);
+    case Form::kList:
+      break;
+  }
   std::string list = "[";
   for (std::size_t from = 0; from < shown.size();) {
     const auto comma = std::min(shown.find(',', from), shown.size());
@@ -40,11 +39,15 @@ std::string literal(const Setting& setting, const std::string& shown) {
 
 std::string origin_of(const Config& config, const Setting& setting) {
   if (setting.name == "data-dir") return config.data_dir_origin;
-  const auto given = config.given.find(setting.name);
+  if (setting.name == "dev" && config.dev_by_default) return "default: nothing else was asked for";
+  // So many dev validators are asked for with the dev network.
+  const bool by_number = setting.name == "dev" && config.dev && !config.settings.dev;
+  const auto given = config.given.find(by_number ? "validators" : setting.name);
   return given == config.given.end() ? "default" : given->second.origin;
 }
 
 std::string value_of(const Config& config, const Setting& setting) {
+  if (setting.name == "dev") return config.dev ? "true" : "false";
   return setting.name == "data-dir" ? config.data_dir.string() : setting.show(config.settings);
 }
 
@@ -55,13 +58,15 @@ bool is_shown(const Config& config, const Setting& setting) {
   return config.dev || (setting.name != "dev" && setting.name != "validators");
 }
 
+std::string with_origin(std::string line, const std::string& origin) {
+  line.resize(std::max<std::size_t>(line.size() + 2, 48), ' ');
+  return line + "# " + origin + "\n";
+}
+
 void add_line(const Config& config, const Setting& setting, std::string& out) {
   const auto name = is_queue_setting(setting) ? setting.name.substr(6) : setting.name;
-  auto value = value_of(config, setting);
-  if (setting.name == "dev") value = "true";
-  std::string line = std::string(name) + " = " + literal(setting, value);
-  line.resize(std::max<std::size_t>(line.size() + 2, 48), ' ');
-  out += line + "# " + origin_of(config, setting) + "\n";
+  out +=
+      with_origin(std::string(name) + " = " + literal(setting, value_of(config, setting)), origin_of(config, setting));
 }
 
 std::string table_row(const Setting& setting) {
@@ -85,7 +90,10 @@ unknown name is refused, with the nearest known one. `quantumharmony-node config
 each value comes from.
 
 Sizes are bytes, or `256KiB`, `64MiB`, `1GiB`. Times have their unit: `500ms`, `30s`, `10min`, `1h`, `30d`. In the environment a
-flag is `true` or `false` and a list has commas.
+flag is `true` or `false` and a list has commas. In the file a flag is `true` or `false`, a number stands without quotes, a list
+is an array of texts in quotes (or one text), and everything else is a text in quotes, a time too: `"30s"`. A size is a number
+without quotes or a text with its unit: `65536`, `"64KiB"`. An empty flag or variable (`--data-dir "$UNSET"`) is a mistake; of a
+list the variable may be empty.
 
 ```toml
 # node.toml
@@ -133,7 +141,7 @@ exit 2
 ```
 
 Without `[[validator]]` tables and without `--validator` the dev network runs: alice 9944, bob 9945, charlie 9946, …, past
-9950, which is kept for metrics.
+9950, which is kept for metrics. `config show` then has `dev = true`, and `dev = false` is a mistake: there would be nothing to run.
 
 )";
 
@@ -148,11 +156,14 @@ std::string show_config(const Config& config) {
   for (const auto& setting : settings()) {
     if (is_queue_setting(setting)) add_line(config, setting, out);
   }
-  for (const auto& validator : config.validators) {
+  for (std::size_t i = 0; i < config.validators.size(); ++i) {
+    const auto& validator = config.validators[i];
+    const auto& origin = config.validator_origins[i];
     const auto port = validator.port - static_cast<int>(config.settings.port_offset);
     const std::string lead = config.dev ? "# " : "";  // of the dev network; a file would name them anew
-    out += "\n" + lead + "[[validator]]\n" + lead + "name = " + in_quotes(validator.name) + "\n" + lead +
-           "qssh-queue-port = " + std::to_string(port) + "\n";
+    out += "\n" + lead + "[[validator]]\n";
+    out += with_origin(lead + "name = " + in_quotes(validator.name), origin.name);
+    out += with_origin(lead + "qssh-queue-port = " + std::to_string(port), origin.port);
   }
   return out;
 }
@@ -166,10 +177,13 @@ std::string show_config_json(const Config& config) {
            in_quotes(origin_of(config, setting)) + "}";
   }
   out += R"(},"validators":[)";
-  for (const auto& validator : config.validators) {
+  for (std::size_t i = 0; i < config.validators.size(); ++i) {
+    const auto& validator = config.validators[i];
+    const auto& origin = config.validator_origins[i];
     if (out.back() != '[') out += ',';
-    out += R"({"name":)" + in_quotes(validator.name) + R"(,"port":)" + std::to_string(validator.port) +
-           R"(,"directory":)" + in_quotes(validator.directory.string()) + "}";
+    out += R"({"name":)" + in_quotes(validator.name) + R"(,"name_origin":)" + in_quotes(origin.name) + R"(,"port":)" +
+           std::to_string(validator.port) + R"(,"port_origin":)" + in_quotes(origin.port) + R"(,"directory":)" +
+           in_quotes(validator.directory.string()) + "}";
   }
   return out + "]}\n";
 }
@@ -191,7 +205,8 @@ std::string configuration_markdown() {
   out +=
       "\n## `[[validator]]`\n\n| key | what it is |\n|---|---|\n"
       "| `name` | at most 32 of `a-z`, `0-9` and `-`; not `aggregate` |\n"
-      "| `qssh-queue-port` | its port before `port-offset`; without it the one after the last |\n";
+      "| `qssh-queue-port` | its port before `port-offset`; without it the one after the last, of the first 9944 |\n"
+      "\nAt most 100 of them.\n";
   return out;
 }
 

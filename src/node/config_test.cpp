@@ -1,30 +1,13 @@
-#include "node/config.h"
-
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
 
 #include <gtest/gtest.h>
 
-#include "node/command_line.h"
+#include "node/config_bed.h"
 
 namespace qh::node {
 namespace {
-
-using Words = std::vector<std::string>;
-
-/// What a command line makes, with a file and an environment below it.
-tl::expected<Config, Mistakes> configure(const Words& arguments, const GivenFile& file = {},
-                                         const GivenSettings& environment = {}) {
-  const auto line = parse_command_line(arguments);
-  if (!line) return tl::unexpected(line.error());
-  return make_config(line->flags, environment, file);
-}
-
-std::string first_mistake(const Words& arguments, const GivenFile& file = {}) {
-  const auto config = configure(arguments, file);
-  return config ? "" : config.error().front();
-}
 
 TEST(Config, WithoutAnythingItIsTheDevNetwork) {
   const auto config = configure({});
@@ -166,7 +149,10 @@ TEST(Config, MistakesNameTheFlagAndTheRemedy) {
       {{"--queue-rate-burst", "nan"}, "--queue-rate-burst: expected a number from 1 to 1000000000, got 'nan'"},
       {{"--queue-submitter-rate-burst", "0"}, "--queue-submitter-rate-burst: expected a number from 1 to"},
       {{"--queue-max-waiters", "0"}, "--queue-max-waiters: expected an integer from 1 to 1000000, got '0'"},
-      {{"--port-offset"}, "--port-offset"},
+      {{"--port-offset"}, "--port-offset: needs a value, N"},
+      {{"config", "show", "--output"}, "--output: needs a value, FORMAT"},
+      {{"--data-dir", "--dev"}, "--data-dir: needs a value, DIR"},
+      {{"config", "show", "--output", "--dev"}, "--output: needs a value, FORMAT"},
       {{"--port-offset", "65536"}, "--port-offset: expected a number from 0 to 65535, got '65536'"},
       {{"--port-offset", "18446744073709551615"}, "--port-offset: expected a number from 0 to 65535"},
       {{"--allow-host", "*"}, "--allow-host: expected a name or an address"},
@@ -179,9 +165,29 @@ TEST(Config, MistakesNameTheFlagAndTheRemedy) {
       {{"--web", "0"}, "--web: unknown flag (did you mean --web-port?)"},
       {{"--offset=9"}, "--offset: unknown flag (did you mean --port-offset?)"},
       {{"--queue-lease-min", "2h"},
-       "--queue-lease-min: with 2h, queue.lease-default (30s) must lie between lease_min and lease_max"},
+       "--queue-lease-min: with 2h, --queue-lease-default (30s) must lie between --queue-lease-min (2h) and "
+       "--queue-lease-max (1h)"},
+      {{"--queue-lease-default", "5h"},
+       "--queue-lease-default: must lie between --queue-lease-min (100ms) and --queue-lease-max (1h)"},
+      {{"--queue-lease-min", "0s"}, "--queue-lease-min: must be longer than 0"},
       {{"--queue-segment-bytes-max", "1MiB"},
-       "--queue-segment-bytes-max: with 1MiB, queue.segment-bytes-min (4MiB) is over segment_bytes_max"},
+       "--queue-segment-bytes-max: with 1MiB, --queue-segment-bytes-min (4MiB) is over --queue-segment-bytes-max "
+       "(1MiB)"},
+      {{"--queue-max-depth", "9223372036854775808"}, "expected an integer of at most 9223372036854775807"},
+      {{"--config", ""}, "--config: expected FILE, got ''"},
+      {{"--config="}, "--config: needs a value behind the ="},
+      {{"--data-dir", ""}, "--data-dir: expected a directory, got ''"},
+      {{"--data-dir=", "config", "check"}, "--data-dir: needs a value behind the ="},
+      {{"--rpc-token-file", ""}, "--rpc-token-file: expected FILE, got ''"},
+      {{"--validator", "--name", ""}, "--name: expected NAME, got ''"},
+      {{"--version=3"}, "--version: takes no value"},
+      {{"config", "check", "show"}, "config: check or show, not both"},
+      {{"config", "show", "--output", "json", "check"}, "config: check or show, not both"},
+      {{"config", "show", "man"}, "config and man: one command at a time"},
+      {{"--port-offset", "3", "man"}, "--port-offset: is not for man"},
+      {{"--config", "f", "completion", "bash"}, "--config: is not for completion"},
+      {{"--dev=false"}, "--dev: false, and nothing else is there to run"},
+      {{"--dev=false", "--validators", "2"}, "--dev: false, and --validators asks for dev validators"},
   };
   for (const auto& [arguments, text] : mistakes) {
     EXPECT_NE(first_mistake(arguments).find(text), std::string::npos)
@@ -206,134 +212,6 @@ TEST(Config, AnOriginIsOneThatABrowserCanSend) {
   }
 }
 
-class ConfigFile : public ::testing::Test {
- protected:
-  void SetUp() override {
-    std::string path = (std::filesystem::temp_directory_path() / "qh-config-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    directory_ = path;
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-
-  tl::expected<GivenFile, Mistakes> read(std::string_view text) {
-    const auto file = directory_ / "node.toml";
-    std::ofstream(file) << text;
-    return read_config_file(file);
-  }
-
-  std::filesystem::path directory_;
-};
-
-TEST_F(ConfigFile, FlagsWinOverTheEnvironmentOverTheFile) {
-  const auto file = read(
-      "data-dir = \"/file\"\nport-offset = 1\nlog-level = \"warn\"\n[queue]\nmax-depth = 5\nlease-default = "
-      "\"1min\"\n");
-  ASSERT_TRUE(file);
-  const char* const environment[] = {"PATH=/bin",
-                                     "QUANTUMHARMONY_PORT_OFFSET=2",
-                                     "QUANTUMHARMONY_QUEUE_MAX_DEPTH=6",
-                                     "QUANTUMHARMONY_ALLOW_HOST=a.example,b.example",
-                                     "QUANTUMHARMONY_CONFIG=/c.toml",
-                                     nullptr};
-  std::string config_file;
-  Mistakes mistakes;
-  const auto variables = read_environment(environment, config_file, mistakes);
-  EXPECT_TRUE(mistakes.empty());
-  EXPECT_EQ(config_file, "/c.toml");
-  const auto config = configure({"--port-offset", "3"}, *file, variables);
-  ASSERT_TRUE(config) << config.error().front();
-  EXPECT_EQ(config->settings.port_offset, 3U);
-  EXPECT_EQ(config->settings.queue.max_depth, 6U);
-  EXPECT_EQ(config->settings.queue.lease_default, std::chrono::minutes(1));
-  EXPECT_EQ(config->data_dir, "/file");
-  EXPECT_EQ(config->settings.allow_host, (Words{"a.example", "b.example"}));
-  const auto shown = show_config(*config);
-  EXPECT_NE(shown.find("# --port-offset\n"), std::string::npos) << shown;
-  EXPECT_NE(shown.find("# QUANTUMHARMONY_QUEUE_MAX_DEPTH\n"), std::string::npos) << shown;
-  EXPECT_NE(shown.find("node.toml:3\n"), std::string::npos) << shown;
-  EXPECT_NE(shown.find("\nmax-bytes = \"1GiB\""), std::string::npos) << shown;
-}
-
-TEST_F(ConfigFile, WhatIsShownReadsBackTheSame) {
-  const auto config = configure({"--queue-fairness", "3", "--allow-origin", "https://a.example", "--data-dir", "/d",
-                                 "--queue-rate-limit", "0.5", "--listen", "127.0.0.1"});
-  ASSERT_TRUE(config);
-  const auto file = read(show_config(*config));
-  ASSERT_TRUE(file) << file.error().front();
-  const auto again = configure({}, *file);
-  ASSERT_TRUE(again);
-  EXPECT_EQ(again->settings.queue.fairness, 3U);
-  EXPECT_EQ(again->settings.queue.queue_rate_limit, 0.5);
-  EXPECT_EQ(again->settings.allow_origin, Words{"https://a.example"});
-  EXPECT_EQ(again->settings.listen, Words{"127.0.0.1"});
-  EXPECT_EQ(again->data_dir, "/d");
-}
-
-TEST_F(ConfigFile, ValidatorsAreTables) {
-  const auto file = read(
-      "[[validator]]\nname = \"zoe\"\nqssh-queue-port = 9948\n[[validator]]\nname = \"yan\"\n[[validator]]\nname = "
-      "\"xi\"\n");
-  ASSERT_TRUE(file);
-  const auto config = configure({}, *file);
-  ASSERT_TRUE(config);
-  EXPECT_FALSE(config->dev);
-  ASSERT_EQ(config->validators.size(), 3U);
-  EXPECT_EQ(config->validators[1].port, 9949);
-  EXPECT_EQ(config->validators[2].port, 9951);
-  EXPECT_EQ(configure({"--dev"}, *file)->validators[0].name, "alice");
-  EXPECT_EQ(configure({"--validator", "--name", "w"}, *file)->validators[0].name, "w");
-  const auto twice = read("[[validator]]\nname = \"zoe\"\n[[validator]]\nname = \"zoe\"\n");
-  EXPECT_NE(first_mistake({}, *twice).find("there is another validator zoe"), std::string::npos);
-}
-
-TEST_F(ConfigFile, ValidatorsBesideTheDevNetworkAreNotPassedOver) {
-  for (const char* text : {"dev = true\n", "validators = 2\n"}) {
-    const auto file = read(std::string(text) + "[[validator]]\nname = \"zed\"\n");
-    ASSERT_TRUE(file);
-    const auto mistake = first_mistake({}, *file);
-    EXPECT_NE(mistake.find("node.toml:1: "), std::string::npos) << mistake;
-    EXPECT_NE(mistake.find("node.toml:2 has a [[validator]] zed; take one of the two out"), std::string::npos)
-        << mistake;
-  }
-  const auto off = read("dev = false\n[[validator]]\nname = \"zed\"\n");
-  EXPECT_EQ(configure({}, *off)->validators.front().name, "zed");
-  EXPECT_EQ(configure({"--dev"}, *off)->validators.front().name, "alice") << "a flag wins over the file";
-}
-
-TEST_F(ConfigFile, MistakesHaveTheirLine) {
-  const std::pair<const char*, const char*> mistakes[] = {
-      {"\ndata_dir = \"/x\"\n", ":2: unknown key data_dir (did you mean data-dir?)"},
-      {"[queue]\nmax-dpeth = 1\n", ":2: unknown key max-dpeth in [queue] (did you mean max-depth?)"},
-      {"[queue]\ndata-dir = \"x\"\n", "unknown key data-dir in [queue] (it stands above every table)"},
-      {"max-depth = 1\n", ":1: unknown key max-depth (it is max-depth of [queue])"},
-      {"\nqueue-max-depth = 1\n", ":2: unknown key queue-max-depth (it is max-depth of [queue])"},
-      {"[queue]\nqueue-max-depth = 1\n", ":2: unknown key queue-max-depth in [queue] (did you mean max-depth?)"},
-      {"web = 1\n", ":1: unknown key web (did you mean web-port?)"},
-      {"queue = 7\n", "queue is a table"},
-      {"validator = true\n", "validators are tables"},
-      {"name = \"x\"\n", "is no key of the file"},
-      {"[[validator]]\nport = 1\nname = \"x\"\n", ":2: unknown key port in [[validator]]"},
-      {"[[validator]]\nqssh-queue-port = 0\nname = \"x\"\n", "is a port from 1 to 65535"},
-      {"[[validator]]\n", "has no name"},
-      {"data-dir = [\"a\"]\n", "expected one value"},
-      {"data-dir = \n", ":1: "},
-      {"listen = [[1]]\n", "expected text"},
-  };
-  for (const auto& [text, expected] : mistakes) {
-    const auto file = read(text);
-    ASSERT_FALSE(file) << text;
-    EXPECT_NE(file.error().front().find(expected), std::string::npos) << file.error().front();
-  }
-  EXPECT_FALSE(read_config_file(directory_ / "none.toml"));
-  const auto lease = read("\n[queue]\nlease-min = \"2h\"\n");
-  EXPECT_NE(first_mistake({}, *lease).find("node.toml:3: queue.lease-min: with 2h, queue.lease-default (30s) must lie"),
-            std::string::npos)
-      << first_mistake({}, *lease);
-  const auto late = read("[queue]\nmax-deliveries = 0\n");
-  EXPECT_NE(first_mistake({}, *late).find("node.toml:2: queue.max-deliveries: must be 1 to 1000"), std::string::npos)
-      << first_mistake({}, *late);
-}
-
 TEST(Config, UnknownVariablesAreRefused) {
   const char* const environment[] = {"QUANTUMHARMONY_DATADIR=/x", "QUANTUMHARMONY_CONFG=/x", "QUANTUMHARMONY_X=1",
                                      nullptr};
@@ -344,6 +222,18 @@ TEST(Config, UnknownVariablesAreRefused) {
   EXPECT_EQ(mistakes[0], "QUANTUMHARMONY_DATADIR: unknown variable (did you mean QUANTUMHARMONY_DATA_DIR?)");
   EXPECT_EQ(mistakes[1], "QUANTUMHARMONY_CONFG: unknown variable (did you mean QUANTUMHARMONY_CONFIG?)");
   EXPECT_EQ(mistakes[2], "QUANTUMHARMONY_X: unknown variable") << "the prefix makes nothing alike";
+}
+
+TEST(Config, AVariableThatIsEmptyIsRefusedButOfAList) {
+  const char* const environment[] = {
+      "QUANTUMHARMONY_CONFIG=", "QUANTUMHARMONY_RPC_TOKEN_FILE=", "QUANTUMHARMONY_ALLOW_HOST=", nullptr};
+  std::string config_file;
+  Mistakes mistakes;
+  const auto variables = read_environment(environment, config_file, mistakes);
+  EXPECT_EQ(mistakes, Mistakes{"QUANTUMHARMONY_CONFIG: expected FILE, got ''"});
+  const auto config = configure({}, {}, variables);
+  ASSERT_FALSE(config);
+  EXPECT_EQ(config.error(), Mistakes{"QUANTUMHARMONY_RPC_TOKEN_FILE: expected FILE, got ''"});
 }
 
 TEST(Config, EverySettingShowsWhatItTakes) {

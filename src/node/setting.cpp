@@ -29,6 +29,9 @@ Result<void> parse(T& into, std::string_view text) {
   if (error != std::errc() || end != text.data() + text.size()) {
     return expected(std::is_integral_v<T> ? "an integer from 0 on" : "a number", text);
   }
+  if constexpr (std::is_integral_v<T>) {
+    if (!std::in_range<std::int64_t>(into)) return expected("an integer of at most 9223372036854775807", text);  // TOML
+  }
   return {};
 }
 Result<void> parse(Duration& into, std::string_view text) {
@@ -179,8 +182,8 @@ Result<void> set_optional_port(Settings& s, const Values& values) {
   return {};
 }
 Result<void> set_validators(Settings& s, const Values& values) {
-  if (!parse(s.validators, values.back()) || s.validators == 0 || s.validators > 100) {
-    return expected("a number from 1 to 100", values.back());
+  if (!parse(s.validators, values.back()) || s.validators == 0 || s.validators > kValidatorsMax) {
+    return expected("a number from 1 to " + std::to_string(kValidatorsMax), values.back());
   }
   return {};
 }
@@ -195,6 +198,9 @@ Result<void> set_queue_mode(Settings& s, const Values& values) {
   s.queue_mode = values.back();
   return {};
 }
+
+using S = Settings;
+using Q = queue::Options;
 
 template <auto M>
 constexpr Setting flag(std::string_view name, std::string_view meaning, Place place = Place::kEverywhere) {
@@ -211,40 +217,40 @@ constexpr Setting one(std::string_view name, std::string_view value_name, std::s
 }
 template <auto M>
 constexpr Setting optional_port(std::string_view name, std::string_view meaning) {
-  return {name, Form::kText, "PORT", meaning, Place::kEverywhere, set_optional_port<M>, show_one<M>};
+  return {name, Form::kInteger, "PORT", meaning, Place::kEverywhere, set_optional_port<M>, show_one<M>};
 }
 template <auto M>
 constexpr Setting of_queue(std::string_view name, std::string_view value_name, std::string_view meaning) {
-  return {name, Form::kText, value_name, meaning, Place::kEverywhere, set_queue<M>, show_queue<M>};
+  constexpr bool kIsTime = std::is_same_v<Duration, std::remove_cvref_t<decltype(Q{}.*M)>>;
+  return {name,         kIsTime ? Form::kTime : Form::kInteger, value_name, meaning, Place::kEverywhere, set_queue<M>,
+          show_queue<M>};
 }
 template <auto M>
 constexpr Setting rate_of_queue(std::string_view name, std::string_view meaning) {
-  return {name, Form::kText, "MESSAGES/S", meaning, Place::kEverywhere, set_rate<M>, show_queue<M>};
+  return {name, Form::kNumber, "MESSAGES/S", meaning, Place::kEverywhere, set_rate<M>, show_queue<M>};
 }
 template <auto M>
 constexpr Setting burst_of_queue(std::string_view name) {
-  return {name,         Form::kText,  "MESSAGES", "how many of them may come at once", Place::kEverywhere,
+  return {name,         Form::kNumber, "MESSAGES", "how many of them may come at once", Place::kEverywhere,
           set_burst<M>, show_queue<M>};
 }
 template <auto M>
 constexpr Setting bytes_of_queue(std::string_view name, std::string_view meaning) {
-  return {name, Form::kText, "BYTES", meaning, Place::kEverywhere, set_queue_bytes<M>, show_queue_bytes<M>};
+  return {name, Form::kBytes, "BYTES", meaning, Place::kEverywhere, set_queue_bytes<M>, show_queue_bytes<M>};
 }
 
-using S = Settings;
-using Q = queue::Options;
 constexpr std::array kSettings{
     flag<&S::dev>("dev", "run dev validators in this process: alice, bob, charlie, ..."),
-    Setting{"validators", Form::kText, "N", "how many dev validators", Place::kEverywhere, set_validators,
+    Setting{"validators", Form::kInteger, "N", "how many dev validators", Place::kEverywhere, set_validators,
             show_one<&S::validators>},
     flag<&S::validator>("validator", "run the one validator that --name names", Place::kNotInFile),
     one<&S::name>("name", "NAME", "its name: at most 32 of a-z, 0-9 and -", Place::kNotInFile),
-    Setting{"qssh-queue-port", Form::kText, "PORT", "its port", Place::kNotInFile, set_port, show_one<&S::port>},
+    Setting{"qssh-queue-port", Form::kInteger, "PORT", "its port", Place::kNotInFile, set_port, show_one<&S::port>},
     Setting{"queue-mode", Form::kText, "MODE", "manual: outside consumers take every kind", Place::kEverywhere,
             set_queue_mode, show_one<&S::queue_mode>},
     optional_port<&S::binary_port>(
         "binary-port", "the binary RPC of the first validator, the others count up; loopback only; 0: none"),
-    Setting{"port-offset", Form::kText, "N", "moves every port by N", Place::kEverywhere, set_port_offset,
+    Setting{"port-offset", Form::kInteger, "N", "moves every port by N", Place::kEverywhere, set_port_offset,
             show_one<&S::port_offset>},
     optional_port<&S::metrics_port>("metrics-port", "the WebSocket with the validators' figures; 0: none"),
     optional_port<&S::web_port>("web-port", "the page, the status, /metrics and the health checks; 0: none"),
@@ -274,7 +280,7 @@ constexpr std::array kSettings{
     bytes_of_queue<&Q::max_tx_bytes>("queue.max-tx-bytes", "largest Transaction or EntropyShare"),
     of_queue<&Q::max_batch_messages>("queue.max-batch-messages", "MESSAGES", "most messages of one submitBatch"),
     bytes_of_queue<&Q::max_batch_bytes>("queue.max-batch-bytes", "most bytes of one submitBatch"),
-    Setting{"queue.max-waiters", Form::kText, "CALLS", "most takes and leases that wait for a message",
+    Setting{"queue.max-waiters", Form::kInteger, "CALLS", "most takes and leases that wait for a message",
             Place::kEverywhere, set_max_waiters, show_queue<&Q::max_waiters>},
     rate_of_queue<&Q::queue_rate_limit>("queue.rate-limit", "most submits a second; 0 for no limit"),
     burst_of_queue<&Q::queue_rate_burst>("queue.rate-burst"),

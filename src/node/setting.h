@@ -8,6 +8,7 @@
 // Threads  constants.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -48,7 +49,16 @@ struct Settings {
   queue::Options queue;
 };
 
-enum class Form : std::uint8_t { kFlag, kText, kList };
+/// Says also which types of TOML it takes. Flags and variables are text in any case.
+enum class Form : std::uint8_t {
+  kFlag,     ///< true or false
+  kText,     ///< a string
+  kInteger,  ///< an integer
+  kNumber,   ///< an integer or a float
+  kBytes,    ///< an integer, or a string with a unit
+  kTime,     ///< a string with a unit
+  kList,     ///< an array of strings, or one string
+};
 enum class Place : std::uint8_t { kEverywhere, kNotInFile };
 
 struct Setting {
@@ -64,6 +74,9 @@ struct Setting {
   /// All that it takes, where that is a few words.
   std::span<const std::string_view> words = {};
 };
+
+/// Of one process, by --validators or as tables of a file.
+inline constexpr std::size_t kValidatorsMax = 100;
 
 std::span<const Setting> settings();
 const Setting* find_setting(std::string_view name);

@@ -28,6 +28,9 @@ std::string member_path(std::string_view owner, std::string_view member) {
   return std::string(owner) + "." + std::string(member);
 }
 
+/// Longer ones are not repeated in an error.
+constexpr std::size_t kDescribedBytesMax = 64;
+
 constexpr std::string_view kIntegerExpected = "an integer from 0 to 9007199254740991";
 constexpr std::string_view kBytesExpected =
     "bytes (an array of 0..255, \"0x\" and hex digits, or {\"base64\": \"..\"})";
@@ -201,7 +204,9 @@ std::string describe_json(const json::value& v) {
     case json::kind::double_:
       return "the number " + write_json(v);
     case json::kind::string:
-      return "a string";
+      return v.get_string().size() > kDescribedBytesMax
+                 ? "a string of " + std::to_string(v.get_string().size()) + " bytes"
+                 : "the string " + write_json(v);
     case json::kind::array:
       return "an array";
     case json::kind::object:

@@ -45,7 +45,7 @@ std::optional<std::uint64_t> integer_from_json(const boost::json::value& json);
 /// A JSON Schema of all kinds, for documents and rpc.discover.
 boost::json::value message_schema();
 
-/// "a string", "the number -1", "an array": what somebody gave, for error texts.
+/// `the string "x"`, "a string of 90 bytes", "the number -1", "an array": what somebody gave, for error texts.
 std::string describe_json(const boost::json::value& json);
 
 }  // namespace qh::queue

@@ -57,11 +57,15 @@ TEST(MessageJson, RefusesByTheNameOfTheField) {
       {R"({"Gossip":{"topic":null,"data":[]}})", "Gossip.topic", "expected a string, got null"},
       {R"({"Gossip":{"topic":"x","data":[],"dta":1}})", "Gossip.dta", "did you mean data?"},
       {R"({"Gossip":{"topic":"x","data":[0,255,256]}})", "Gossip.data[2]", "0 to 255, got the number 256"},
-      {R"({"Gossip":{"topic":"x","data":[0,"1"]}})", "Gossip.data[1]", "got a string"},
+      {R"({"Gossip":{"topic":"x","data":[0,"1"]}})", "Gossip.data[1]", "got the string \"1\""},
       {R"({"Gossip":{"topic":"x","data":[0.5]}})", "Gossip.data[0]", "got the number 0.5"},
       {R"({"Gossip":{"topic":"x","data":"00"}})", "Gossip.data", "expected bytes"},
       {R"({"Gossip":{"topic":"x","data":"0x0"}})", "Gossip.data", "odd number"},
-      {R"({"Gossip":{"topic":"x","data":"0x0g"}})", "Gossip.data", "not hex at character 2"},
+      {R"({"Gossip":{"topic":"x","data":"0x0g"}})", "Gossip.data", "got 'g' as hex digit 2"},
+      {R"({"Gossip":{"topic":"x","data":"0xZ"}})", "Gossip.data", "got 'Z' as hex digit 1"},
+      {R"({"Gossip":{"topic":"x","data":"0x000\u00e9"}})", "Gossip.data", "got byte 0xc3 as hex digit 4"},
+      {R"({"Gossip":{"topic":"x","data":")" + std::string(65, 'z') + R"("}})", "Gossip.data",
+       "got a string of 65 bytes"},
       {R"({"Gossip":{"topic":"x","data":{"base64":"AA"}}})", "Gossip.data", "multiple of 4"},
       {R"({"Gossip":{"topic":"x","data":{"base64":"AA==","x":1}}})", "Gossip.data", "expected bytes"},
       {R"({"Transaction":{"tx_hash":"0x00","tx_data":[]}})", "Transaction.tx_hash", "expected 32 bytes, got 1"},
@@ -76,7 +80,7 @@ TEST(MessageJson, RefusesByTheNameOfTheField) {
       {R"({"EntropyShare":{"device_id":"d","entropy":[]}})", "EntropyShare.qber",
        "it may be null, but it must be there"},
       {R"({"EntropyShare":{"device_id":"d","entropy":[],"qber":1.01}})", "EntropyShare.qber", "a fraction from 0 to 1"},
-      {R"({"EntropyShare":{"device_id":"d","entropy":[],"qber":"0"}})", "EntropyShare.qber", "got a string"},
+      {R"({"EntropyShare":{"device_id":"d","entropy":[],"qber":"0"}})", "EntropyShare.qber", "got the string \"0\""},
   };
   for (const auto& refusal : refusals) {
     const auto message = read(refusal.text);

@@ -36,7 +36,8 @@ Result<void> Options::check() const {
   if (!(submitter_rate_limit >= 0) || !(submitter_rate_burst >= 1)) {
     return bad("submitter_rate_limit", "must be 0 or more, with a burst of at least 1");
   }
-  if (lease_min <= Duration(0) || lease_min > lease_default || lease_default > lease_max) {
+  if (lease_min <= Duration(0)) return bad("lease_min", "must be longer than 0");
+  if (lease_min > lease_default || lease_default > lease_max) {
     return bad("lease_default", "must lie between lease_min and lease_max");
   }
   if (segment_bytes_min % wal::kBlockBytes != 0 || segment_bytes_max % wal::kBlockBytes != 0) {

@@ -25,7 +25,7 @@ Failure nobody_listens(const Method& method) {
 Failure invalid_request(std::string_view field, std::string expected) {
   return Failure(Code::kInvalidRequest, std::string(field) + (field.empty() ? "" : ": ") + expected)
       .with("field", json::value(field))
-      .with("expected", json::value(expected));
+      .with("expected", json::value(without_got(expected)));
 }
 
 Failure unreadable(const Error& error) {

@@ -102,9 +102,11 @@ Failure bad_parameter(std::string_view field, std::string expected) {
   if (expected.starts_with(field)) text.clear();
   Failure failure(Code::kInvalidParams, text + expected);
   failure.data.emplace("field", field);
-  failure.data.emplace("expected", std::move(expected));
+  failure.data.emplace("expected", without_got(expected));
   return failure;
 }
+
+std::string_view without_got(std::string_view text) { return text.substr(0, text.find(", got ")); }
 
 std::string write_failure_data(const Failure& failure) {
   std::string out;

@@ -29,8 +29,10 @@ struct Failure {
 
 /// What the engine or a codec refused.
 Failure failure_of(const Error& error);
-/// -32602.
+/// -32602. `expected` is the message; `data.expected` leaves out what came.
 Failure bad_parameter(std::string_view field, std::string expected);
+/// "expected X, got Y" as "expected X". What was expected is in our own words, which have no other ", got ".
+std::string_view without_got(std::string_view text);
 
 /// The object `data` as JSON text: `reason`, then the members.
 std::string write_failure_data(const Failure& failure);

@@ -127,6 +127,32 @@ TEST(Methods, UnknownAndWrongParametersAreRefusedByName) {
   EXPECT_EQ(bed.result("qssh_getQueueDepth"), 0);
 }
 
+TEST(Methods, WhatCameIsInTheMessageAndWhatWasExpectedBesideIt) {
+  JsonBed bed;
+  struct Wrong {
+    const char* method;
+    std::string params;
+    const char* got;
+  };
+  const Wrong wrongs[] = {
+      {"node_addValidator", R"({"name":"Bad Name"})", ", got the string \"Bad Name\""},
+      {"qssh_submitMessage", R"({"message":)" + gossip("x") + R"(,"wait":"finalized"})",
+       "wait: expected \"queued\", got the string \"finalized\""},
+      {"qssh_submitMessage", R"({"Gossip":{"topic":"x","data":"0xZ"}})", ", got 'Z' as hex digit 1"},
+      {"qssh_ack", R"({"leases":["7, got 7"]})", ", got the string \"7, got 7\""},
+      {"qssh_lease", R"({"max":0})", "max: expected an integer from 1 to 1000, got the number 0"},
+  };
+  for (const auto& wrong : wrongs) {
+    const auto error = bed.error(wrong.method, wrong.params);
+    const auto message = std::string(error.at("message").as_string());
+    EXPECT_TRUE(message.ends_with(wrong.got)) << message;
+    const auto expected = std::string(error.at("data").at("expected").as_string());
+    EXPECT_TRUE(expected.starts_with("expected ")) << expected;
+    EXPECT_EQ(expected.find("got"), std::string::npos) << expected;
+    EXPECT_NE(message.find(expected), std::string::npos) << message;
+  }
+}
+
 TEST(Methods, EveryFormOfASubmitIsTaken) {
   JsonBed bed;
   for (const auto& params : {gossip("a"), "[" + gossip("b") + "]", R"({"message":)" + gossip("c") + "}",
@@ -203,7 +229,8 @@ TEST(Methods, TheSettingsBoundBatchesAndLeases) {
   EXPECT_EQ(bed.result("qssh_submitBatch", batch(1'500)).at("message_ids").as_array().size(), 1'500U);
   const auto over = bed.error("qssh_submitBatch", batch(1'501));
   EXPECT_EQ(over.at("code"), -32602);
-  EXPECT_EQ(over.at("data").at("expected"), "expected an array of 1 to 1500 messages, got an array of 1501");
+  EXPECT_EQ(over.at("message"), "messages: expected an array of 1 to 1500 messages, got an array of 1501");
+  EXPECT_EQ(over.at("data").at("expected"), "expected an array of 1 to 1500 messages");
   EXPECT_EQ(bed.result("qssh_lease", R"({"duration_ms":172800000})").as_array().size(), 1U);
   EXPECT_EQ(bed.result("qssh_extend", R"({"leases":[1],"duration_ms":172800000})").at("done"), 1);
   EXPECT_EQ(bed.error("qssh_lease", R"({"duration_ms":172800001})").at("data").at("field"), "duration_ms");

@@ -67,6 +67,74 @@ TEST(Mistakes, ACurrentDirectoryThatIsGoneIsNoCrash) {
   EXPECT_TRUE(ended.says("--data-dir: relative begins in the current directory, and there is none")) << ended.err();
 }
 
+TEST(Mistakes, OutputThatAFullDiskDoesNotTakeIsToldAndFails) {
+  TempDir directory;
+  const auto queue = (directory.path() / "queue").string();
+  std::ofstream(directory.path() / "none.ndjson") << "";
+  ASSERT_EQ(Ended({"wal", "import", (directory.path() / "none.ndjson").string(), "--dir", queue}).code, 0);
+  for (const auto& words :
+       {Words{"--version"}, Words{"--help"}, Words{"man"}, Words{"completion", "bash"}, Words{"config", "check"},
+        Words{"config", "show"}, Words{"config", "show", "--output", "json"}, Words{"wal", "--help"},
+        Words{"wal", "verify", "--dir", queue}, Words{"wal", "dump", "--dir", queue}}) {
+    const Ended ended(words, {.environment = {}, .wrapper = {"/bin/sh", "-c", "exec \"$0\" \"$@\" >/dev/full"}});
+    EXPECT_EQ(ended.code, 1) << words.front();
+    EXPECT_EQ(ended.err(), "quantumharmony-node: cannot write the output: No space left on device\n") << words.front();
+  }
+}
+
+TEST(Mistakes, AKeyOfVeryManyPartsIsNoCrash) {
+  TempDir directory;
+  const auto path = (directory.path() / "deep.toml").string();
+  std::string key = "a";
+  for (int i = 1; i < 40'000; ++i) key += ".a";
+  for (const auto& text : {key + " = 1\n", "[" + key + "]\n"}) {
+    std::ofstream(path) << text;
+    const Ended ended({"--config", path, "config", "check"});
+    EXPECT_EQ(ended.code, 2);
+    EXPECT_TRUE(ended.says("deep.toml:1: a key of more than 8 parts")) << ended.err();
+  }
+}
+
+TEST(Mistakes, NoFlagOfWalIsTakenAndPassedOver) {
+  const std::pair<Words, const char*> mistakes[] = {
+      {{"verify", "--data-dir", ""}, "--data-dir: expected DIR, got ''"},
+      {{"repair", "--dir", ""}, "--dir: expected QUEUE_DIRECTORY, got ''"},
+      {{"export", "--name="}, "--name: expected VALIDATOR, got ''"},
+      {{"import", "-", "--config", ""}, "--config: expected FILE, got ''"},
+      {{"import", "-", "--queue-max-depth", ""}, "--queue-max-depth: expected MESSAGES, got ''"},
+      {{"import", ""}, "'': unexpected"},
+      {{"verify", "--dir"}, "--dir: needs a value, QUEUE_DIRECTORY"},
+      {{"repair", "--data-dir", "--name", "alice"}, "--data-dir: needs a value, DIR"},
+      {{"export", "--output", "json"}, "--output: is for dump"},
+      {{"dump", "--ndjson"}, "--ndjson: is for export"},
+      {{"verify", "--renumber"}, "--renumber: is for import"},
+      {{"repair", "--dead-letters"}, "--dead-letters: is for import"},
+      {{"verify", "--queue-max-depth", "7"}, "--queue-max-depth: is for import"},
+      {{"import", "-", "--renumber=no"}, "--renumber: takes no value"},
+      {{"verify", "--dir", "d", "--config", "f"}, "--config: with --dir it is for import"},
+      {{"veriyf"}, "veriyf: unknown command (did you mean verify?)"},
+      {{"verify", "--data-dri", "d"}, "--data-dri: unknown flag (did you mean --data-dir?)"},
+      {{"verify", "-v"}, "-v: unknown flag"},
+  };
+  for (auto [words, text] : mistakes) {
+    words.insert(words.begin(), "wal");
+    const Ended ended(words);
+    EXPECT_EQ(ended.code, 2) << text;
+    EXPECT_TRUE(ended.says(std::string("quantumharmony-node wal: ") + text)) << ended.err();
+  }
+}
+
+TEST(Mistakes, AnEmptyConfigurationFileNameStartsNothing) {
+  TempDir directory;
+  const auto file = directory.path() / "node.toml";
+  std::ofstream(file) << "data-dir = \"" << directory.path().string() << "\"\n";
+  for (const auto& environment : {std::map<std::string, std::string>{}, {{"QUANTUMHARMONY_CONFIG", file.string()}}}) {
+    const Ended ended({"--config", ""}, {.environment = environment, .wrapper = {}});
+    EXPECT_EQ(ended.code, 2);
+    EXPECT_TRUE(ended.says("--config: expected FILE, got ''")) << ended.err();
+  }
+}
+
 #if !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)  // these need threads of their own
 /// As a user with so many threads, processes included, and no other process. Only root can become another.
 NodeProcess::Options with_threads(unsigned threads) {

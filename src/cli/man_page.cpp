@@ -76,8 +76,9 @@ std::string man_page(const node::CommandHelp& program, std::string_view version)
       "QUANTUMHARMONY_CONFIG names a configuration file. NO_COLOR takes the colours off the start\\-up screen.\n"
       ".SH FILES\nWithout \\-\\-data\\-dir the data is in $XDG_STATE_HOME/quantumharmony or "
       "~/.local/state/quantumharmony, a directory a validator.\n"
-      ".SH SIGNALS\nSIGTERM and SIGINT stop it gracefully, and so does SIGHUP on a terminal; a second one ends it at "
-      "once. "
+      ".SH SIGNALS\nSIGTERM and SIGINT stop it gracefully, and so does SIGHUP on a terminal; a second SIGTERM or "
+      "SIGINT "
+      "ends it at once. "
       "Without a terminal SIGHUP changes nothing: configuration and tokens are read at a start only.\n";
   return out;
 }

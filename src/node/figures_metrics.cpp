@@ -109,7 +109,7 @@ void add_node(Collector& c, const Figures& figures) {
                    });
 }
 
-void add_queue(Collector& c, const Figures& figures) {
+void add_queue(Collector& c) {
   using M = queue::Metrics;
   c.queue_by("quantumharmony_queue_depth", kGauge, "Messages ready, delayed and leased.", "kind",
              [](const M& m, auto add) {
@@ -126,8 +126,8 @@ void add_queue(Collector& c, const Figures& figures) {
   c.each_validator("quantumharmony_queue_oldest_timestamp_seconds", kGauge,
                    "When the oldest ready message was submitted, Unix time; absent when none is ready.",
                    [&](MetricFamily& family, const ValidatorReport& report) {
-                     if (!report.figures || !report.figures->oldest_ready_s) return;
-                     const auto at = static_cast<double>(figures.now.ns) * 1e-9 - *report.figures->oldest_ready_s;
+                     if (!report.figures || !report.figures->oldest_ready_at) return;
+                     const auto at = static_cast<double>(report.figures->oldest_ready_at->ns) * 1e-9;
                      family.samples.push_back({Collector::label(report), at});
                    });
   c.queue_by("quantumharmony_queue_enqueued", kCounter, "Messages submitted.", "durability", [](const M& m, auto add) {
@@ -197,7 +197,7 @@ void add_wal(Collector& c) {
 std::vector<watch::MetricFamily> metric_families(const Figures& figures) {
   Collector collector(figures);
   add_node(collector, figures);
-  add_queue(collector, figures);
+  add_queue(collector);
   add_wal(collector);
   return collector.take();
 }

@@ -74,6 +74,28 @@ TEST(StartupChecks, OneThatWasAddedDoesNotCount) {
   EXPECT_EQ(failing(startup_checks, {report("alice", State::kStopped)}), Names()) << "it was stopped while it started";
 }
 
+/// The sample of bob's queue in a family that has one a validator.
+std::optional<double> sample_of_bob(std::string_view name, const Figures& figures) {
+  for (const auto& family : metric_families(figures)) {
+    if (family.name == name && !family.samples.empty()) return family.samples.front().value;
+  }
+  return std::nullopt;
+}
+
+// It does not move with a clock that jumps, nor with a validator that has sent no figures since.
+TEST(Metrics, WhenTheOldestReadyMessageWasSubmittedStands) {
+  std::vector reports{report("bob", State::kRunning)};
+  const auto oldest = [&](WallTime now) {
+    return sample_of_bob("quantumharmony_queue_oldest_timestamp_seconds",
+                         {.validators = reports, .version = {}, .now = now, .now_mono = kNow, .started_at = {}});
+  };
+  EXPECT_EQ(oldest(WallTime::from_ms(100'000)), std::nullopt) << "nothing is ready";
+  reports.front().figures->oldest_ready_s = 7;
+  reports.front().figures->oldest_ready_at = WallTime::from_ms(93'000);
+  for (const std::int64_t now_ms : {100'000, 100'900, 900'000, 50'000})
+    EXPECT_EQ(oldest(WallTime::from_ms(now_ms)), 93);
+}
+
 TEST(ServiceStatus, CountsThoseThatRunAndNamesTheOthers) {
   const auto alice = report("alice", State::kRunning);
   EXPECT_EQ(service_status(std::vector{alice}), "1 validator ready");

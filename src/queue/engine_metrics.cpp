@@ -56,8 +56,9 @@ Metrics Engine::Impl::metrics() const {
   m.idempotency_keys = keys_.size();
   for (const auto& kind : kinds()) {
     const Entry* head = store_.oldest_ready(kind.kind);
-    if (head != nullptr)
-      m.oldest_ready_s = std::max(m.oldest_ready_s.value_or(0), seconds(clock_.wall() - head->created_at));
+    if (head == nullptr) continue;
+    m.oldest_ready_s = std::max(m.oldest_ready_s.value_or(0), seconds(clock_.wall() - head->created_at));
+    m.oldest_ready_at = std::min(m.oldest_ready_at.value_or(head->created_at), head->created_at);
   }
   m.counters = state_.counters;
   m.refusals = refusals_;

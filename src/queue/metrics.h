@@ -59,7 +59,8 @@ struct Metrics {
   std::uint64_t bytes = 0;  ///< bodies and keys
   std::uint64_t ready = 0, delayed = 0, leases_out = 0, waiters = 0;
   std::uint64_t dead_letters = 0, dead_letter_bytes = 0, idempotency_keys = 0;
-  std::optional<double> oldest_ready_s;  ///< empty: nothing is ready
+  std::optional<double> oldest_ready_s;     ///< empty: nothing is ready
+  std::optional<WallTime> oldest_ready_at;  ///< when that one was submitted: it does not move with the clock
 
   Counters counters;
   Refusals refusals;

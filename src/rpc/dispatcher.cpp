@@ -93,11 +93,13 @@ Failure unknown_method(std::string_view name) {
   return failure;
 }
 
-Failure answer_too_large(const Method& method) {
+/// `bytes`: of the answers to the calls before.
+Failure answer_too_large(const Method& method, std::uint64_t bytes) {
   return Failure(Code::kTooLarge, "the answers to this batch are over " + std::to_string(kAnswerBytesMax >> 20) +
                                       " MiB without this one, so " + std::string(method.name) +
                                       " was not carried out: call it in a request of its own")
-      .with("limit", static_cast<std::int64_t>(kAnswerBytesMax));
+      .with("limit", static_cast<std::int64_t>(kAnswerBytesMax))
+      .with("size", static_cast<std::int64_t>(bytes));
 }
 
 }  // namespace
@@ -179,7 +181,7 @@ class Dispatcher::Impl {
     if (const auto bad = bind(*method, request.params, call.arguments)) return call.answer.fail(*bad);
     // Before it is carried out: what is done is told.
     if (!request.notification && exchange->batch) {
-      if (exchange->bytes >= kAnswerBytesMax) return call.answer.fail(answer_too_large(*method));
+      if (exchange->bytes >= kAnswerBytesMax) return call.answer.fail(answer_too_large(*method, exchange->bytes));
       if (method->answer_bytes != nullptr) exchange->expect(element, method->answer_bytes(call));
     }
     method->run(call);

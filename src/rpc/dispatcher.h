@@ -85,7 +85,7 @@ class Dispatcher {
 };
 
 /// An answer with an error and the id null, for what fails before a call is read: a missing token, a body
-/// over its limit (`limit` and `size` in bytes; 0 for none).
+/// over its limit (`limit` and `size` in bytes; 0 for none, and from 2^53 on no size is told).
 std::string error_reply(Code code, std::string_view message, std::uint64_t limit = 0, std::uint64_t size = 0);
 
 }  // namespace qh::rpc

@@ -116,6 +116,8 @@ TEST(Dispatcher, TheAnswersOfABatchAreBounded) {
   const auto& error = reply.at(39).at("error");
   EXPECT_EQ(error.at("code"), -32005);
   EXPECT_EQ(error.at("data").at("limit"), 64 << 20);
+  EXPECT_GE(error.at("data").at("size").as_int64(), 64 << 20);
+  EXPECT_LT(error.at("data").at("size").as_int64(), 80 << 20);
   EXPECT_NE(error.at("message").get_string().find("was not carried out"), std::string_view::npos);
   EXPECT_EQ(reply.at(40).at("error").at("code"), -32005);
   EXPECT_EQ(bed.result("qssh_getQueueDepth"), 5) << "only the one that has no answer was carried out";

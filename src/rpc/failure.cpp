@@ -139,7 +139,7 @@ std::string write_result(const json::value& result, std::string_view id) {
 std::string error_reply(Code code, std::string_view message, std::uint64_t limit, std::uint64_t size) {
   Failure failure(code, std::string(message));
   if (limit != 0) failure.data.emplace("limit", number(limit));
-  if (size != 0) failure.data.emplace("size", number(size));
+  if (size != 0 && size <= queue::kIntegerMax) failure.data.emplace("size", number(size));
   return write_failure(failure, "null");
 }
 

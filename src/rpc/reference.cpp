@@ -27,6 +27,8 @@ curl http://localhost:9944 -X POST -d '{"jsonrpc":"2.0","method":"qssh_getValida
   `"0x…"`. A call that names a member twice, at any depth, is refused.
 - JSON-RPC errors come with HTTP 200, but Unauthorized (401) and TooLarge for a body of over 8 MiB (413). A body is nested
   at most 32 deep.
+- An answer may be as slow as its reader: a connection is closed when 64 KiB of it (or the rest) are not taken within 30 s.
+  While all answers that are not read together come to over 256 MiB, who has made no progress the longest is closed, too.
 - Roles: read, submit, consume, validator, admin. A caller on loopback without a token has all of them, unless
   the node runs with `--require-token`; a token (`Authorization: Bearer …`) has those of its line in the token file.
 

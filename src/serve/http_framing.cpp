@@ -49,8 +49,8 @@ bool same_name(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
-HttpRefusal body_too_large(HttpLimits limits, std::uint64_t size) {
-  return {413, "the body is over " + std::to_string(limits.body_bytes) + " bytes", size};
+HttpRefusal body_too_large(HttpLimits limits) {
+  return {413, "the body is over " + std::to_string(limits.body_bytes) + " bytes"};
 }
 
 std::uint64_t announced_length(std::string_view lines) {
@@ -63,6 +63,13 @@ std::uint64_t announced_length(std::string_view lines) {
     return std::optional<HttpRefusal>();
   });
   return length;
+}
+
+std::uint64_t announced_chunk(std::string_view part) {
+  if (part.starts_with(kLineEnd)) part.remove_prefix(kLineEnd.size());
+  std::uint64_t size = 0;
+  std::from_chars(part.data(), part.data() + part.size(), size, 16);
+  return size;
 }
 
 std::optional<HttpRefusal> judge_lines(std::string_view lines) {

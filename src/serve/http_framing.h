@@ -33,10 +33,11 @@ struct ChunkLine {
 /// Cuts a chunk's line off `text`; with it the end of the data before, and behind the last chunk the trailers.
 ChunkLine cut_chunk_line(std::string_view text, bool behind_data, HttpLimits limits);
 
-/// `size`: as announced; 0: not known.
-HttpRefusal body_too_large(HttpLimits limits, std::uint64_t size = 0);
+HttpRefusal body_too_large(HttpLimits limits);
 /// The Content-Length among these header lines; 0 without one that is a number.
 std::uint64_t announced_length(std::string_view lines);
+/// The size that a chunk's line says, as cut_chunk_line() cuts it; 0 without one.
+std::uint64_t announced_chunk(std::string_view part);
 /// Names of fields and codings are the same in whatever case.
 bool same_name(std::string_view a, std::string_view b);
 

@@ -23,6 +23,7 @@ class BeastRequest final : public http::basic_parser<true> {
     body_limit(limits.body_bytes);
   }
   std::size_t remaining = 0;
+  std::uint64_t body_bytes = 0;  ///< that have come
 
  private:
   void on_request_impl(http::verb, string_view method, string_view target, int version, error_code&) override {
@@ -55,6 +56,7 @@ class BeastRequest final : public http::basic_parser<true> {
 
   std::size_t took(string_view bytes) {
     remaining -= bytes.size();
+    body_bytes += bytes.size();
     return bytes.size();
   }
 
@@ -76,9 +78,11 @@ class Parser final : public HttpParser {
   std::optional<HttpRefusal> read_head(std::string_view text, RequestHead& head) override {
     head = {};
     beast_.emplace(limits_, head);
-    return put(text);
+    return with_size(put(text), announced_length(text));
   }
-  std::optional<HttpRefusal> read_chunk_line(std::string_view text) override { return put(text); }
+  std::optional<HttpRefusal> read_chunk_line(std::string_view text) override {
+    return with_size(put(text), beast_->body_bytes + announced_chunk(text));
+  }
   std::optional<HttpRefusal> read_data(std::string_view bytes) override { return put(bytes); }
   std::size_t remaining() const override { return beast_->remaining; }
   bool done() const override { return beast_->is_done(); }
@@ -92,8 +96,14 @@ class Parser final : public HttpParser {
     return std::nullopt;
   }
 
+  /// `body_bytes`: what the body comes to by what has been read so far.
+  static std::optional<HttpRefusal> with_size(std::optional<HttpRefusal> refusal, std::uint64_t body_bytes) {
+    if (refusal && refusal->status == 413) refusal->size = body_bytes;
+    return refusal;
+  }
+
   HttpRefusal refusal_of(const error_code& error, std::string_view text) const {
-    if (error == http::error::body_limit) return body_too_large(limits_, announced_length(text));
+    if (error == http::error::body_limit) return body_too_large(limits_);
     if (error == http::error::header_limit) return {431, "over " + std::to_string(kHeaderFieldsMax) + " header fields"};
     if (error == http::error::bad_version && has_a_version(text))
       return {505, "only HTTP/1.1 and HTTP/1.0 are spoken here"};

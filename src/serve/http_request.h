@@ -53,7 +53,7 @@ struct RequestHead {
 struct HttpRefusal {
   int status = 400;
   std::string why;
-  std::uint64_t size = 0;  ///< of a 413: bytes that were announced; 0: not known
+  std::uint64_t size = 0;  ///< of a 413: bytes that were announced, with those that have come; 0: not known
 };
 
 class HttpParser;

@@ -74,6 +74,22 @@ TEST(HttpRequest, OneAfterTheOther) {
   EXPECT_FALSE(reading.reader.in_request());
 }
 
+/// As far as it is known when the reading ends: with a second chunk the bytes of the first.
+TEST(HttpRequest, ABodyThatIsTooLargeIsRefusedWithTheSizeThatWasAnnounced) {
+  const auto refused_size = [](const std::string& text) {
+    const Reading reading(text, SIZE_MAX, {.header_bytes = 1000, .body_bytes = 100});
+    EXPECT_EQ(reading.progress, Progress::kRefused);
+    EXPECT_EQ(reading.reader.refusal().status, 413);
+    return reading.reader.refusal().size;
+  };
+  EXPECT_EQ(refused_size(kStart + "Content-Length: 101\r\n\r\n"), 101U);
+  EXPECT_EQ(refused_size(kStart + "Content-Length: 1000000000000000\r\n\r\n"), 0U) << "more digits than are read";
+  const auto chunked = kStart + "Transfer-Encoding: chunked\r\n\r\n";
+  EXPECT_EQ(refused_size(chunked + "065;x=y\r\n"), 101U);
+  EXPECT_EQ(refused_size(chunked + "3\r\nabc\r\n3E8\r\n"), 1003U);
+  EXPECT_EQ(refused_size(chunked + "1000000000000000\r\n"), 0U);
+}
+
 struct Attack {
   const char* name;
   std::string text;

@@ -27,22 +27,26 @@ namespace qh::serve {
 
 class HttpService;
 
+/// A peer that takes so much of an answer makes progress. What its system has taken counts, not what waits in ours.
+inline constexpr std::size_t kProgressBytes = 64U << 10;
+
 /// The defaults are those of the contract.
 struct HttpBounds {
   HttpLimits request;
   Duration header_within = std::chrono::seconds(5);  ///< from its first byte
   Duration body_within = std::chrono::seconds(30);
-  Duration write_within = std::chrono::seconds(30);
+  Duration write_within = std::chrono::seconds(30);  ///< for each kProgressBytes of an answer, or its rest
   Duration idle_within = std::chrono::seconds(60);
   Duration linger = std::chrono::seconds(2);  ///< for a peer to read a refusal while it still sends
   ConnectionBound connections = 4096;
   /// Over that, one is closed for the one that comes: who has rested the longest; else who has not sent a whole
-  /// request, the longest first; else who has left an answer unread the longest. Where false, the one that comes is
-  /// refused.
+  /// request, the longest first; else who reads its answer and has made no progress the longest. Where false, the one
+  /// that comes is refused.
   bool slowest_gives_way = false;
   Duration rested = std::chrono::seconds(1);  ///< idle for so long is at rest
   std::size_t buffered_bytes = 256U << 20;    ///< of all connections together: requests, and once more answers
-  /// While answers are over that bound, who has left one unread for longer than this is closed, so that others go on.
+  /// While answers are over that bound, one whose answer has been out for longer than this is closed, so that others go
+  /// on: who has made no progress the longest.
   Duration unread_within = std::chrono::seconds(1);
 };
 

@@ -1,8 +1,10 @@
 #include "serve/http_session.h"
 
-#include <utility>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 
-#include <boost/asio/write.hpp>
+#include <algorithm>
+#include <utility>
 
 #include "serve/connection_socket.h"
 #include "serve/http_framing.h"
@@ -13,6 +15,8 @@ namespace {
 
 namespace asio = boost::asio;
 using boost::system::error_code;
+
+constexpr std::size_t kWriteBytes = 64U << 10;  ///< at a time, so that the others of the loop have their turns
 
 }  // namespace
 
@@ -46,10 +50,13 @@ void HttpSession::enter(Phase phase) {
   if (phase == Phase::kLinger) within = bounds.linger;
   since_ = Clock::now();
   deadline_ = since_ + within;
+  if (phase == Phase::kWriting) taken_ = taken_bytes();
 }
 
 void HttpSession::judge() {
-  if (Clock::now() < deadline_) return;
+  const auto now = Clock::now();
+  if (phase_ == Phase::kWriting) judge_reader(now);
+  if (now < deadline_) return;
   switch (phase_) {
     case Phase::kHeader:
       return refuse_line(408, "the header did not come in time");
@@ -58,6 +65,22 @@ void HttpSession::judge() {
     default:
       return close();
   }
+}
+
+/// Progress buys time, and less than kProgressBytes at a time is none.
+void HttpSession::judge_reader(Clock::time_point now) {
+  const auto taken = taken_bytes();
+  if (taken - taken_ < kProgressBytes) return;
+  taken_ = taken;
+  deadline_ = now + host_->settings.bounds.write_within;
+}
+
+/// What the peer's system has taken of all that was sent. Ours holds megabytes for a slow reader, and takes more only
+/// when a good part of them has gone.
+std::uint64_t HttpSession::taken_bytes() {
+  int held = 0;
+  (void)::ioctl(socket_.native_handle(), SIOCOUTQ, &held);
+  return sent_before_ + sent_ - static_cast<std::uint64_t>(held);
 }
 
 void HttpSession::count_buffer() {
@@ -297,18 +320,24 @@ void HttpSession::flush() {
   if (sent_ == out_.size()) return on_flushed();
   count_buffer();
   enter(Phase::kWriting);
-  asio::async_write(socket_, asio::buffer(out_.data() + sent_, out_.size() - sent_),
-                    [self = shared_from_this()](const error_code& failed, std::size_t) {
-                      if (self->phase_ != Phase::kWriting || self->host_ == nullptr) return;
-                      if (failed) return self->close();
-                      self->on_flushed();
-                      if (self->phase_ == Phase::kIdle || self->phase_ == Phase::kBody) self->go();
-                    });
+  write_on();
+}
+
+void HttpSession::write_on() {
+  socket_.async_write_some(asio::buffer(out_.data() + sent_, std::min(out_.size() - sent_, kWriteBytes)),
+                           [self = shared_from_this()](const error_code& failed, std::size_t sent) {
+                             if (self->phase_ != Phase::kWriting || self->host_ == nullptr) return;
+                             if (failed) return self->close();
+                             self->sent_ += sent;
+                             if (self->sent_ < self->out_.size()) return self->write_on();
+                             self->on_flushed();
+                             if (self->phase_ == Phase::kIdle || self->phase_ == Phase::kBody) self->go();
+                           });
 }
 
 void HttpSession::on_flushed() {
   constexpr std::size_t kKeptBytes = 64U << 10;
-  sent_ = 0;
+  sent_before_ += std::exchange(sent_, 0);
   if (out_.capacity() > kKeptBytes) out_ = {};
   out_.clear();
   count_buffer();

@@ -61,8 +61,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
  private:
   enum class Phase : std::uint8_t { kIdle, kHeader, kBody, kHandling, kWriting, kLinger, kClosed };
 
-  /// nullptr: none of them is in that phase.
-  static std::shared_ptr<HttpSession> longest_in(const SessionHost& host, Phase phase);
+  /// Of those whose answer has been out for longer than `unread_within`; nullptr: there is none.
+  static std::shared_ptr<HttpSession> slowest_reader(const SessionHost& host);
   /// Smaller is sooner.
   using Turn = std::pair<int, Clock::time_point>;
   std::optional<Turn> turn_to_give_way(Clock::time_point now) const;
@@ -85,6 +85,9 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void hand_over();
   void skip_bodiless_request();
   void flush();
+  void write_on();
+  std::uint64_t taken_bytes();
+  void judge_reader(Clock::time_point now);
   void on_flushed();
   void linger();
   void count_buffer();
@@ -97,6 +100,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   std::string origin_;  ///< of the request at hand, allowed
   std::string out_;
   std::size_t sent_ = 0;
+  std::uint64_t sent_before_ = 0;  ///< what came before `out_`
+  std::uint64_t taken_ = 0;        ///< of all that, by the peer, when the deadline of its reading was renewed
   std::size_t counted_bytes_ = 0, counted_answer_ = 0;
   HttpService::CallId call_ = 0;
   Clock::time_point since_;  ///< in this phase; a call that is under way has none

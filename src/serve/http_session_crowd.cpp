@@ -1,5 +1,4 @@
 // An HTTP port with more connections, or more unread answers, than it has room for.
-#include <algorithm>
 #include <utility>
 
 #include "serve/http_reply.h"
@@ -13,12 +12,14 @@ using boost::system::error_code;
 
 }  // namespace
 
-std::shared_ptr<HttpSession> HttpSession::longest_in(const SessionHost& host, Phase phase) {
-  const auto& sessions = host.sessions.list();
-  const auto first = std::ranges::min_element(sessions, {}, [&](const auto& session) {
-    return session->phase_ == phase ? session->deadline_ : Clock::time_point::max();
-  });
-  return first != sessions.end() && (*first)->phase_ == phase ? *first : nullptr;
+std::shared_ptr<HttpSession> HttpSession::slowest_reader(const SessionHost& host) {
+  const auto out_before = Clock::now() - host.settings.bounds.unread_within;
+  std::shared_ptr<HttpSession> slowest;
+  for (const auto& session : host.sessions.list()) {
+    if (session->phase_ != Phase::kWriting || session->since_ > out_before) continue;
+    if (!slowest || session->deadline_ < slowest->deadline_) slowest = session;
+  }
+  return slowest;
 }
 
 std::optional<HttpSession::Turn> HttpSession::turn_to_give_way(Clock::time_point now) const {
@@ -33,7 +34,7 @@ std::optional<HttpSession::Turn> HttpSession::turn_to_give_way(Clock::time_point
       return Turn{1, since_};
     case Phase::kWriting:
       if (now - since_ < bounds.unread_within) return std::nullopt;
-      return Turn{2, since_};
+      return Turn{2, deadline_};  // progress has moved it
     case Phase::kHandling:
     case Phase::kClosed:
       break;
@@ -55,13 +56,14 @@ bool HttpSession::make_place(SessionHost& host) {
   return who != nullptr;
 }
 
-/// Where there is none, whoever has left its answer unread the longest gives way.
+/// Where there is none, whoever has made no progress with its answer the longest gives way. Not while that has hardly
+/// been out, but then also who does read: a few slow readers would keep all others from being answered.
 bool HttpSession::answers_have_room() {
   const auto& bounds = host_->settings.bounds;
   while (host_->unread_bytes + host_->service->held_bytes() > bounds.buffered_bytes) {
-    const auto stalled = longest_in(*host_, Phase::kWriting);
-    if (!stalled || Clock::now() - stalled->since_ < bounds.unread_within) return false;
-    stalled->close();
+    const auto slowest = slowest_reader(*host_);
+    if (!slowest) return false;
+    slowest->close();
   }
   return true;
 }

@@ -39,7 +39,7 @@ NodePorts::NodePorts(boost::asio::io_context& loop, NodePortsSettings settings, 
            std::move(source)),
       metrics_(metrics_settings(node::shown_host(settings_.listen), settings_.metrics_port, settings_.connections),
                [this](WsSession& session) {
-                 if (newest_) session.send(newest_);
+                 if (newest_) session.send_state(newest_);
                  return WsSession::Hooks();
                }) {
   if (settings_.web_port != 0) {
@@ -75,7 +75,7 @@ std::vector<Error> NodePorts::listen() {
 
 void NodePorts::tick() {
   newest_ = std::make_shared<const std::string>(web_.socket_json());
-  metrics_.send_all(newest_);
+  metrics_.send_state(newest_);
   ticker_.expires_after(std::chrono::seconds(1));
   ticker_.async_wait([this](const boost::system::error_code& error) {
     if (!error) tick();

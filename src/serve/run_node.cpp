@@ -187,12 +187,25 @@ class Run {
         node::log_warn("", "SIGHUP changes nothing: the configuration and the tokens are read at a start only");
         return wait_for_signal();
       }
-      if (phase_ == Phase::kStopping || phase_ == Phase::kEnding) ::_exit(128 + signal);  // asked twice
-      node::notify_service("STOPPING=1");
-      node::log_info("", "stopping: " + std::string(signal_name(signal)));
-      stop();
+      if (phase_ == Phase::kStopping || phase_ == Phase::kEnding)
+        stop_at_once_if_asked_twice(signal);
+      else
+        stop_for(signal);
       wait_for_signal();
     });
+  }
+
+  void stop_for(int signal) {
+    terminal_went_ = signal == SIGHUP;
+    node::notify_service("STOPPING=1");
+    node::log_info("", "stopping: " + std::string(signal_name(signal)));
+    stop();
+  }
+
+  /// Nobody asks by a SIGHUP: the kernel and the shell each send one when a terminal goes, and a session that is ended
+  /// sends SIGTERM with it.
+  void stop_at_once_if_asked_twice(int signal) {
+    if (signal != SIGHUP && !std::exchange(terminal_went_, false)) ::_exit(128 + signal);
   }
 
   /// At half the interval, and only while every loop turns: one that stands still makes the manager start us again.
@@ -379,6 +392,7 @@ class Run {
   Phase phase_ = Phase::kStarting;
   int exit_code_ = 0;
   bool failed_to_start_ = false;
+  bool terminal_went_ = false;  ///< that is why it stops, and nobody has asked for it yet
   RpcFrontOptions front_;
   std::size_t descriptors_ = 0;                            ///< that may be open at once
   ConnectionBound other_connections_ = kOtherConnections;  ///< of the web port, the metrics port, its WebSockets

@@ -21,7 +21,9 @@ inline constexpr int kPatienceMs = 20'000;
 
 class Peer {
  public:
-  explicit Peer(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  /// `receive_bytes`: what its system holds for it; 0: as that likes.
+  explicit Peer(std::uint16_t port, int receive_bytes = 0) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    if (receive_bytes != 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
     sockaddr_in to{};
     to.sin_family = AF_INET;
     to.sin_port = htons(port);
@@ -47,6 +49,13 @@ class Peer {
     for (ssize_t got = 0; (got = ::recv(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT)) > 0;)
       all += static_cast<std::size_t>(got);
     return all;
+  }
+  /// What comes next, `most` bytes of it; nothing at the end, or when nothing comes.
+  std::string read_some(std::size_t most = 65536) const {
+    std::string bytes(most, '\0');
+    const auto got = hears_within(kPatienceMs) ? ::recv(fd_, bytes.data(), bytes.size(), 0) : 0;
+    bytes.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+    return bytes;
   }
   void end_sending() const { EXPECT_EQ(::shutdown(fd_, SHUT_WR), 0); }
   /// For a peer that may be closed by now.
@@ -95,11 +104,14 @@ class Peer {
   bool is_reset() const {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
     while (std::chrono::steady_clock::now() < deadline) {
-      if (::send(fd_, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN) return true;
-      pollfd wait{fd_, 0, 0};
-      if (::poll(&wait, 1, 50) == 1) return true;
+      if (is_reset_within(50)) return true;
     }
     return false;
+  }
+  bool is_reset_within(int milliseconds) const {
+    if (::send(fd_, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN) return true;
+    pollfd wait{fd_, 0, 0};
+    return ::poll(&wait, 1, milliseconds) == 1;
   }
 
  private:

@@ -10,8 +10,8 @@ std::string WsService::hint() const {
   return settings_.hint.empty() ? "there is a WebSocket at " + settings_.path : settings_.hint;
 }
 
-void WsService::send_all(const std::shared_ptr<const std::string>& text) {
-  for (const auto& [id, session] : sessions_) session->send(text);
+void WsService::send_state(const std::shared_ptr<const std::string>& state) {
+  for (const auto& [id, session] : sessions_) session->send_state(state);
 }
 
 void WsService::stop() {

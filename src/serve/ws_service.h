@@ -33,7 +33,8 @@ class WsService final : public HttpService {
 
   WsService(Settings settings, Welcome welcome) : settings_(std::move(settings)), welcome_(std::move(welcome)) {}
 
-  void send_all(const std::shared_ptr<const std::string>& text);
+  /// WsSession::send_state() to everybody.
+  void send_state(const std::shared_ptr<const std::string>& state);
   /// Says goodbye to everybody.
   void stop();
 

@@ -1,5 +1,6 @@
 #include "serve/ws_service.h"
 
+#include <future>
 #include <optional>
 #include <thread>
 
@@ -37,6 +38,14 @@ class Served {
     thread_.join();
   }
   std::uint16_t port() const { return port_; }
+  void publish(std::string state) {
+    std::promise<void> done;
+    boost::asio::post(loop_, [&] {
+      service_.send_state(std::make_shared<const std::string>(std::move(state)));
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
 
  private:
   boost::asio::io_context loop_{1};
@@ -51,6 +60,88 @@ constexpr std::string_view kUpgrade =
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 constexpr std::string_view kPing("\x89\x00", 2);                  // RFC 6455 section 5.5.2, without a mask
 constexpr std::string_view kPong("\x8a\x80\x01\x02\x03\x04", 6);  // a client's has one
+
+/// RFC 6455 section 5.2: small ones, a server's without a mask.
+struct Frame {
+  char first = 0;
+  std::string payload;
+  bool operator==(const Frame&) const = default;
+};
+Frame text(std::string payload) { return {'\x81', std::move(payload)}; }
+Frame ping(std::string payload) { return {'\x89', std::move(payload)}; }
+Frame pong(std::string payload) { return {'\x8a', std::move(payload)}; }
+
+/// A WebSocket that reads when it is told to.
+class Reader {
+ public:
+  explicit Reader(std::uint16_t port) : peer_(port) {
+    peer_.send(kUpgrade);
+    EXPECT_TRUE(peer_.reads("\r\n\r\n"));
+  }
+  Frame next() {
+    constexpr std::size_t kHead = 2;
+    while (come_.size() < kHead || come_.size() < kHead + static_cast<unsigned char>(come_[1])) {
+      const auto more = peer_.read_some();
+      if (more.empty()) return text("(no more)");
+      come_ += more;
+    }
+    Frame frame{come_[0], come_.substr(kHead, static_cast<unsigned char>(come_[1]))};
+    come_.erase(0, kHead + frame.payload.size());
+    return frame;
+  }
+  void send(const Frame& frame) const {
+    const char length = static_cast<char>(0x80 | frame.payload.size());
+    peer_.send(std::string{frame.first, length, 0, 0, 0, 0} + frame.payload);
+  }
+  /// Answers all pings on its way.
+  std::string next_text() {
+    for (;;) {
+      auto frame = next();
+      if (frame.first == text("").first) return std::move(frame.payload);
+      if (frame.first == ping("").first) send(pong(frame.payload));
+    }
+  }
+
+ private:
+  Peer peer_;
+  std::string come_;
+};
+
+TEST(WsServiceThreads, WhoStandsStillFindsOneOldStateAndThenTheNewest) {
+  Served served({});
+  Reader sleeper(served.port());
+  for (int i = 1; i <= 100; ++i) {
+    served.publish(std::to_string(i));
+    sleeper.send(pong(""));  // it says that it is there, and reads nothing
+  }
+  sleeper.send(ping("all of that has been seen"));
+  std::vector<std::string> found;
+  for (auto frame = sleeper.next(); frame != pong("all of that has been seen"); frame = sleeper.next()) {
+    if (frame.first == text("").first) found.push_back(frame.payload);
+    ASSERT_NE(frame, text("(no more)"));
+  }
+  EXPECT_EQ(found, std::vector<std::string>{"1"});
+  sleeper.send(pong("1"));
+  EXPECT_EQ(sleeper.next_text(), "100");
+  for (const char* state : {"101", "102", "103"}) {
+    served.publish(state);
+    EXPECT_EQ(sleeper.next_text(), state) << "who reads gets all";
+  }
+}
+
+TEST(WsServiceThreads, WhoAnswersTheLastOfItsPingsAloneGetsTheNewestStateToo) {
+  Served served({.idle = std::chrono::seconds(2)});
+  Reader reader(served.port());
+  served.publish("a");
+  EXPECT_EQ(reader.next(), text("a"));
+  EXPECT_EQ(reader.next(), ping("1"));
+  served.publish("b");
+  EXPECT_EQ(reader.next(), ping("")) << "for its silence";
+  reader.send(pong(""));
+  EXPECT_EQ(reader.next(), ping("1"));
+  reader.send(pong("1"));
+  EXPECT_EQ(reader.next(), text("b"));
+}
 
 /// A peer that has vanished without a word cannot be told from one that is silent: it is asked, and then given up.
 TEST(WsServiceThreads, WhoDoesNotAnswerPingsIsGivenUpAndWhoDoesStays) {

@@ -1,6 +1,7 @@
 #include "serve/ws_session.h"
 
-#include <optional>
+#include <cstdint>
+#include <string>
 #include <utility>
 
 #include <boost/asio/buffer.hpp>
@@ -22,6 +23,9 @@ class BeastSession final : public WsSession {
     stream_.set_option(websocket::stream_base::timeout{bounds.handshake, bounds.idle, true});
     stream_.read_message_max(bounds.message_bytes);
     stream_.auto_fragment(false);
+    stream_.control_callback([this](websocket::frame_type kind, boost::beast::string_view payload) {
+      if (kind == websocket::frame_type::pong) on_pong({payload.data(), payload.size()});
+    });
   }
 
   void run(std::string_view begin, Hooks hooks) override {
@@ -32,26 +36,38 @@ class BeastSession final : public WsSession {
       if (self->hooks_.opened) self->hooks_.opened();
       self->read();
       if (self->stopping_) return self->close();
-      if (self->pending_.first && !self->on_its_way_.first) self->write();
+      self->write_if_due();
     });
   }
 
   void send(std::shared_ptr<const std::string> message, bool text) override {
-    if (stopping_) return;
-    pending_ = {std::move(message), text};
-    if (open_ && !on_its_way_.first) write();
+    put({.message = std::move(message), .text = text});
+  }
+
+  void send_state(std::shared_ptr<const std::string> state) override {
+    put({.message = std::move(state), .is_state = true});
   }
 
   void stop() override {
     if (std::exchange(stopping_, true)) return;
     pending_ = {};
-    if (open_ && !on_its_way_.first) close();
+    if (open_ && !on_its_way_.message) close();
   }
 
  private:
-  using Outgoing = std::pair<std::shared_ptr<const std::string>, bool>;
+  struct Outgoing {
+    std::shared_ptr<const std::string> message = nullptr;
+    bool text = true;
+    bool is_state = false;
+  };
 
   std::shared_ptr<BeastSession> self() { return std::static_pointer_cast<BeastSession>(shared_from_this()); }
+
+  void put(Outgoing next) {
+    if (stopping_) return;
+    pending_ = std::move(next);
+    write_if_due();
+  }
 
   void read() {
     reading_ = true;
@@ -71,19 +87,48 @@ class BeastSession final : public WsSession {
 
   /// Not before what is to be sent has gone: the client's sending waits for its own reading.
   void read_on() {
-    if (!ended_ && !reading_ && !on_its_way_.first) read();
+    if (!ended_ && !reading_ && !on_its_way_.message) read();
+  }
+
+  void write_if_due() {
+    if (open_ && pending_.message && !on_its_way_.message && !pinging_ && !unread_) write();
   }
 
   void write() {
     on_its_way_ = std::exchange(pending_, {});
-    stream_.text(on_its_way_.second);
-    stream_.async_write(asio::buffer(*on_its_way_.first), [self = self()](const error_code& error, std::size_t) {
-      self->on_its_way_ = {};
+    stream_.text(on_its_way_.text);
+    stream_.async_write(asio::buffer(*on_its_way_.message), [self = self()](const error_code& error, std::size_t) {
+      const bool was_state = std::exchange(self->on_its_way_, {}).is_state;
       if (error) return self->end();
       if (self->stopping_) return self->close();
-      if (self->pending_.first) return self->write();
+      if (was_state) self->ask_whether_it_is_read();
+      self->write_if_due();
       self->read_on();
     });
+  }
+
+  void ask_whether_it_is_read() {
+    unread_ = true;
+    ++states_;
+    ping();
+  }
+
+  void ping() {
+    pinging_ = true;
+    stream_.async_ping(websocket::ping_data(std::to_string(states_)), [self = self()](const error_code& error) {
+      self->pinging_ = false;
+      if (!error) self->write_if_due();  // of an error the reading hears, too
+    });
+  }
+
+  void on_pong(std::string_view payload) {
+    if (!unread_ || stopping_) return;
+    if (payload == std::to_string(states_)) {
+      unread_ = false;
+      return write_if_due();
+    }
+    // RFC 6455 section 5.5.3: of several pings a peer may answer the last alone. Those for its silence are empty.
+    if (payload.empty() && !pinging_) ping();
   }
 
   void close() {
@@ -104,7 +149,9 @@ class BeastSession final : public WsSession {
   boost::beast::flat_buffer buffer_;
   Hooks hooks_;
   Outgoing pending_, on_its_way_;
-  bool open_ = false, reading_ = false, stopping_ = false, ended_ = false;
+  std::uint64_t states_ = 0;  ///< that have been sent
+  bool unread_ = false;       ///< the last of them, as far as is known
+  bool open_ = false, reading_ = false, pinging_ = false, stopping_ = false, ended_ = false;
 };
 
 }  // namespace

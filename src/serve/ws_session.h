@@ -4,8 +4,11 @@
 //   session->run(begin, {.opened = ..., .message = ..., .closed = ...});
 //   session->send(text);
 //
-// What is sent while another message is on its way waits in one place: a newer one takes it, so that a slow reader
-// gets the newest state and never a backlog. The next message is read when all that is to be sent has gone.
+// What is sent while another message is on its way waits in one place, and a newer one takes it. The next message is
+// read when all that is to be sent has gone.
+//
+// Of states a slow reader gets the newest and never a backlog, whatever the systems between hold: behind each stands a
+// ping, and what is sent next waits until its pong is back. So one state at most is on its way to who does not read.
 //
 // Bounds   message size, handshake time, silence: after half of `idle` a ping is sent, after all of it the end.
 // Threads  the socket's loop. Lifetime  kept by what it waits for; after closed() nothing is called any more.
@@ -43,6 +46,8 @@ class WsSession : public std::enable_shared_from_this<WsSession> {
   /// `begin`: the client's request, and what came behind it.
   virtual void run(std::string_view begin, Hooks hooks) = 0;
   virtual void send(std::shared_ptr<const std::string> message, bool text = true) = 0;
+  /// A text that the next one makes worthless.
+  virtual void send_state(std::shared_ptr<const std::string> state) = 0;
   /// Says goodbye (1001), then ends.
   virtual void stop() = 0;
 };

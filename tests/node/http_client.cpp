@@ -97,6 +97,17 @@ std::optional<HttpReply> HttpClient::reply(bool head_only) {
   return reply;
 }
 
+namespace {
+
+/// The mask is 0. A ping has less than 126 bytes.
+std::string masked_pong(std::string_view payload) {
+  std::string frame("\x8a\x80\0\0\0\0", 6);
+  frame[1] = static_cast<char>(0x80 | payload.size());
+  return frame.append(payload);
+}
+
+}  // namespace
+
 // RFC 6455 section 5.2; a server's frames have no mask, and ours are whole messages.
 std::optional<std::string> HttpClient::text_frame() {
   const auto need = [&](std::size_t bytes) {
@@ -119,6 +130,7 @@ std::optional<std::string> HttpClient::text_frame() {
     auto text = received_.substr(head, length);
     received_.erase(0, head + length);
     if (opcode == 1) return text;
+    if (opcode == 9) send(masked_pong(text));
   }
 }
 

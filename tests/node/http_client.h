@@ -30,7 +30,7 @@ class HttpClient {
   void end_sending() const;  ///< shuts our half down
   /// The next answer; nothing when the connection ended or time was up.
   std::optional<HttpReply> reply(bool head_only = false);
-  /// The text of the next WebSocket frame that has one.
+  /// The text of the next WebSocket frame that has one. Pings before it are answered.
   std::optional<std::string> text_frame();
   /// The other side has ended the connection, behind what has been read.
   bool ended();

@@ -185,6 +185,19 @@ TEST_F(Http, BodiesOverTheLimitAreRefusedBeforeTheyCome) {
   EXPECT_TRUE(client.ended());
 }
 
+TEST_F(Http, AChunkOverTheLimitIsRefusedWithTheSizeOfTheBodyWhereANumberHasIt) {
+  const auto refused = [&](const std::string& chunks) {
+    HttpClient client(port());
+    EXPECT_TRUE(client.send("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks));
+    const auto reply = client.reply();
+    EXPECT_TRUE(reply && reply->status == 413);
+    return reply->json().at("error").at("data").as_object();
+  };
+  EXPECT_EQ(refused("3\r\n[1,\r\n900000\r\n").at("size"), 0x900003);
+  EXPECT_EQ(refused("1FFFFFFFFFFFFF\r\n").at("size"), 9'007'199'254'740'991);
+  EXPECT_FALSE(refused("20000000000000\r\n").contains("size")) << "2^53";
+}
+
 TEST_F(Http, AMessageOfAMebibyteAsAnArrayOfNumbersIsTaken) {
   std::string numbers = "255";
   while (numbers.size() < 4'100'000) numbers += ",255";

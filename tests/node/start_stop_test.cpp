@@ -244,20 +244,59 @@ TEST(Stop, ATerminalThatIsClosedIsGraceful) {
   EXPECT_EQ(node.wait(), 0) << node.err();
 }
 
-TEST(Stop, ASecondSignalEndsAtOnce) {
-  DevNode node;
-  HttpClient client(node.port());
-  // An answer that nobody reads keeps the first stop busy for a while.
+constexpr int kUnreadMessages = 8;
+
+/// An answer that nobody reads keeps a stop busy for a while. The messages in it are in memory only.
+void leave_unread(const HttpClient& reader, std::uint16_t port) {
   const auto submit =
       rpc("qssh_submitMessage", R"({"Gossip":{"topic":"t","data":"0x)" + std::string(2'000'000, '0') + R"("}})");
-  for (int i = 0; i < 8; ++i) (void)client.call(submit);
-  ASSERT_TRUE(client.send(post(rpc("qssh_peek"))));
-  HttpClient other(node.port());
-  EXPECT_EQ(other.call(rpc("qssh_getQueueDepth")).at("result"), 8);  // the peek came first
+  HttpClient client(port);
+  for (int i = 0; i < kUnreadMessages; ++i) (void)client.call(submit);
+  ASSERT_TRUE(reader.send(post(rpc("qssh_peek"))));
+  EXPECT_EQ(client.call(rpc("qssh_getQueueDepth")).at("result"), kUnreadMessages);  // the peek came first
+}
+
+TEST(Stop, ASecondSignalEndsAtOnce) {
+  DevNode node;
+  const HttpClient reader(node.port());
+  leave_unread(reader, node.port());
   node.process().send_signal(SIGTERM);
   ASSERT_TRUE(node.process().says("stopping"));
   node.process().send_signal(SIGINT);
   EXPECT_EQ(node.process().wait(), 130);
+}
+
+/// Stops a node on a terminal by these signals, the others when the first has been taken. Its exit code, and how many
+/// messages a start finds then.
+std::pair<int, std::int64_t> stop_on_a_terminal(const std::vector<int>& signals) {
+  TempDir data;
+  const auto offset = free_port_offset();
+  const auto port = static_cast<std::uint16_t>(9944 + offset);
+  int code = -1;
+  {
+    NodeProcess node({"--data-dir", data.path().string(), "--port-offset", std::to_string(offset)},
+                     {.environment = {}, .terminal = true});
+    EXPECT_TRUE(node.says("Ctrl-C stops"));
+    const HttpClient reader(port);
+    leave_unread(reader, port);
+    node.send_signal(signals.front());
+    EXPECT_TRUE(node.says("stopping"));
+    for (std::size_t i = 1; i < signals.size(); ++i) node.send_signal(signals[i]);
+    code = node.wait();
+  }
+  NodeProcess again({"--data-dir", data.path().string(), "--port-offset", std::to_string(offset)});
+  EXPECT_TRUE(again.says("charlie: ready on port")) << again.err();
+  HttpClient client(port);
+  return {code, client.call(rpc("qssh_getQueueDepth")).at("result").as_int64()};
+}
+
+// The shell sends one to its jobs, the kernel another one, and a session that ends SIGTERM with it.
+TEST(Stop, ATerminalThatIsClosedSendsSeveralHangupsAndNothingIsLost) {
+  const std::pair whole(0, std::int64_t{kUnreadMessages});
+  EXPECT_EQ(stop_on_a_terminal({SIGHUP, SIGHUP, SIGHUP}), whole);
+  EXPECT_EQ(stop_on_a_terminal({SIGTERM, SIGHUP}), whole);
+  EXPECT_EQ(stop_on_a_terminal({SIGHUP, SIGTERM, SIGHUP}), whole);
+  EXPECT_EQ(stop_on_a_terminal({SIGINT, SIGHUP, SIGTERM}).first, 128 + SIGTERM) << "asked twice";
 }
 
 TEST(Stop, SystemdIsTold) {

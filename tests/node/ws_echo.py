@@ -49,8 +49,18 @@ async def refuses(port, name, frame, code):
     writer.close()
 
 
+async def sends_nothing_else(port):
+    """An echo is no state: no pings stand behind it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(HANDSHAKE + b"\x81\x82" + NO_MASK + b"hi" + b"\x88\x82" + NO_MASK + b"\x03\xe8")
+    answer = (await asyncio.wait_for(reader.read(-1), 20)).split(b"\r\n\r\n", 1)[1]
+    assert answer == b"\x81\x02hi\x88\x02\x03\xe8", answer
+    writer.close()
+
+
 async def main(port):
     await echoes(port)
+    await sends_nothing_else(port)
     for name, (frame, code) in NONSENSE.items():
         await refuses(port, name, frame, code)
 

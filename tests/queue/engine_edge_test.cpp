@@ -260,6 +260,27 @@ TEST(Engine, ARetryAtARateThatIsNextToNothingIsRefused) {
   EXPECT_EQ(retried.error().subject, "rate");
 }
 
+/// For what shows it as a time: an age moves with the clock.
+TEST(Engine, WhenTheOldestReadyMessageWasSubmittedDoesNotMoveWithTheClock) {
+  QueueMachine m(9);
+  ASSERT_TRUE(m.start());
+  EXPECT_FALSE(m.engine->metrics().oldest_ready_at);
+  ASSERT_TRUE(m.submit(gossip("x"), sync_by("a")));
+  m.run_for(seconds(5));
+  ASSERT_TRUE(m.submit(Telemetry{"s", to_bytes("0")}, sync_by("a")));
+  std::vector<WallTime> submitted;
+  m.engine->each([&](const Found& found) { submitted.push_back(found.message->created_at); });
+  std::ranges::sort(submitted);
+  ASSERT_EQ(submitted.size(), 2U);
+  ASSERT_GE(submitted[1] - submitted[0], seconds(5));
+  for (const auto jump : {seconds(0), seconds(1'000), seconds(-3'000)}) {
+    m.world.jump_wall(jump);
+    EXPECT_EQ(m.engine->metrics().oldest_ready_at, submitted[0]);
+  }
+  ASSERT_TRUE(m.take());
+  EXPECT_EQ(m.engine->metrics().oldest_ready_at, submitted[1]);
+}
+
 /// One unit, whether messages come one by one or together.
 TEST(Engine, RefusalsCountMessagesAsSubmitsDo) {
   auto options = small_options();

@@ -181,14 +181,23 @@ std::string find_directory(const Arguments& arguments, const std::optional<node:
   return {};
 }
 
+/// As a node makes it: nobody else reads what is in it. `directory` is the queue's, in that of its validator; that one
+/// is the validator's for sure where it was named, or made here. A directory that was there otherwise stays as it is.
+Result<void> make_queue_directory(const fs::path& directory, bool by_name) {
+  std::error_code ignored;
+  const auto above = (fs::absolute(directory, ignored) / "").parent_path().parent_path();
+  const auto own = by_name || !fs::exists(above, ignored) ? above : directory;
+  const auto made = make_directories(directory);
+  if (!made) return fail(made.error());
+  if (*made) fs::permissions(own, fs::perms::owner_all, ignored);
+  return {};
+}
+
 class Work {
  public:
   /// To write one must be alone.
-  Result<void> open(const fs::path& directory, FileStorage::Access access, bool create) {
+  Result<void> open(const fs::path& directory, FileStorage::Access access) {
     directory_ = directory;
-    if (create) {
-      if (auto made = make_directories(directory); !made) return fail(std::move(made.error()));
-    }
     std::error_code error;
     if (!fs::is_directory(directory, error))
       return fail(Errc::kNotFound, directory.string() + ": there is no such directory");
@@ -315,9 +324,13 @@ int import(Work& work, const Arguments& arguments, const queue::Options& bounds,
   }
   std::printf("imported %llu messages into %s%s\n", static_cast<unsigned long long>(done->messages),
               done->created ? "a new queue, " : "", work.directory().c_str());
-  if (done->already_there > 0)
-    std::printf("passed over %llu messages that are there already\n",
+  if (done->already_there > 0) {
+    std::printf("passed over %llu messages that are there already",
                 static_cast<unsigned long long>(done->already_there));
+    if (done->already_dead > 0)
+      std::printf(", %llu of them as dead letters", static_cast<unsigned long long>(done->already_dead));
+    std::puts("");
+  }
   if (done->dead_letters > 0)
     std::printf("passed over %llu dead letters (--dead-letters imports them as messages)\n",
                 static_cast<unsigned long long>(done->dead_letters));
@@ -349,8 +362,11 @@ int run_wal(const std::vector<std::string>& words) {
   }
   const bool changes = arguments.command == "repair" || arguments.command == "import";
   const auto access = changes ? FileStorage::Access::kReadWrite : FileStorage::Access::kReadOnly;
+  if (arguments.command == "import") {
+    if (auto made = make_queue_directory(directory, arguments.dir.empty()); !made) return failed(made.error());
+  }
   Work work;
-  if (auto opened = work.open(directory, access, arguments.command == "import"); !opened) return failed(opened.error());
+  if (auto opened = work.open(directory, access); !opened) return failed(opened.error());
   if (arguments.command == "verify") return verify(work);
   if (arguments.command == "repair") return repair(work);
   if (arguments.command == "import") return import(work, arguments, config->settings.queue, text);

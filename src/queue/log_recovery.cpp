@@ -50,6 +50,7 @@ Task<Result<Recovered>> Recovery::run() {
   }
   co_await ahead_.finish();
   if (!done) co_return fail(std::move(done.error()));
+  out_.report.queue_id = queue_id_.value_or(out_.start.queue_id);  // of one that was made now, the latter
   out_.report.took = clock_.mono() - started;
   co_return std::move(out_);
 }

@@ -185,6 +185,39 @@ TEST(Repair, ASegmentThatHasTheNameOfOneToRemoveIsReadWhereTheLogLacksIt) {
   EXPECT_EQ(m.messages(), 40U);
 }
 
+TEST(Repair, ASegmentThatHasTheNameOfOneToRemoveOutlivesARepairThatIsCutOff) {
+  auto files = grown(1, 40);
+  rename(files, "00000001.wal");
+  rename(files, "00000003.wal");
+  for (std::uint64_t cut = 1;; ++cut) {
+    On m(files, cut);
+    m.disk.freeze_after(m.disk.operations() + cut);
+    const bool ended = m.repair().has_value() && !m.disk.frozen();
+    m.disk.freeze_after(UINT64_MAX);
+    m.power_cut(cut);
+    if (!m.start()) {
+      const auto report = m.repair();
+      ASSERT_TRUE(report) << cut << ": " << report.error().to_string();
+    }
+    ASSERT_EQ(m.messages(), 40U) << "cut at " << cut << ": " << m.names();
+    if (ended) break;
+    ASSERT_LT(cut, 5'000U);
+  }
+}
+
+/// Their takes stand in the segments behind it.
+TEST(Repair, WhatWasTakenOutOfASegmentThatIsReadAgainDoesNotComeBack) {
+  auto files = grown(1, 40, 3);
+  const auto first = segments_of(files).front();
+  ASSERT_EQ(first, "00000001.wal") << "it is needed";
+  rename(files, first);
+  On m(files);
+  const auto report = m.repair();
+  ASSERT_TRUE(report) << report.error().to_string();
+  EXPECT_EQ(m.messages(), 37U);
+  EXPECT_EQ(lost_of(*report), "");
+}
+
 /// Its takes stood where it was cut off, so it would give back what was taken.
 TEST(Repair, ASegmentThatIsHalfRemovedIsKeptAndNotRead) {
   auto files = grown(1, 40);

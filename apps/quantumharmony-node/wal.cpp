@@ -119,14 +119,23 @@ std::string find_directory(const WalArguments& arguments, const std::optional<no
   return {};
 }
 
+/// As a node makes it: nobody else reads what is in it. `directory` is the queue's, in that of its validator; that one
+/// is the validator's for sure where it was named, or made here. A directory that was there otherwise stays as it is.
+Result<void> make_queue_directory(const fs::path& directory, bool by_name) {
+  std::error_code ignored;
+  const auto above = (fs::absolute(directory, ignored) / "").parent_path().parent_path();
+  const auto own = by_name || !fs::exists(above, ignored) ? above : directory;
+  const auto made = make_directories(directory);
+  if (!made) return fail(made.error());
+  if (*made) fs::permissions(own, fs::perms::owner_all, ignored);
+  return {};
+}
+
 class Work {
  public:
   /// To write one must be alone.
-  Result<void> open(const fs::path& directory, FileStorage::Access access, bool create) {
+  Result<void> open(const fs::path& directory, FileStorage::Access access) {
     directory_ = directory;
-    if (create) {
-      if (auto made = make_directories(directory); !made) return fail(std::move(made.error()));
-    }
     std::error_code error;
     if (!fs::is_directory(directory, error))
       return fail(Errc::kNotFound, directory.string() + ": there is no such directory");
@@ -247,8 +256,10 @@ int import(Work& work, const WalArguments& arguments, const queue::Options& boun
   }
   print(fmt::format("imported {} messages into {}{}\n", done->messages, done->created ? "a new queue, " : "",
                     work.directory().string()));
-  if (done->already_there > 0)
-    print(fmt::format("passed over {} messages that are there already\n", done->already_there));
+  if (done->already_there > 0) {
+    const auto dead = done->already_dead > 0 ? fmt::format(", {} of them as dead letters", done->already_dead) : "";
+    print(fmt::format("passed over {} messages that are there already{}\n", done->already_there, dead));
+  }
   if (done->dead_letters > 0)
     print(fmt::format("passed over {} dead letters (--dead-letters imports them as messages)\n", done->dead_letters));
   return 0;
@@ -279,8 +290,11 @@ int run_wal(const std::vector<std::string>& words) {
   }
   const bool changes = arguments.command == "repair" || arguments.command == "import";
   const auto access = changes ? FileStorage::Access::kReadWrite : FileStorage::Access::kReadOnly;
+  if (arguments.command == "import") {
+    if (auto made = make_queue_directory(directory, arguments.dir.empty()); !made) return failed(made.error());
+  }
   Work work;
-  if (auto opened = work.open(directory, access, arguments.command == "import"); !opened) return failed(opened.error());
+  if (auto opened = work.open(directory, access); !opened) return failed(opened.error());
   if (arguments.command == "verify") return verify(work);
   if (arguments.command == "repair") return repair(work);
   if (arguments.command == "import") return import(work, arguments, config->settings.queue, text);

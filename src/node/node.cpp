@@ -184,7 +184,6 @@ class Node::Impl {
   }
 
   Result<void> bind(Slot& slot) {
-    slot.options.has_data = slot.has_run;
     auto made = Validator::make(slot.options, front_);
     if (!made) return fail(std::move(made.error()));
     if (auto bound = (*made)->bind(); !bound) return bound;
@@ -290,6 +289,7 @@ class Node::Impl {
       return;  // stopped() follows
     }
     slot.report.started = std::move(*result);
+    slot.options.queue_id = slot.report.started->recovery.queue_id;
     slot.running_since = clock_.mono();
     const bool again = std::exchange(slot.has_run, true);
     if (slot.report.state != State::kStarting) return;

@@ -5,7 +5,6 @@
 #include <system_error>
 
 #include "base/file_storage_error.h"
-#include "queue/log_format.h"
 
 namespace qh::node {
 namespace {
@@ -33,6 +32,16 @@ Result<bool> has_queue(const std::filesystem::path& directory) {
   if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory)
     return storage_error(error.value(), "look for the queue", directory.native());
   return false;
+}
+
+std::optional<wal::Identity> identity_in(const std::filesystem::path& directory) {
+  std::array<char, wal::kBlockBytes> block{};
+  std::ifstream in(directory / wal::kIdentityName, std::ios::binary);
+  in.read(block.data(), block.size());
+  if (!in) return std::nullopt;
+  auto identity = wal::decode_identity(as_bytes(std::string_view(block.data(), block.size())));
+  if (!identity) return std::nullopt;
+  return std::move(*identity);
 }
 
 }  // namespace qh::node

@@ -48,6 +48,21 @@ TEST_F(QueueData, IsThereWhateverIsLeftOfIt) {
   EXPECT_TRUE(there()) << "the start says what is wrong with it";
 }
 
+TEST_F(QueueData, HaveTheIdentityThatTheQueueWasMadeWith) {
+  EXPECT_FALSE(identity_in(directory_));
+  queue::wal::Identity made{{}, "bob"};
+  made.queue_id.fill(std::byte{7});
+  Bytes block(queue::wal::kBlockBytes);
+  queue::wal::encode_identity(made, block);
+  write("identity", std::string(as_text(block)));
+  const auto found = identity_in(directory_);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->queue_id, made.queue_id);
+  EXPECT_EQ(found->queue_name, "bob");
+  write("identity", std::string(as_text(block)).substr(0, 100));
+  EXPECT_FALSE(identity_in(directory_)) << "the start says what is wrong with it";
+}
+
 TEST_F(QueueData, ThatCannotBeLookedForAreAnError) {
   fs::create_symlink("loop", directory_ / "loop");
   EXPECT_FALSE(has_queue(directory_ / "loop"));

@@ -149,15 +149,22 @@ class Validator::Impl final : public rpc::NodeControl {
 
   std::filesystem::path queue_directory() const { return options_.directory / "queue"; }
 
+  /// One that has run goes on with the queue that it had, or not at all: in another one its ids would begin again.
+  Result<void> look_for_queue() const {
+    if (!options_.queue_id) return {};
+    auto there = has_queue(queue_directory());
+    if (!there) return fail(with_remedy(std::move(there.error())));
+    if (!*there) return fail(data_is_gone("there is no queue. Nothing was changed, and nothing made"));
+    const auto identity = identity_in(queue_directory());
+    if (identity && identity->queue_id != *options_.queue_id) return fail(is_another_queue(*identity));
+    return {};
+  }
+
   /// Before the thread runs, or on it.
   Result<void> take_data() {
     if (lock_) return {};
     const auto directory = queue_directory();
-    if (options_.has_data) {
-      auto there = has_queue(directory);
-      if (!there) return fail(with_remedy(std::move(there.error())));
-      if (!*there) return fail(data_is_gone("there is no queue. Nothing was changed, and nothing made"));
-    }
+    if (auto same = look_for_queue(); !same) return same;
     auto created = make_directories(directory);
     if (!created) return fail(with_remedy(std::move(created.error()), kAnotherPlace));
     // What was there keeps the permissions that its owner gave it.
@@ -191,9 +198,9 @@ class Validator::Impl final : public rpc::NodeControl {
     if (stopping_) return stop_engine();
     if (auto listening = front_->listen(*dispatcher_); !listening) return give_up(std::move(listening.error()));
     running_ = true;
+    pulse();  // one that is known to run has its figures
     auto say = std::exchange(hooks_.started, nullptr);
     say(Started{std::move(*report), storage_->probe_report().to_string()});
-    pulse();
   }
 
   rpc::Services services() {
@@ -220,12 +227,25 @@ class Validator::Impl final : public rpc::NodeControl {
 
   // -- Its data ------------------------------------------------------------------------------------
 
+  std::string gone() const {
+    return "the data of " + options_.name + " in " + queue_directory().string() + " are gone: ";
+  }
+
   Error data_is_gone(std::string_view how) const {
     return {Errc::kNotFound,
-            "the data of " + options_.name + " in " + queue_directory().string() + " are gone: " + std::string(how) +
+            gone() + std::string(how) +
                 ". Put them back (mount the disk again), then call node_startValidator, or restart the node where no "
                 "other one runs. A start of the node that finds none begins with an empty queue, and so does a "
                 "validator that was added, once it was stopped and added again"};
+  }
+
+  Error is_another_queue(const queue::wal::Identity& there) const {
+    return {Errc::kNotFound,
+            gone() + "what is there is another queue, that of " + there.queue_name + " (id " + to_hex(there.queue_id) +
+                "), and not the one that ran (id " + to_hex(*options_.queue_id) +
+                "). Nothing was changed. Put that one back (mount the right disk), then call node_startValidator, or "
+                "restart the node where no other one runs. A start of the node takes the queue that it finds, and so "
+                "does a validator that was added, once it was stopped and added again"};
   }
 
   /// In the background, where a disk that hangs holds no more than one such look.

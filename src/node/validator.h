@@ -7,7 +7,7 @@
 //           error, and once all that it held is given up. Until then the destructor would wait: a disk that hangs holds
 //           a thread.
 // Errors    what the system has no descriptor or thread for is kIo, with the remedy. kNotFound: the data are gone, at a
-//           start with `has_data` or while it runs, which is seen within a second and ends it without another answer.
+//           start with `queue_id` or while it runs, which is seen within a second and ends it without another answer.
 // Durability  request_stop() refuses new work, lets answers under way go out, writes in-memory messages to the log.
 // Threads   owned by the thread that constructs it. The hooks are called on the validator's.
 #pragma once
@@ -23,6 +23,7 @@
 #include "base/storage_probe.h"
 #include "base/unique_function.h"
 #include "node/front.h"
+#include "queue/log_format.h"
 #include "queue/metrics.h"
 #include "queue/options.h"
 #include "queue/recovery_report.h"
@@ -38,8 +39,8 @@ struct ValidatorOptions {
   WriteMethod write_method = WriteMethod::kAuto;
   queue::Options queue;
   bool allow_faults = false;  ///< node_injectFault is there
-  /// It has run before: its queue is there, or its start fails (kNotFound) and makes nothing.
-  bool has_data = false;
+  /// It has run before, on this queue: that one is there, or its start fails (kNotFound) and makes nothing.
+  std::optional<queue::wal::QueueId> queue_id = {};
 };
 
 struct Started {

@@ -37,10 +37,10 @@ Task<Result<FileId>> Recovery::make_file(std::string name, std::uint64_t bytes) 
 Task<Result<bool>> Recovery::nothing_was_stored() {
   if (has_identity_) co_return false;
   const auto removing =
-      std::ranges::find_if(leftovers_, [](const auto& name) { return name.ends_with(kRemovingSuffix); });
+      std::ranges::find_if(leftovers_, [](const auto& file) { return file.name.ends_with(kRemovingSuffix); });
   if (removing != leftovers_.end()) {
     if (!segments_.empty()) co_return false;
-    co_return damage(*removing, "is of a queue that was used, though there is neither an identity nor a segment");
+    co_return damage(removing->name, "is of a queue that was used, though there is neither an identity nor a segment");
   }
   for (const auto& [index, segment] : segments_) {
     const bool first = index == 1 && (!segment.header || segment.header->index == 1) &&

@@ -33,7 +33,7 @@ Task<Result<Recovered>> Recovery::run() {
   if (!fresh) co_return fail(fresh.error());
   if (*fresh && writes()) {
     done = co_await create();
-  } else if (*fresh || (!has_identity_ && segments_.empty())) {
+  } else if (*fresh || (!has_identity_ && segments_.empty() && !any_whole_one_to_remove())) {
     done = no_queue();
   } else if (salvages()) {
     done = co_await salvage_log();
@@ -50,6 +50,7 @@ Task<Result<Recovered>> Recovery::run() {
   }
   co_await ahead_.finish();
   if (!done) co_return fail(std::move(done.error()));
+  out_.report.queue_id = queue_id_.value_or(out_.start.queue_id);  // of one that was made now, the latter
   out_.report.took = clock_.mono() - started;
   co_return std::move(out_);
 }
@@ -76,7 +77,8 @@ Task<Result<void>> Recovery::look() {
     } else if (entry.name == kMarkName) {
       has_mark_ = true;
     } else if (is_half_done(entry.name)) {
-      leftovers_.push_back(entry.name);
+      leftovers_.emplace_back().name = entry.name;
+      leftovers_.back().bytes = entry.bytes;
     }
   }
   auto done = co_await read_headers();
@@ -107,26 +109,37 @@ Task<Result<void>> Recovery::read_identity(std::uint64_t bytes) {
 }
 
 Task<Result<void>> Recovery::read_headers() {
-  AlignedBuffer block(kBlockBytes);
   for (auto& [index, segment] : segments_) {
-    auto file = co_await io::open(storage_, segment_name(index), Storage::OpenMode::kRead);
-    if (!file) co_return fail(std::move(file.error()));
-    const auto got = co_await io::read(storage_, *file, 0, block.span(), Storage::ReadPath::kDevice);
-    storage_.close(*file);
-    if (!got) {
-      segment.damage = "its header cannot be read: " + got.error().to_string();
-      segment.unreadable = Error(got.error()).about(segment_name(index));
-      continue;
-    }
-    auto header = decode_header(block.view().first(*got));
-    if (header) {
-      segment.header = std::move(*header);
-    } else if (header.error().code == Errc::kNewerVersion) {
-      co_return fail(std::move(header.error()).in(segment_name(index)).about(segment_name(index)));
-    } else {
-      segment.damage = header.error().context;
-      segment.torn_header = may_be_torn_header(block.view().first(*got));
-    }
+    auto done = co_await read_header(segment);
+    if (!done) co_return done;
+  }
+  if (!salvages()) co_return Result<void>();
+  for (auto& file : leftovers_) {
+    auto done = co_await read_header(file);
+    if (!done) co_return done;
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> Recovery::read_header(SegmentFile& segment) {
+  AlignedBuffer block(kBlockBytes);
+  auto file = co_await io::open(storage_, segment.name, Storage::OpenMode::kRead);
+  if (!file) co_return fail(std::move(file.error()));
+  const auto got = co_await io::read(storage_, *file, 0, block.span(), Storage::ReadPath::kDevice);
+  storage_.close(*file);
+  if (!got) {
+    segment.damage = "its header cannot be read: " + got.error().to_string();
+    segment.unreadable = Error(got.error()).about(segment.name);
+    co_return Result<void>();
+  }
+  auto header = decode_header(block.view().first(*got));
+  if (header) {
+    segment.header = std::move(*header);
+  } else if (header.error().code == Errc::kNewerVersion) {
+    co_return fail(std::move(header.error()).in(segment.name).about(segment.name));
+  } else {
+    segment.damage = header.error().context;
+    segment.torn_header = may_be_torn_header(block.view().first(*got));
   }
   co_return Result<void>();
 }

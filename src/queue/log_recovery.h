@@ -100,6 +100,7 @@ class Recovery {
   Task<Result<void>> look();
   Task<Result<void>> read_identity(std::uint64_t bytes);
   Task<Result<void>> read_headers();
+  Task<Result<void>> read_header(SegmentFile& segment);
   Task<Result<std::uint64_t>> first_segment();
   Task<Result<std::uint64_t>> newest_head(std::uint64_t head);
   Task<Result<bool>> nothing_was_stored();
@@ -154,6 +155,7 @@ class Recovery {
   // log_salvage_files.cpp
   Task<Result<void>> whose_log();
   Task<Result<void>> find_begun();
+  Task<Result<void>> find_begun(SegmentFile& segment);
   Task<Result<void>> find_head();
   Task<Result<void>> raise_head(std::uint64_t index, std::uint64_t life, std::uint64_t first_seq, ScanEnd& end);
   void find_misplaced();
@@ -161,6 +163,10 @@ class Recovery {
   Task<Result<void>> make_ready_salvaged();
   Task<Result<void>> sort_salvaged_files();
   Task<Result<void>> sort_salvaged(std::uint64_t index, const SegmentFile& segment, bool stray);
+  Task<Result<void>> sort_leftover(const SegmentFile& file);
+  bool is_let_go(const SegmentFile& segment) const;
+  bool is_whole_one_to_remove(const SegmentFile& file) const;
+  bool any_whole_one_to_remove() const;
   Task<Result<void>> put_in_place();
 
   tl::unexpected<Error> damage(std::string file, std::string what) const;
@@ -188,7 +194,7 @@ class Recovery {
   bool mark_read_ = false;
   Segments segments_;                   ///< by their numbers
   std::vector<SegmentFile> strays_;     ///< salvage: whose number belongs to another file
-  std::vector<std::string> leftovers_;  ///< half-made files of ours
+  std::vector<SegmentFile> leftovers_;  ///< half-made, or half removed; their headers are read in a salvage alone
   std::uint64_t head_ = 0;              ///< salvage: the log has let go of what is below
   bool unreadable_ = false;             ///< blocks of the segment that was loaded last
   bool head_in_doubt_ = false;          ///< salvage: and perhaps of more

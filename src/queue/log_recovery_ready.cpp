@@ -161,7 +161,7 @@ Task<Result<void>> Recovery::make_ready() {
   out_.start.next_seq = next_seq_;
   out_.start.next_ordinal = out_.segments.size() + 1;
   // First: on a full disk they may be what fills it.
-  for (const auto& name : leftovers_) static_cast<void>(co_await io::remove(storage_, name));
+  for (const auto& file : leftovers_) static_cast<void>(co_await io::remove(storage_, file.name));
   auto done = co_await sync_what_was_read();
   if (done) done = co_await set_torn_aside();
   if (!done) co_return done;

@@ -42,12 +42,14 @@ Task<Result<void>> Recovery::whose_log() {
     std::uint64_t segments = 0;
   };
   std::map<QueueId, Claim> claims;
-  for (const auto& [index, segment] : segments_) {
-    if (!segment.header) continue;
-    auto& claim = claims[segment.header->queue_id];
-    claim.name = segment.header->queue_name;
-    ++claim.segments;
-  }
+  const auto count = [&](const SegmentFile& segment) {
+    if (!segment.header) return;
+    auto& of = claims[segment.header->queue_id];
+    of.name = segment.header->queue_name;
+    ++of.segments;
+  };
+  for (const auto& [index, segment] : segments_) count(segment);
+  for (const auto& file : leftovers_) count(file);
   if (identity_ && (claims.empty() || claims.contains(identity_->queue_id))) co_return Result<void>();
   std::optional<QueueId> marked;
   for (std::size_t i = 0; has_mark_ && i < 2; ++i) {
@@ -87,20 +89,30 @@ Task<Result<void>> Recovery::whose_log() {
 
 Task<Result<void>> Recovery::find_begun() {
   for (auto& [at, segment] : segments_) {
-    if (!segment.header) continue;
-    auto loaded = co_await load(segment, Storage::ReadPath::kDevice);
-    if (!loaded) co_return loaded;
-    const auto& header = *segment.header;
-    segment.unused = !std::exchange(unreadable_, false);
-    for (std::uint64_t at_byte = kBlockBytes; at_byte + kBlockBytes <= view_.size(); at_byte += kBlockBytes) {
-      const auto block = view_.subspan(at_byte, kBlockBytes);
-      const auto batch = read_batch_record(block);
-      const bool whole = batch && batch->second.life == header.life;
-      if (whole || looks_like_batch_of(block, header.life)) segment.unused = false;
-      if (!whole) continue;
-      segment.begun = at_byte == kBlockBytes && batch->first.seq == header.first_seq;
-      break;
-    }
+    auto done = co_await find_begun(segment);
+    if (!done) co_return done;
+  }
+  for (auto& file : leftovers_) {
+    auto done = co_await find_begun(file);
+    if (!done) co_return done;
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> Recovery::find_begun(SegmentFile& segment) {
+  if (!segment.header) co_return Result<void>();
+  auto loaded = co_await load(segment, Storage::ReadPath::kDevice);
+  if (!loaded) co_return loaded;
+  const auto& header = *segment.header;
+  segment.unused = !std::exchange(unreadable_, false);
+  for (std::uint64_t at = kBlockBytes; at + kBlockBytes <= view_.size(); at += kBlockBytes) {
+    const auto block = view_.subspan(at, kBlockBytes);
+    const auto batch = read_batch_record(block);
+    const bool whole = batch && batch->second.life == header.life;
+    if (whole || looks_like_batch_of(block, header.life)) segment.unused = false;
+    if (!whole) continue;
+    segment.begun = at == kBlockBytes && batch->first.seq == header.first_seq;
+    break;
   }
   co_return Result<void>();
 }
@@ -152,14 +164,33 @@ Task<Result<void>> Recovery::find_head() {
   co_return Result<void>();
 }
 
+bool Recovery::any_whole_one_to_remove() const {
+  return std::any_of(leftovers_.begin(), leftovers_.end(),
+                     [this](const auto& file) { return is_whole_one_to_remove(file); });
+}
+
+/// One that was given up gets such a name when all that was alive in it is durable elsewhere, and is then cut off from
+/// its end, with the takes and acks that stood there. So one that is shorter than its header says is never read again;
+/// a whole one holds all that `N.wal` held, and is as good as that one would be.
+bool Recovery::is_whole_one_to_remove(const SegmentFile& file) const {
+  return file.header && file.name == segment_name(file.header->index) + std::string(kRemovingSuffix) &&
+         file.bytes >= file.header->bytes;
+}
+
 // A segment under another's name is read by the number in its header, where no whole one has that place. One that was
-// let go of and renamed, to be used again, is none: it is below the head, or the segments behind it are gone too.
+// let go of and renamed, to be used again or to be removed, is none: it is below the head, or the segments behind it
+// are gone too. Its takes and acks stand in it, or in those: with them none of its messages comes back twice.
 void Recovery::find_misplaced() {
-  std::map<std::uint64_t, std::uint64_t, std::greater<>> found;  // where it belongs, and where it stands
-  for (const auto& [at, segment] : segments_) {
-    if (!segment.header || !is_ours(*segment.header)) continue;
+  std::map<std::uint64_t, SegmentFile*, std::greater<>> found;  // by where it belongs
+  const auto look_at = [&](std::uint64_t at, SegmentFile& segment) {
+    if (!segment.header || !is_ours(*segment.header)) return;
     const auto index = segment.header->index;
-    if (index != at && index != 0 && index < kNumberMax && index >= head_ && !in_log(index)) found.emplace(index, at);
+    if (index != at && index != 0 && index < kNumberMax && index >= head_ && !in_log(index))
+      found.emplace(index, &segment);
+  };
+  for (auto& [at, segment] : segments_) look_at(at, segment);
+  for (auto& file : leftovers_) {
+    if (is_whole_one_to_remove(file)) look_at(0, file);
   }
   auto newest = std::max(newest_in_log(), marked_segment_);
   const auto holds_a_place = [&](std::uint64_t index) {
@@ -171,16 +202,14 @@ void Recovery::find_misplaced() {
     newest = std::max(newest, goes_on ? it->first : 0);
     it = goes_on ? std::next(it) : found.erase(it);
   }
-  std::vector<Segments::node_type> moved;
-  for (const auto& [index, at] : found) {
-    moved.push_back(segments_.extract(at));
-    moved.back().key() = index;
-  }
-  for (auto& node : moved) {
-    if (auto other = segments_.extract(node.key())) strays_.push_back(std::move(other.mapped()));
-    note(fmt::format("{}: its header says segment {}; taken as {}", node.mapped().name, node.key(),
-                     segment_name(node.key())));
-    segments_.insert(std::move(node));
+  std::map<std::uint64_t, SegmentFile> moved;
+  for (const auto& [index, segment] : found) moved.emplace(index, std::exchange(*segment, SegmentFile()));
+  std::erase_if(segments_, [](const auto& one) { return one.second.name.empty(); });
+  std::erase_if(leftovers_, [](const auto& file) { return file.name.empty(); });
+  for (auto& [index, segment] : moved) {
+    if (auto other = segments_.extract(index)) strays_.push_back(std::move(other.mapped()));
+    note(fmt::format("{}: its header says segment {}; taken as {}", segment.name, index, segment_name(index)));
+    segments_.emplace(index, std::move(segment));
   }
 }
 
@@ -228,7 +257,11 @@ Task<Result<void>> Recovery::make_ready_salvaged() {
 }
 
 Task<Result<void>> Recovery::sort_salvaged_files() {
-  for (const auto& name : leftovers_) static_cast<void>(co_await io::remove(storage_, name));
+  // First: on a full disk they may be what fills it.
+  for (const auto& file : leftovers_) {
+    auto done = co_await sort_leftover(file);
+    if (!done) co_return done;
+  }
   for (const auto& stray : strays_) {
     auto done = co_await sort_salvaged(0, stray, true);
     if (!done) co_return done;
@@ -239,6 +272,29 @@ Task<Result<void>> Recovery::sort_salvaged_files() {
     if (!done) co_return done;
   }
   co_return co_await io::sync_directory(storage_);
+}
+
+/// What a start removes unseen: it has found the log whole without it. Here something is missing.
+Task<Result<void>> Recovery::sort_leftover(const SegmentFile& file) {
+  bool is_free = file.bytes == 0 || file.name == std::string(kIdentityName) + ".new" || is_let_go(file);
+  if (!is_free && !file.header) {
+    auto loaded = co_await load(file, Storage::ReadPath::kDevice);
+    if (!loaded) co_return loaded;
+    is_free = is_zero(view_) && !unreadable_;
+  }
+  if (!is_free && file.header && is_ours(*file.header)) {
+    co_return co_await aside(file.name, ".unknown",
+                             fmt::format("was being removed, and what would say that it is not needed is lost; has {} "
+                                         "of the {} bytes of segment {}",
+                                         file.bytes, file.header->bytes, file.header->index));
+  }
+  if (!is_free) co_return co_await sort_salvaged(0, file, true);
+  static_cast<void>(co_await io::remove(storage_, file.name));  // else the next start tries again
+  co_return Result<void>();
+}
+
+bool Recovery::is_let_go(const SegmentFile& segment) const {
+  return segment.header && is_ours(*segment.header) && segment.header->index < head_ && !keep_all_;
 }
 
 /// One that was not read. A stray's number is that of another file.
@@ -255,11 +311,10 @@ Task<Result<void>> Recovery::sort_salvaged(std::uint64_t index, const SegmentFil
   if (!segment.header) {
     auto loaded = co_await load(segment, Storage::ReadPath::kDevice);
     if (!loaded) co_return loaded;
-    if (is_zero(view_)) co_return co_await io::remove(storage_, segment.name);
+    if (is_zero(view_) && !unreadable_) co_return co_await io::remove(storage_, segment.name);
     co_return co_await aside(segment.name, ".damaged", why_unknown(segment));
   }
-  const bool let_go = is_ours(*segment.header) && segment.header->index < head_ && !keep_all_;
-  if (!let_go)
+  if (!is_let_go(segment))
     co_return co_await aside(segment.name, ".unknown", "not part of this log (" + why_unknown(segment) + ")");
   if (stray || segment.name != segment_name(segment.header->index))
     co_return co_await io::remove(storage_, segment.name);

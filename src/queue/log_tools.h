@@ -50,6 +50,7 @@ class LogTool {
     std::uint64_t messages = 0;
     std::uint64_t dead_letters = 0;   ///< lines that were passed over
     std::uint64_t already_there = 0;  ///< lines whose message the queue has: id, body and created_at
+    std::uint64_t already_dead = 0;   ///< of these, those that are dead letters in it
     bool created = false;             ///< there was no queue before
   };
   struct ImportOptions {

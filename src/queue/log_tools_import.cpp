@@ -89,12 +89,16 @@ Result<void> check_load(const std::vector<ToImport>& lines, const Metrics& there
   return {};
 }
 
-/// Whether it is in the queue as it is in the line: of an import that was cut off, or of the queue that was exported.
-bool is_there(const Engine& engine, const Submission& line) {
+/// Whether it is in the queue as it is in the line: of an import that was cut off, or of the queue that was exported. A
+/// dead letter as well: it may have come from this line and have expired since, and its id is not given again.
+bool is_there(const Engine& engine, const Submission& line, LogTool::Imported& imported) {
   if (!line.options.id) return false;
   const auto found = engine.find(*line.options.id);
-  return found.message && found.state != MessageState::kDead && found.message->created_at == line.options.created_at &&
-         std::ranges::equal(found.message->body.view(), line.bytes());
+  const bool same = found.message && found.message->created_at == line.options.created_at &&
+                    std::ranges::equal(found.message->body.view(), line.bytes());
+  imported.already_there += same ? 1 : 0;
+  imported.already_dead += same && found.state == MessageState::kDead ? 1 : 0;
+  return same;
 }
 
 }  // namespace
@@ -190,8 +194,7 @@ Task<Result<LogTool::Imported>> LogTool::import_lines(std::string_view text, Imp
   auto opened = co_await until<Result<RecoveryReport>>([&](auto done) { engine.open(std::move(done)); });
   if (!opened) co_return fail(std::move(opened.error()));
   imported.created = opened->created;
-  imported.already_there =
-      std::erase_if(*lines, [&](const ToImport& line) { return is_there(engine, line.submission); });
+  std::erase_if(*lines, [&](const ToImport& line) { return is_there(engine, line.submission, imported); });
   const auto all = lines->size();
   auto done = check_load(*lines, engine.metrics(), how.bounds);
   if (done && all > 0 && !how.renumber) done = co_await store_smallest(*lines, imported);

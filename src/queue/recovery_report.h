@@ -1,6 +1,8 @@
 // queue/recovery_report.h - what a start found in the log.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -22,6 +24,8 @@ struct LostRange {
 
 struct RecoveryReport {
   bool created = false;  ///< there was no queue; a new one was made
+  /// Of the queue in this directory: random, made with it, and kept as long as it lives. Ids count within it.
+  std::array<std::byte, 16> queue_id{};
   std::uint64_t segments = 0;
   std::uint64_t bytes = 0;  ///< read
   std::uint64_t records = 0;

@@ -70,6 +70,48 @@ TEST_F(DataGone, ARestartAfterAnErrorMakesNoNewQueue) {
   EXPECT_EQ(node_.process().stop(), 1) << node_.process().err();
 }
 
+/// As disks that were mounted the wrong way round.
+TEST_F(DataGone, AStartOnAnotherQueueIsRefused) {
+  stop("bob");
+  stop("charlie");
+  fs::rename(bobs_, elsewhere_);
+  fs::copy(data_ / "charlie", bobs_, fs::copy_options::recursive);
+  const auto before = fs::last_write_time(bobs_ / "queue");
+  start("bob");
+  ASSERT_TRUE(gets(alice_, "bob", "failed"));
+  EXPECT_TRUE(contains(error_of("bob"), "the data of bob in " + (bobs_ / "queue").string() +
+                                            " are gone: what is there is another queue, that of charlie (id "))
+      << error_of("bob");
+  EXPECT_TRUE(contains(error_of("bob"), "Put that one back (mount the right disk), then call node_startValidator"))
+      << error_of("bob");
+  EXPECT_EQ(fs::last_write_time(bobs_ / "queue"), before) << "not even a lock was made";
+  EXPECT_EQ(listed(alice_, "bob").at("restarts"), 0) << "it is not tried again and again";
+  EXPECT_EQ(fetch(node_.web_port(), "/readyz").status, 503);
+  fs::remove_all(bobs_);
+  fs::copy(elsewhere_, bobs_, fs::copy_options::recursive);  // a copy is as good
+  start("bob");
+  ASSERT_TRUE(gets(alice_, "bob", "running"));
+  EXPECT_EQ(depth_of_bob(), 1);
+  start("charlie");
+  ASSERT_TRUE(gets(alice_, "charlie", "running"));
+  EXPECT_EQ(node_.process().stop(), 0) << "it is over: " << node_.process().err();
+}
+
+TEST_F(DataGone, ARestartAfterAnErrorTakesNoOtherQueue) {
+  stop("charlie");
+  auto client = bob();
+  client.call(rpc("qssh_getQueueDepth"));
+  fs::rename(bobs_, elsewhere_);
+  fs::rename(data_ / "charlie", bobs_);
+  EXPECT_TRUE(client.send(post(rpc("node_injectFault", R"({"fault":"error"})"))));
+  ASSERT_TRUE(gets(alice_, "bob", "failed"));
+  EXPECT_TRUE(contains(error_of("bob"), "are gone")) << error_of("bob");
+  start("bob");  // whether the loss was seen first, or the error
+  ASSERT_TRUE(gets(alice_, "bob", "failed"));
+  EXPECT_TRUE(contains(error_of("bob"), "another queue, that of charlie")) << error_of("bob");
+  EXPECT_EQ(node_.process().stop(), 1) << node_.process().err();
+}
+
 TEST_F(DataGone, OneThatWasAddedBeginsAnewOnceItIsAddedAgain) {
   alice_.call(rpc("node_addValidator", of_validator("dave")));
   ASSERT_TRUE(gets(alice_, "dave", "running"));

@@ -243,6 +243,27 @@ TEST_F(Wal, WhatIsExportedIsImportedOnceOrRenumbered) {
   EXPECT_EQ(lines_of(wal("export", elsewhere).out).size(), 8U);
 }
 
+TEST_F(Wal, WhatAnImportMakesIsTheOwnersAloneAsWithANode) {
+  const auto permissions = [](const fs::path& of) { return fs::status(of).permissions(); };
+  const auto file = data_.path() / "all.ndjson";
+  std::ofstream(file) << wal("export", queue()).out;
+  EXPECT_EQ(permissions(data_.path() / "alice"), fs::perms::owner_all) << "made by the node";
+  ASSERT_EQ(wal({"import", file.string(), "--data-dir", data_.path().string(), "--name", "bob"}).code, 0);
+  EXPECT_EQ(permissions(data_.path() / "bob"), fs::perms::owner_all);
+  ASSERT_EQ(wal("import", data_.path() / "carol" / "queue", {file.string()}).code, 0);
+  EXPECT_EQ(permissions(data_.path() / "carol"), fs::perms::owner_all);
+  // Where it was told a place of its own in a directory that was there, that one is not its to close.
+  const auto shared = data_.path() / "shared";
+  fs::create_directory(shared);
+  const auto before = permissions(shared);
+  for (const char* slash : {"", "/"}) {
+    const auto there = shared / (slash[0] == 0 ? "one" : "two");
+    ASSERT_EQ(wal("import", there.string() + slash, {file.string()}).code, 0);
+    EXPECT_EQ(permissions(there), fs::perms::owner_all);
+    EXPECT_EQ(permissions(shared), before);
+  }
+}
+
 TEST_F(Wal, AnImportWithOneBadLineStoresNone) {
   const auto file = data_.path() / "bad.ndjson";
   auto lines = wal("export", queue()).out;

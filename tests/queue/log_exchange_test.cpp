@@ -190,6 +190,32 @@ TEST(LogExchange, AnImportThatWasCutOffGoesOnWhereItEnded) {
   EXPECT_GT(half, 5);
 }
 
+/// It has become a dead letter when the queue is opened again.
+TEST(LogExchange, AnImportThatWasCutOffGoesOnThoughAMessageOfItHasExpired) {
+  constexpr std::uint64_t kLines = 1'100;
+  std::string text;
+  for (std::uint64_t id = 1; id <= kLines; ++id) {
+    text += line_of(id, 100, id == 5 ? R"(,"expires_at_ms":1000)" : "") + "\n";
+  }
+  int died = 0;
+  bool done = false;
+  for (std::uint64_t n = 1; !done; ++n) {
+    QueueMachine m(n);
+    done = import_until(m, text, n, true);
+    m.disk.reboot();
+    const auto rest = import(m, text);
+    ASSERT_TRUE(rest) << "cut at " << n << ": " << rest.error().to_string();
+    EXPECT_EQ(rest->messages + rest->already_there, kLines);
+    EXPECT_EQ(rest->already_dead, rest->already_there >= 5 ? 1U : 0U) << "cut at " << n;
+    EXPECT_EQ(exported(m).size(), kLines) << "cut at " << n;
+    died += rest->messages > 0 && rest->already_dead > 0 ? 1 : 0;
+    const auto other = import(m, line_of(5, 1));
+    ASSERT_FALSE(other) << "a dead letter of this id, and another message";
+    EXPECT_EQ(other.error().code, Errc::kExists);
+  }
+  EXPECT_GT(died, 0);
+}
+
 TEST(LogExchange, AnImportIsJudgedAsAWhole) {
   const auto first = line_of(1, 1) + "\n";
   Options bounds;

@@ -147,6 +147,122 @@ TEST(Repair, AStartAndARepairKeepWhatTheyDoNotKnow) {
   }
 }
 
+// -- What was being removed ----------------------------------------------------------------------------------
+
+std::string removing(const std::string& name) { return name + std::string(wal::kRemovingSuffix); }
+
+void rename(Files& files, const std::string& name) {
+  auto node = files.extract(name);
+  node.key() = removing(name);
+  files.insert(std::move(node));
+}
+
+/// A start gives such a file up where the log is whole without it. A repair does not: here it is what is missing.
+TEST(Repair, ASegmentThatHasTheNameOfOneToRemoveIsReadWhereTheLogLacksIt) {
+  const auto sound = grown(1, 40);
+  const auto names = segments_of(sound);
+  ASSERT_GE(names.size(), 3U);
+  std::vector<std::vector<std::string>> cases{names};
+  for (const auto& name : names) cases.push_back({name});
+  for (const auto& renamed : cases) {
+    auto files = sound;
+    for (const auto& name : renamed) rename(files, name);
+    On m(files);
+    ASSERT_FALSE(m.start()) << renamed.front();
+    EXPECT_EQ(files_of(m.disk), files) << "nothing was removed";
+    const auto report = m.repair();
+    ASSERT_TRUE(report) << report.error().to_string();
+    EXPECT_EQ(m.messages(), 40U) << renamed.front() << " of " << renamed.size();
+    EXPECT_EQ(lost_of(*report), "");
+    for (const auto& name : renamed) EXPECT_TRUE(says(*report, removing(name) + ": its header says segment"));
+  }
+  auto files = sound;  // nor is anything left that says whose they are
+  for (const auto& name : names) rename(files, name);
+  files.erase("identity");
+  On m(files);
+  const auto report = m.repair();
+  ASSERT_TRUE(report) << report.error().to_string();
+  EXPECT_EQ(m.messages(), 40U);
+}
+
+TEST(Repair, ASegmentThatHasTheNameOfOneToRemoveOutlivesARepairThatIsCutOff) {
+  auto files = grown(1, 40);
+  rename(files, "00000001.wal");
+  rename(files, "00000003.wal");
+  for (std::uint64_t cut = 1;; ++cut) {
+    On m(files, cut);
+    m.disk.freeze_after(m.disk.operations() + cut);
+    const bool ended = m.repair().has_value() && !m.disk.frozen();
+    m.disk.freeze_after(UINT64_MAX);
+    m.power_cut(cut);
+    if (!m.start()) {
+      const auto report = m.repair();
+      ASSERT_TRUE(report) << cut << ": " << report.error().to_string();
+    }
+    ASSERT_EQ(m.messages(), 40U) << "cut at " << cut << ": " << m.names();
+    if (ended) break;
+    ASSERT_LT(cut, 5'000U);
+  }
+}
+
+/// Their takes stand in the segments behind it.
+TEST(Repair, WhatWasTakenOutOfASegmentThatIsReadAgainDoesNotComeBack) {
+  auto files = grown(1, 40, 3);
+  const auto first = segments_of(files).front();
+  ASSERT_EQ(first, "00000001.wal") << "it is needed";
+  rename(files, first);
+  On m(files);
+  const auto report = m.repair();
+  ASSERT_TRUE(report) << report.error().to_string();
+  EXPECT_EQ(m.messages(), 37U);
+  EXPECT_EQ(lost_of(*report), "");
+}
+
+/// Its takes stood where it was cut off, so it would give back what was taken.
+TEST(Repair, ASegmentThatIsHalfRemovedIsKeptAndNotRead) {
+  auto files = grown(1, 40);
+  const auto first = segments_of(files).front();
+  rename(files, first);
+  files.at(removing(first)).resize(3 * wal::kBlockBytes);
+  const auto half = files.at(removing(first));
+  files["00000090.wal.removing"] = {};
+  files["00000091.wal.removing"] = Bytes(1000);
+  files["00000092.wal.removing"] = files["00000092.wal.new"] = to_bytes(std::string(5000, 'n'));
+  On m(files);
+  const auto report = m.repair();
+  ASSERT_TRUE(report) << report.error().to_string();
+  EXPECT_LT(m.messages(), 40U);
+  EXPECT_NE(lost_of(*report), "");
+  EXPECT_EQ(m.disk.contents(removing(first) + ".unknown"), half) << m.names();
+  EXPECT_TRUE(says(*report, removing(first) + ": was being removed, and what would say that it is not needed is lost"));
+  for (const char* empty : {"00000090.wal.removing", "00000091.wal.removing"})
+    EXPECT_FALSE(m.disk.contents(empty) || m.disk.contents(std::string(empty) + ".damaged")) << m.names();
+  for (const char* other : {"00000092.wal.removing", "00000092.wal.new"})
+    EXPECT_EQ(m.disk.contents(std::string(other) + ".damaged"), files[other]) << m.names();
+}
+
+/// What the log has let go of is removed by a repair as well, which may need its room, and nothing in it comes back.
+TEST(Repair, WhatTheLogHasLetGoOfIsNotReadUnderAnyName) {
+  constexpr std::size_t kLeft = 5;
+  int tried = 0;
+  for (std::size_t messages = 20; messages < 200; messages += 20) {
+    const auto files = grown(messages, messages, messages - kLeft);
+    for (const auto& name : segments_of(files)) {
+      if (!is_spare(files, name, kLeft)) continue;
+      auto renamed = files;
+      rename(renamed, name);
+      On m(renamed);
+      const auto report = m.repair();
+      ASSERT_TRUE(report) << report.error().to_string();
+      EXPECT_EQ(m.messages(), kLeft) << name << " of " << messages;
+      EXPECT_EQ(lost_of(*report), "");
+      EXPECT_FALSE(m.holds(files.at(name))) << m.names();
+      ++tried;
+    }
+  }
+  EXPECT_GT(tried, 0);
+}
+
 TEST(Repair, WhatIsSetAsideNeverReplacesWhatWasSetAside) {
   const auto sound = grown(1, 40);
   const auto first = to_bytes(std::string(5000, '1')), second = to_bytes(std::string(5000, '2'));

@@ -249,9 +249,17 @@ TEST(BinaryFrames, WhatCannotBeOneIsBroken) {
   EXPECT_EQ(state(with([](Header& h) { h.kind = static_cast<Kind>(4); })), kBroken);
   EXPECT_EQ(state(with([](Header& h) { h.flags = 2; })), kBroken);
   EXPECT_EQ(state(good, {}, From::kServer), kBroken);
-  const auto cancel = with([](Header& h) { h.kind = Kind::kCancel; });
+  auto cancel = with([](Header& h) {
+    h.kind = Kind::kCancel;
+    h.method = 0;
+  });
   EXPECT_EQ(state(cancel), kFrame);
   EXPECT_EQ(state(cancel, as_bytes("x")), kBroken);
+  cancel.flags = kFlagJson;
+  EXPECT_EQ(state(cancel), kBroken);
+  cancel.flags = 0;
+  cancel.method = 3;
+  EXPECT_EQ(state(cancel), kBroken);
   const auto error = with([](Header& h) { h.kind = Kind::kError; });
   EXPECT_EQ(state(error, {}, From::kServer), kFrame);
   // Its length alone is too much: it is not waited for.

@@ -33,7 +33,8 @@ std::string_view fault_of(const Header& header, From from) {
   if (!(from == From::kClient ? asks : answers)) return "a frame of a kind that this side does not send";
   if ((header.flags & ~kFlagJson) != 0) return "an unknown flag";
   if (header.id == 0 && header.kind != Kind::kError) return "the id 0, which is the connection's own";
-  if (header.kind == Kind::kCancel && (header.body_bytes != 0 || header.flags != 0)) return "a cancel with a body";
+  if (header.kind == Kind::kCancel && (header.body_bytes != 0 || header.flags != 0 || header.method != 0))
+    return "a cancel with a method, a flag or a body";
   if (header.kind == Kind::kError && header.json()) return "an error with a flag";
   if (from == From::kClient && header.body_bytes > kRequestBodyBytesMax) return "a body over the limit";
   return {};

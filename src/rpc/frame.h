@@ -22,7 +22,7 @@ inline constexpr std::size_t kHeaderBytes = 16;
 /// Of a request. Answers have no bound but that of what was asked for: a list ends at the queue's max-batch-bytes.
 inline constexpr std::uint32_t kRequestBodyBytesMax = 8U << 20;
 
-/// Cancel ends the wait of the request with its id, and has no answer of its own.
+/// Cancel ends the wait of the request with its id, and has no answer of its own; method, flags and body are 0.
 enum class Kind : std::uint8_t { kRequest = 0, kResult = 1, kError = 2, kCancel = 3 };
 
 /// The body is JSON text: params of a request, or a result. An answer has the form of its request.

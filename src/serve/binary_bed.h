@@ -95,7 +95,7 @@ inline const std::string kAnswer = R"("alice")";  ///< at the end of its frame
 /// A client that is in: it has sent the preface and read ours.
 class Client : public Peer {
  public:
-  explicit Client(std::uint16_t port) : Peer(port) {
+  explicit Client(std::uint16_t port, int receive_bytes = 0) : Peer(port, receive_bytes) {
     send(preface());
     EXPECT_TRUE(reads(preface()));
   }

@@ -4,7 +4,8 @@
 //
 // Bounds   connections, time for a preface, for a whole frame, for an answer to be read, and between requests. A peer
 //          whose answers are not read, or whose requests are too many or too large for now, is not read until there
-//          is room (rpc/binary_link.h).
+//          is room (rpc/binary_link.h); no deadline of its own runs meanwhile. Where the half requests, or the unread
+//          answers, of all together are too much, who has been at one the longest is closed, so that the others go on.
 // Threads  its loop's; bind() before that one runs.
 #pragma once
 
@@ -31,12 +32,16 @@ namespace qh::serve {
 struct BinaryBounds {
   Duration preface_within = std::chrono::seconds(5);
   Duration frame_within = std::chrono::seconds(30);  ///< from its first byte
-  Duration write_within = std::chrono::seconds(30);
-  Duration idle_within = std::chrono::minutes(10);  ///< with no call under way
-  Duration linger = std::chrono::seconds(2);        ///< for a peer to read the last word while it still sends
+  Duration write_within = std::chrono::seconds(30);  ///< anew for each 64 KiB of an answer that the peer takes
+  Duration idle_within = std::chrono::minutes(10);   ///< with no call under way
+  Duration linger = std::chrono::seconds(2);         ///< for a peer to read the last word while it still sends
   ConnectionBound connections = 4096;
-  /// Of all connections together: requests that have not come whole, and once more answers that have not gone out.
+  /// Of all connections together: requests that have not come whole, above the first 64 KiB of each; and once more
+  /// answers that have not gone out. A buffer is at most twice what has come.
   std::size_t buffered_bytes = 256U << 20;
+  /// While one of these is over its bound, a connection is closed that has been at its request, or has taken less than
+  /// 64 KiB of its answers, for longer than this; behind those, one that has taken them steadily for ten times as long.
+  Duration gives_way_after = std::chrono::seconds(1);
 };
 
 struct BinaryServerSettings {

@@ -12,13 +12,13 @@
 namespace qh::serve {
 namespace {
 
-/// A connection that asks one thing at a time needs no more; one that fills it gets the larger one.
-constexpr std::size_t kSmallBuffer = 4U << 10, kLargeBuffer = 64U << 10;
 constexpr std::size_t kKeptAnswerBytes = 64U << 10;
 /// Behind so many reads of one connection, each of so much or the rest of a frame, the others have their turn.
 constexpr int kReadsAtOnce = 2;
 constexpr std::size_t kReadBytes = 16U << 10;
 constexpr int kScrapReadsAtOnce = 16;
+/// Taken at once or little by little, so much of an answer is worth waiting for the next: a byte now and then is not.
+constexpr std::size_t kProgressBytes = 64U << 10;
 
 }  // namespace
 
@@ -37,7 +37,6 @@ void BinarySession::start(Sessions<BinarySession>::Place self) {
   if (!place) {
     phase_ = Phase::kClosed;
     link_.reset();
-    host_->buffered_bytes -= in_.size();
     return host_->sessions.leave(self_);
   }
   place_ = *place;
@@ -63,7 +62,12 @@ void BinarySession::enter(Phase phase) {
   Duration within = bounds.idle_within;
   if (phase == Phase::kGreeting) within = bounds.preface_within;
   if (phase == Phase::kPartial) within = bounds.frame_within;
-  if (phase == Phase::kWriting) within = bounds.write_within;
+  if (phase == Phase::kWriting) {
+    within = bounds.write_within;
+    writing_since_ = unread_since_ = host_->sessions.now();
+    taken_ = 0;
+    host_->sessions.to_the_end(self_);  // behind those that were read, when there is room for one again
+  }
   if (phase == Phase::kLinger) within = bounds.linger;
   deadline_ = phase == Phase::kBusy ? UINT64_MAX : host_->sessions.after(within);
 }
@@ -79,6 +83,13 @@ void BinarySession::settle() {
 
 void BinarySession::judge() {
   if (!open()) return;
+  if (phase_ == Phase::kWriting) {
+    write_rest();  // the system tells of room only when there is much; and calls may have been answered meanwhile
+    if (open()) (void)answers_have_room();
+    if (!open()) return;
+  } else if (std::exchange(held_up_, false) && deadline_ != UINT64_MAX) {
+    ++deadline_;
+  }
   if (host_->sessions.now() >= deadline_) return close();
   if (phase_ != Phase::kWriting && phase_ != Phase::kLinger && (readable_ || filled_ != 0)) go_on();
 }
@@ -110,7 +121,10 @@ void BinarySession::see_the_end() {
 /// Takes what has come whole, as far as there is room for the answers, and reads on.
 void BinarySession::go_on() {
   for (int reads = 0; open() && phase_ != Phase::kWriting && phase_ != Phase::kLinger; ++reads) {
-    if (over_load()) return settle();  // the next sweep asks again
+    if (over_load() && !answers_have_room()) {
+      held_up_ = true;  // the next sweep asks again
+      return settle();
+    }
     take_requests();
     if (!open()) return;
     if (link_->ended()) return settle();
@@ -140,6 +154,7 @@ void BinarySession::take_requests() {
     looked_at_ -= std::min(looked_at_, taken);
     if (taken != 0) phase_ = Phase::kBusy;  // what begins behind it has its whole time
     if (filled_ != 0 && taken != 0) std::memmove(in_.data(), in_.data() + taken, filled_);
+    if (filled_ == 0 && in_.size() > kLargeBuffer) resize_buffer(kLargeBuffer);
   }
   if (ends_) link_->abandon();
 }
@@ -147,15 +162,18 @@ void BinarySession::take_requests() {
 /// False: nothing has come, or it ends.
 bool BinarySession::read_some() {
   if (!readable_ || peer_ended_ || !make_room()) return false;
-  // make_room() has seen to it that the frame fits.
-  const auto end =
-      std::max(filled_ + kReadBytes, filled_ == 0 ? 0 : rpc::BinaryLink::wanted(ByteView(in_.data(), filled_)));
-  const auto got = receive(in_.data() + filled_, std::min(end, in_.size()) - filled_);
+  const auto before = filled_;
+  do {
+    const auto end =
+        std::max(filled_ + kReadBytes, filled_ == 0 ? 0 : rpc::BinaryLink::wanted(ByteView(in_.data(), filled_)));
+    filled_ += receive(in_.data() + filled_, std::min(end, in_.size()) - filled_);
+    if (!open()) return false;
+    crowded_ = crowded_ || filled_ == in_.size();
+    // The rest of a large frame, for which the buffer grows as it comes.
+  } while (filled_ == in_.size() && filled_ >= kLargeBuffer && readable_ && make_room());
   if (!open()) return false;
-  filled_ += got;
-  crowded_ = crowded_ || filled_ == in_.size();
   if (peer_ended_) see_the_end();
-  return got != 0;
+  return filled_ != before;
 }
 
 /// An edge is told once, so it is read until there is less than there is room for.
@@ -181,22 +199,36 @@ void BinarySession::discard() {
   if (open() && peer_ended_) close();
 }
 
-/// For the rest of the frame that has begun, at least. False: not now.
+/// For more of the frame that has begun, at least. False: not now, or it gave way. What a frame says of its length is
+/// not believed before it has come: it gets twice what is there.
 bool BinarySession::make_room() {
   const auto wanted = filled_ == 0 ? 1 : rpc::BinaryLink::wanted(ByteView(in_.data(), filled_));
-  if (filled_ == 0 && in_.size() > kLargeBuffer) resize_buffer(kLargeBuffer);
-  if (crowded_ && in_.size() < kLargeBuffer) resize_buffer(kLargeBuffer);
+  if ((crowded_ || wanted > in_.size()) && in_.size() < kLargeBuffer) resize_buffer(kLargeBuffer);
   if (wanted <= in_.size()) return filled_ < in_.size();  // whole ones may stand there until the link has room
-  if (host_->buffered_bytes + wanted > host_->settings.bounds.buffered_bytes) return false;
-  resize_buffer(std::max(wanted, kLargeBuffer));
+  if (filled_ < in_.size()) return true;
+  const auto larger = std::min(wanted, 2 * in_.size());
+  if (!frames_have_room(larger - in_.size())) {
+    held_up_ = true;
+    return false;
+  }
+  if (in_.size() == kLargeBuffer) large_since_ = host_->sessions.now();
+  resize_buffer(larger);
   return true;
 }
 
 void BinarySession::resize_buffer(std::size_t bytes) {
-  host_->buffered_bytes += bytes;
-  host_->buffered_bytes -= in_.size();
+  host_->buffered_bytes += shared_bytes(bytes);
+  host_->buffered_bytes -= shared_bytes(in_.size());
   if (bytes < in_.size()) in_ = Bytes();
+  in_.reserve(bytes);  // or it would take room for twice what is there
   in_.resize(bytes);
+}
+
+/// What a buffer takes of the room that all connections share.
+std::size_t BinarySession::shared_bytes(std::size_t bytes) { return bytes - std::min(bytes, kLargeBuffer); }
+
+bool BinarySession::half_a_frame() const {
+  return filled_ != 0 && filled_ < rpc::BinaryLink::wanted(ByteView(in_.data(), filled_));
 }
 
 // -- Answering ---------------------------------------------------------------------------------------
@@ -228,12 +260,19 @@ bool BinarySession::send(Bytes& bytes) {
 }
 
 void BinarySession::write_rest() {
+  const auto before = sending_.size();
   if (!send(sending_)) return close();
+  taken_ += before - sending_.size();
   count_answers();
-  if (!sending_.empty()) return;
-  sending_ = {};
-  enter(Phase::kBusy);
-  flush();
+  if (sending_.empty()) {
+    sending_ = {};
+    enter(Phase::kBusy);
+    return flush();
+  }
+  if (taken_ < kProgressBytes) return;
+  taken_ = 0;
+  unread_since_ = host_->sessions.now();
+  deadline_ = host_->sessions.after(host_->settings.bounds.write_within);
 }
 
 /// The peer reads our last word before it sees the end, also while it still sends.
@@ -256,7 +295,7 @@ void BinarySession::close() {
   host_->sockets.remove(place_);
   socket_ = {};
   link_.reset();
-  host_->buffered_bytes -= in_.size();
+  host_->buffered_bytes -= shared_bytes(in_.size());
   host_->answer_bytes -= counted_;
   host_->sessions.leave(self_);
 }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/file_storage_file.h"
@@ -27,8 +28,9 @@ struct BinaryHost {
   const BinaryServerSettings& settings;
   rpc::Dispatcher* dispatcher = nullptr;
   bool stopping = false;
-  std::size_t buffered_bytes = 0;  ///< in requests
+  std::size_t buffered_bytes = 0;  ///< in requests, above what each connection may have
   std::size_t answer_bytes = 0;    ///< in answers that have not gone out
+  std::uint64_t nobody_stalls_in = UINT64_MAX, nobody_delays_in = UINT64_MAX;  ///< sweeps that need no other look
   ReadySockets sockets;
   Sessions<BinarySession> sessions;
   std::vector<std::shared_ptr<BinarySession>> answered = {};  ///< have something to send
@@ -54,6 +56,12 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
 
  private:
   enum class Phase : std::uint8_t { kGreeting, kIdle, kPartial, kBusy, kWriting, kLinger, kClosed };
+  /// Smaller is sooner.
+  using Turn = std::pair<int, std::uint64_t>;
+  using Turns = std::vector<std::pair<Turn, std::shared_ptr<BinarySession>>>;
+  using TurnOf = std::optional<Turn> (BinarySession::*)() const;
+  /// A connection that asks one thing at a time needs no more; one that fills it gets the larger one.
+  static constexpr std::size_t kSmallBuffer = 4U << 10, kLargeBuffer = 64U << 10;
 
   void answered();
   void count_answers();
@@ -68,23 +76,35 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   std::size_t receive(std::byte* into, std::size_t room);
   bool send(Bytes& bytes);
   bool make_room();
+  static std::size_t shared_bytes(std::size_t bytes);
   void resize_buffer(std::size_t bytes);
   void settle();
+  bool half_a_frame() const;
   void write_rest();
   void linger();
   bool open() const { return phase_ != Phase::kClosed && host_ != nullptr; }
   bool over_load() const;
+  std::optional<Turn> turn_of_answers() const;
+  std::optional<Turn> turn_of_frame() const;
+  Turns turns(TurnOf turn_of) const;
+  bool answers_have_room();
+  bool frames_have_room(std::size_t more);
 
   UniqueFd socket_;
   BinaryHost* host_;
   Sessions<BinarySession>::Place self_;
   std::optional<rpc::BinaryLink> link_;
-  Bytes in_;                             ///< its size is the room
-  std::size_t filled_ = 0;               ///< bytes of requests in it
-  std::size_t looked_at_ = 0;            ///< of those, where no cancel waits for its turn any more
-  Bytes sending_;                        ///< what a write that waits takes from
-  std::size_t counted_ = 0;              ///< of the host's answer_bytes
-  std::uint64_t deadline_ = UINT64_MAX;  ///< of host_->sessions
+  Bytes in_;                   ///< its size is the room
+  std::size_t filled_ = 0;     ///< bytes of requests in it
+  std::size_t looked_at_ = 0;  ///< of those, where no cancel waits for its turn any more
+  Bytes sending_;              ///< what a write that waits takes from
+  std::size_t counted_ = 0;    ///< of the host's answer_bytes
+  // In sweeps of host_->sessions.
+  std::uint64_t deadline_ = UINT64_MAX;
+  std::uint64_t large_since_ = 0;    ///< the frame that is coming has had more than the usual buffer
+  std::uint64_t writing_since_ = 0;  ///< what a write waits with
+  std::uint64_t unread_since_ = 0;   ///< less than kProgressBytes of that have gone since
+  std::size_t taken_ = 0;            ///< so many
   ReadySockets::Place place_ = 0;
   Phase phase_ = Phase::kGreeting;
   bool readable_ = true;        ///< as far as is known
@@ -93,6 +113,7 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   bool ends_ = false;           ///< its end is known: what is to be read is there
   bool crowded_ = false;        ///< more has come at once than a small buffer holds
   bool peer_ended_ = false;     ///< it sends no more
+  bool held_up_ = false;        ///< it was not read for want of room, since the last sweep
 };
 
 }  // namespace qh::serve

@@ -39,6 +39,8 @@ class Sessions {
 
   const List& list() const { return list_; }
   Place enter(std::shared_ptr<Session> session) { return list_.insert(list_.end(), std::move(session)); }
+  /// It is judged behind all others from now on.
+  void to_the_end(Place place) { list_.splice(list_.end(), list_, place); }
   void leave(Place place) {
     list_.erase(place);
     end_if_empty();
@@ -55,7 +57,9 @@ class Sessions {
     });
   }
   /// A deadline that costs no clock, in sweeps: compare it with now().
-  std::uint64_t after(Duration time) const { return sweeps_ + static_cast<std::uint64_t>(time / kSweepEvery) + 1; }
+  std::uint64_t after(Duration time) const { return sweeps_ + in_sweeps(time); }
+  /// So many sweeps take that time, or up to one of them longer.
+  static std::uint64_t in_sweeps(Duration time) { return static_cast<std::uint64_t>(time / kSweepEvery) + 1; }
   std::uint64_t now() const { return sweeps_; }
 
   /// Lets what is under way go out, then closes; calls `done` once, at most a second later.

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -21,9 +22,11 @@ inline constexpr int kPatienceMs = 20'000;
 
 class Peer {
  public:
-  /// `receive_bytes`: what its system holds for it; 0: as that likes.
+  /// `receive_bytes` of what has come and is not read yet are held for it; 0: as much as the system likes.
   explicit Peer(std::uint16_t port, int receive_bytes = 0) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    if (receive_bytes != 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
+    if (receive_bytes != 0) {
+      EXPECT_EQ(::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes), 0);
+    }
     sockaddr_in to{};
     to.sin_family = AF_INET;
     to.sin_port = htons(port);
@@ -94,7 +97,7 @@ class Peer {
     std::array<char, 65536> bytes;
     std::size_t all = 0;
     while (all < wanted && hears_within(kPatienceMs)) {
-      const auto got = ::recv(fd_, bytes.data(), bytes.size(), 0);
+      const auto got = ::recv(fd_, bytes.data(), std::min(bytes.size(), wanted - all), 0);
       if (got <= 0) break;
       all += static_cast<std::size_t>(got);
     }

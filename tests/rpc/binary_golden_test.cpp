@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "rpc/binary_body.h"
+#include "rpc/codes.h"
 #include "rpc/method.h"
 
 namespace qh::rpc::binary {
@@ -118,6 +119,24 @@ TEST(RpcBinaryV1, Answers) {
   expect_answer("error", 1,
                 RemoteError{-32'001, "full", R"({"reason":"QueueFull","bound":"max_depth","retry_after_ms":10})"},
                 read_error, Kind::kError);
+}
+
+/// A reader that took it would leave no version of these bytes in which a cancel's method says something.
+TEST(RpcBinaryV1, ACancelWithAMethodIsRefused) {
+  Bytes out;
+  put_frame(out, {.id = 7, .method = 3, .kind = Kind::kCancel}, {});
+  expect_golden("cancel_refused", out);
+  EXPECT_EQ(parse_frame(out, From::kClient).state, Frame::State::kBroken);
+}
+
+/// An answer to nobody's request in particular.
+TEST(RpcBinaryV1, WhatAFullPortSays) {
+  Bytes out;
+  FrameWriter frame(out, {.kind = Kind::kError});
+  put_body(out, RemoteError{static_cast<int>(Code::kBusy), "too many connections", R"({"reason":"Busy"})"});
+  frame.finish();
+  expect_golden("too_many_connections", out);
+  EXPECT_EQ(parse_frame(out, From::kServer).state, Frame::State::kFrame);
 }
 
 TEST(RpcBinaryV1, TheNumbersOfTheMethodsAreThoseOfTheDocumentAndFindThem) {

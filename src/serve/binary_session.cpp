@@ -17,8 +17,6 @@ constexpr std::size_t kKeptAnswerBytes = 64U << 10;
 constexpr int kReadsAtOnce = 2;
 constexpr std::size_t kReadBytes = 16U << 10;
 constexpr int kScrapReadsAtOnce = 16;
-/// Taken at once or little by little, so much of an answer is worth waiting for the next: a byte now and then is not.
-constexpr std::size_t kProgressBytes = 64U << 10;
 
 }  // namespace
 

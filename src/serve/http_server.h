@@ -27,15 +27,12 @@ namespace qh::serve {
 
 class HttpService;
 
-/// A peer that takes so much of an answer makes progress. What its system has taken counts, not what waits in ours.
-inline constexpr std::size_t kProgressBytes = 64U << 10;
-
 /// The defaults are those of the contract.
 struct HttpBounds {
   HttpLimits request;
   Duration header_within = std::chrono::seconds(5);  ///< from its first byte
   Duration body_within = std::chrono::seconds(30);
-  Duration write_within = std::chrono::seconds(30);  ///< for each kProgressBytes of an answer, or its rest
+  Duration write_within = std::chrono::seconds(30);  ///< for each kProgressBytes (sessions.h) of an answer, or its rest
   Duration idle_within = std::chrono::seconds(60);
   Duration linger = std::chrono::seconds(2);  ///< for a peer to read a refusal while it still sends
   ConnectionBound connections = 4096;

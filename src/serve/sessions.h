@@ -8,6 +8,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <iterator>
 #include <list>
@@ -23,6 +24,9 @@
 #include "base/unique_function.h"
 
 namespace qh::serve {
+
+/// A peer that takes so much of an answer, at once or little by little, makes progress: a byte now and then is none.
+inline constexpr std::size_t kProgressBytes = 64U << 10;
 
 /// How late a deadline of a connection may be.
 inline constexpr Duration kSweepEvery = std::chrono::milliseconds(250);

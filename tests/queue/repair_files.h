@@ -66,6 +66,24 @@ struct On : QueueMachine {
   }
 };
 
+/// A repair of them that is cut off at each of its operations in turn, and then begun anew, finds so many messages.
+inline void expect_found_however_often_cut_off(const Files& files, std::uint64_t messages) {
+  for (std::uint64_t cut = 1;; ++cut) {
+    On m(files, cut);
+    m.disk.freeze_after(m.disk.operations() + cut);
+    const bool ended = m.repair().has_value() && !m.disk.frozen();
+    m.disk.freeze_after(UINT64_MAX);
+    m.power_cut(cut);
+    if (!m.start()) {
+      const auto report = m.repair();
+      ASSERT_TRUE(report) << cut << ": " << report.error().to_string();
+    }
+    ASSERT_EQ(m.messages(), messages) << "cut at " << cut << ": " << m.names();
+    if (ended) break;
+    ASSERT_LT(cut, 5'000U);
+  }
+}
+
 inline bool says(const RecoveryReport& report, std::string_view what) {
   return std::ranges::any_of(report.notes, [&](const auto& note) { return note.find(what) != note.npos; });
 }

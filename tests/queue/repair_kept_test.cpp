@@ -189,20 +189,7 @@ TEST(Repair, ASegmentThatHasTheNameOfOneToRemoveOutlivesARepairThatIsCutOff) {
   auto files = grown(1, 40);
   rename(files, "00000001.wal");
   rename(files, "00000003.wal");
-  for (std::uint64_t cut = 1;; ++cut) {
-    On m(files, cut);
-    m.disk.freeze_after(m.disk.operations() + cut);
-    const bool ended = m.repair().has_value() && !m.disk.frozen();
-    m.disk.freeze_after(UINT64_MAX);
-    m.power_cut(cut);
-    if (!m.start()) {
-      const auto report = m.repair();
-      ASSERT_TRUE(report) << cut << ": " << report.error().to_string();
-    }
-    ASSERT_EQ(m.messages(), 40U) << "cut at " << cut << ": " << m.names();
-    if (ended) break;
-    ASSERT_LT(cut, 5'000U);
-  }
+  expect_found_however_often_cut_off(files, 40);
 }
 
 /// Their takes stand in the segments behind it.

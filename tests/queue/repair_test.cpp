@@ -65,20 +65,7 @@ TEST(Repair, ASegmentUnderAnotherNameIsKeptWhereItsPlaceIsTaken) {
 TEST(Repair, SegmentsInEachOthersPlaceAreReadHoweverOftenTheRepairIsCutOff) {
   auto files = grown(1, 60);
   std::swap(files.at("00000002.wal"), files.at("00000003.wal"));
-  for (std::uint64_t cut = 1;; ++cut) {
-    On m(files, cut);
-    m.disk.freeze_after(m.disk.operations() + cut);
-    const bool ended = m.repair().has_value() && !m.disk.frozen();
-    m.disk.freeze_after(UINT64_MAX);
-    m.power_cut(cut);
-    if (!m.start()) {
-      const auto report = m.repair();
-      ASSERT_TRUE(report) << cut << ": " << report.error().to_string();
-    }
-    ASSERT_EQ(m.messages(), 60U) << "cut at " << cut << ": " << m.names();
-    if (ended) break;
-    ASSERT_LT(cut, 5'000U);
-  }
+  expect_found_however_often_cut_off(files, 60);
 }
 
 /// Two repairs are cut off, and the third finds all. What they left behind in a torn tail was given other numbers

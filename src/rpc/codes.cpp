@@ -36,7 +36,7 @@ constexpr std::array kCodes{
              "`file`, `system_error`"},
     CodeInfo{
         Code::kTooLarge, "TooLarge", "over a size limit; nothing was stored, nothing handed out",
-        "`limit` and, where it is known, `size`: bytes",
+        "`limit` and, where it is known, `size`: bytes, or messages of a batch",
         R"({"jsonrpc":"2.0","method":"qssh_submitMessage","params":{"Gossip":{"topic":"a long topic","data":[]}},"id":1})",
         "--queue-max-message-bytes 10"},
     CodeInfo{Code::kNotFound, "NotFound", "there is no such message", "",

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <csignal>
 #include <exception>
 #include <string>
 #include <system_error>
@@ -83,6 +84,7 @@ int run(const std::vector<std::string>& arguments) {
 
 /// What no library's edge has turned into a Result ends here, as an error and not as a crash.
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that is at its bound is an error of that write
   int code = kExitFailed;
   try {
     code = run({argv + 1, argv + argc});

@@ -187,9 +187,11 @@ class Work {
   std::optional<LogTool> tool;
 };
 
+bool is_empty(const queue::LostRange& lost) { return lost.to_seq + 1 == lost.from_seq; }
+
 std::string records_of(const queue::LostRange& lost) {
   const auto from = lost.from_seq, to = lost.to_seq;
-  if (to < from && to + 1 == from) return "no record";
+  if (is_empty(lost)) return "no record";
   if (to < from) return fmt::format("all records from {} on, nobody knows how many", from);
   const auto more = lost.at_least ? " at least, nobody knows how many more" : "";
   return from == 0 ? fmt::format("records up to {}{}", to, more) : fmt::format("records {} to {}{}", from, to, more);
@@ -238,7 +240,7 @@ int repair(Work& work) {
   print_lost(repaired->salvaged.lost, "lost");
   print_report(repaired->salvaged);
   for (const auto& file : repaired->kept_aside) print_line("kept aside: " + file);
-  if (!repaired->salvaged.lost.empty()) {
+  if (!std::ranges::all_of(repaired->salvaged.lost, is_empty)) {
     print_line(
         "Messages in a lost range are gone; those whose end (take, ack) stood in one are back and may be handed out "
         "again.");

@@ -41,6 +41,7 @@ std::optional<std::string_view> nearest(std::string_view name, std::span<const s
   std::optional<std::string_view> best;
   std::size_t fewest = 0;
   for (const auto candidate : known) {
+    if (candidate == name) return std::nullopt;  // it is known: something else is wrong with it
     const auto count = edits(name, candidate);
     if (count > std::max<std::size_t>(1, std::max(name.size(), candidate.size()) / 3)) continue;
     if (!best || count < fewest) {
@@ -72,6 +73,7 @@ std::vector<std::string_view> with_part(std::string_view part, std::span<const s
 }
 
 std::string meant_hint(std::string_view name, std::span<const std::string_view> known, std::string_view prefix) {
+  if (std::find(known.begin(), known.end(), name) != known.end()) return {};
   std::vector<std::string_view> meant;
   if (const auto one = nearest(name, known))
     meant.push_back(*one);

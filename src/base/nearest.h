@@ -13,7 +13,8 @@
 namespace qh {
 
 /// The known name that the fewest edits lead to (insert, drop, replace, swap of neighbours; case and the
-/// kind of separator do not count). None when even that one is too far away to be a slip of the pen.
+/// kind of separator do not count). None when even that one is too far away to be a slip of the pen, or `name` is
+/// known.
 std::optional<std::string_view> nearest(std::string_view name, std::span<const std::string_view> known);
 
 /// " (did you mean X?)", or nothing.
@@ -25,7 +26,7 @@ std::vector<std::string_view> with_part(std::string_view part, std::span<const s
 inline constexpr std::size_t kPartsMax = 6;
 
 /// As nearest_hint, and where nothing is near, those with_part: " (did you mean --web-port or --binary-port?)".
-/// `prefix` is put in front of each.
+/// `prefix` is put in front of each. Nothing where `name` is known.
 std::string meant_hint(std::string_view name, std::span<const std::string_view> known, std::string_view prefix = {});
 
 }  // namespace qh

@@ -15,6 +15,7 @@ TEST(Nearest, FindsWhatWasMeant) {
   EXPECT_EQ(nearest("tpoic", kKnown), "topic");
   EXPECT_EQ(nearest("Topic", kKnown), "topic");
   EXPECT_EQ(nearest_hint("port-ofset", kKnown), " (did you mean port-offset?)");
+  EXPECT_EQ(nearest_hint("port-offset", kKnown), "") << "it is known, and stands in the wrong place";
 }
 
 TEST(Nearest, SaysNothingWhenNothingIsNear) {
@@ -30,6 +31,7 @@ TEST(Nearest, APartOfANameIsEnoughWhereItSaysWhich) {
   EXPECT_EQ(meant_hint("MAX_DEPTH", kPorts), " (did you mean queue-max-depth?)");
   EXPECT_EQ(meant_hint("web-prot", kPorts, "--"), " (did you mean --web-port?)") << "a slip of the pen comes first";
   EXPECT_EQ(meant_hint("max-web", kPorts), "");
+  EXPECT_EQ(meant_hint("web-port", kPorts), "") << "it is known";
   EXPECT_EQ(meant_hint("", kPorts), "");
   const std::array<std::string_view, kPartsMax + 1> many{"a-b", "b-c", "b-d", "b-e", "b-f", "b-g", "b-h"};
   EXPECT_NE(meant_hint("b", std::span(many).first(kPartsMax)), "");

@@ -77,8 +77,7 @@ std::string man_page(const node::CommandHelp& program, std::string_view version)
       ".SH FILES\nWithout \\-\\-data\\-dir the data is in $XDG_STATE_HOME/quantumharmony or "
       "~/.local/state/quantumharmony, a directory a validator.\n"
       ".SH SIGNALS\nSIGTERM and SIGINT stop it gracefully, and so does SIGHUP on a terminal; a second SIGTERM or "
-      "SIGINT "
-      "ends it at once. "
+      "SIGINT, a second or more behind the first, ends it at once, without what is only in memory. "
       "Without a terminal SIGHUP changes nothing: configuration and tokens are read at a start only.\n";
   return out;
 }

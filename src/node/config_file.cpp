@@ -42,7 +42,7 @@ bool takes(Form form, const toml::node& node) {
     case Form::kText:
     case Form::kTime:
     case Form::kList:
-      return node.is_string();
+      return node.is_string() && node.as_string()->get().find('\0') == std::string::npos;
     case Form::kInteger:
       return node.is_integer();
     case Form::kNumber:

@@ -138,6 +138,7 @@ TEST_F(ConfigFile, MistakesHaveTheirLine) {
       {"rpc-token-file = {}\n", "got a table"},
       {"\na.b.c.d.e.f.g.h.i = 1\n", ":2: a key of more than 8 parts"},
       {"data-dir = \n", ":1: "},
+      {"data-dir = \"a\\u0000b\"\n", ":1: data-dir: expected text in quotes, got the text \"a\\u0000b\""},
       {"listen = [[1]]\n", "expected text in quotes, got an array"},
   };
   for (const auto& [text, expected] : mistakes) {

@@ -16,6 +16,7 @@ struct Bound {
   std::string_view name;
   std::uint64_t limit;
   std::uint64_t share;
+  std::string_view unit;
 
   std::string text() const {
     if (share == limit) return fmt::format("{} is {}", name, limit);
@@ -34,7 +35,7 @@ tl::unexpected<Error> full(const Bound& bound, std::int64_t retry_ms) {
 /// No waiting helps.
 tl::unexpected<Error> never_fits(const Bound& bound, std::uint64_t asked) {
   Error error(Errc::kTooLarge,
-              fmt::format("{} at once do not fit into an empty queue, either: {}", asked, bound.text()));
+              fmt::format("{} {} at once do not fit into an empty queue, either: {}", asked, bound.unit, bound.text()));
   error.size = asked;
   error.limit = bound.share;
   return tl::unexpected<Error>(std::move(error));
@@ -93,10 +94,11 @@ Result<void> Admission::check_size(Kind kind, std::size_t body_bytes) const {
 
 Result<void> Admission::check_bounds(const Load& load, std::uint64_t messages, std::uint64_t bytes,
                                      Priority priority) const {
-  const auto bound = [&](std::string_view name, std::uint64_t limit) {
-    return Bound{name, limit, priority == Priority::kCritical ? limit : limit - limit / 5};
+  const auto bound = [&](std::string_view name, std::uint64_t limit, std::string_view unit) {
+    return Bound{name, limit, priority == Priority::kCritical ? limit : limit - limit / 5, unit};
   };
-  const Bound depth = bound("max_depth", options_.max_depth), size = bound("max_bytes", options_.max_bytes);
+  const Bound depth = bound("max_depth", options_.max_depth, "messages");
+  const Bound size = bound("max_bytes", options_.max_bytes, "bytes");
   if (messages > depth.share) return never_fits(depth, messages);
   if (bytes > size.share) return never_fits(size, bytes);
   std::int64_t retry_ms = kRetryMsDefault;

@@ -36,9 +36,7 @@ Task<Result<FileId>> Recovery::make_file(std::string name, std::uint64_t bytes) 
 // the name of a segment is none of that.
 Task<Result<bool>> Recovery::nothing_was_stored() {
   if (has_identity_) co_return false;
-  const auto removing =
-      std::ranges::find_if(leftovers_, [](const auto& file) { return file.name.ends_with(kRemovingSuffix); });
-  if (removing != leftovers_.end()) {
+  if (const auto* removing = being_removed()) {
     if (!segments_.empty()) co_return false;
     co_return damage(removing->name, "is of a queue that was used, though there is neither an identity nor a segment");
   }
@@ -63,9 +61,22 @@ Task<Result<bool>> Recovery::nothing_was_stored() {
                    "says that records were stored, though there is neither an identity nor a segment");
 }
 
+/// One of the segments whose removal was cut off.
+const Recovery::SegmentFile* Recovery::being_removed() const {
+  const auto found =
+      std::ranges::find_if(leftovers_, [](const auto& file) { return file.name.ends_with(kRemovingSuffix); });
+  return found == leftovers_.end() ? nullptr : &*found;
+}
+
 tl::unexpected<Error> Recovery::no_queue() const {
   if (segments_.empty() && !has_mark_ && leftovers_.empty())
     return fail(Errc::kNotFound, "there is no queue in this directory: neither an identity nor a segment");
+  if (const auto* removing = being_removed()) {
+    return fail(Error(Errc::kNotFound, "there is nothing to save: of the queue that was in this directory only " +
+                                           removing->name +
+                                           " is left, a part of a segment that was not needed any more. Put its other "
+                                           "files back, or move this one away: then a start makes a new queue"));
+  }
   return fail(Error(Errc::kNotFound,
                     "there is no queue in this directory: its creation was cut off, or goes on, and nothing was stored")
                   .about(kHalfMade));

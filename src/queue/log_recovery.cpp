@@ -404,7 +404,7 @@ Result<void> Recovery::check_durable() const {
   const auto why = end_.fault.empty() ? std::string("the log ends here") : end_.fault;
   return damage(
       segment_name(last_index_),
-      fmt::format("offset {}: {}, though records up to {} were known to be durable: records {} to {} are lost",
+      fmt::format("offset {}: {}, though records up to {} were known to be durable: records {} to {} are missing",
                   end_.offset, why, durable_seq_ - 1, next_seq_, durable_seq_ - 1));
 }
 

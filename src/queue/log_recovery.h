@@ -105,6 +105,7 @@ class Recovery {
   Task<Result<std::uint64_t>> newest_head(std::uint64_t head);
   Task<Result<bool>> nothing_was_stored();
   tl::unexpected<Error> no_queue() const;
+  const SegmentFile* being_removed() const;
   Task<Result<void>> create();
   Task<Result<FileId>> make_file(std::string name, std::uint64_t bytes);
   Task<Result<void>> read_log();

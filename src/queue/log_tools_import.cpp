@@ -92,9 +92,10 @@ Result<void> check_load(const std::vector<ToImport>& lines, const Metrics& there
 /// Whether it is in the queue as it is in the line: of an import that was cut off, or of the queue that was exported. A
 /// dead letter as well: it may have come from this line and have expired since, and its id is not given again.
 bool is_there(const Engine& engine, const Submission& line, LogTool::Imported& imported) {
-  if (!line.options.id) return false;
+  if (!line.options.id || !line.options.created_at) return false;
   const auto found = engine.find(*line.options.id);
-  const bool same = found.message && found.message->created_at == line.options.created_at &&
+  // An export has milliseconds.
+  const bool same = found.message && found.message->created_at.ms() == line.options.created_at->ms() &&
                     std::ranges::equal(found.message->body.view(), line.bytes());
   imported.already_there += same ? 1 : 0;
   imported.already_dead += same && found.state == MessageState::kDead ? 1 : 0;

@@ -27,6 +27,7 @@
 #include "serve/descriptors.h"
 #include "serve/node_ports.h"
 #include "serve/rpc_front.h"
+#include "serve/stop_signals.h"
 
 namespace qh::serve {
 namespace {
@@ -72,7 +73,6 @@ class Run {
 
   int run() {
     std::signal(SIGPIPE, SIG_IGN);
-    std::signal(SIGXFSZ, SIG_IGN);  // a file that is at its bound is an error of that write
     if (auto options = front_options(); !options) {
       complain(options.error());
       return kExitUsage;
@@ -183,29 +183,28 @@ class Run {
   void wait_for_signal() {
     signals_.async_wait([this](const error_code& error, int signal) {
       if (error) return;
-      if (signal == SIGHUP && !terminal_) {  // of a service that expects to be read anew; a terminal has gone
-        node::log_warn("", "SIGHUP changes nothing: the configuration and the tokens are read at a start only");
-        return wait_for_signal();
-      }
-      if (phase_ == Phase::kStopping || phase_ == Phase::kEnding)
-        stop_at_once_if_asked_twice(signal);
-      else
-        stop_for(signal);
+      obey(signal);
       wait_for_signal();
     });
   }
 
-  void stop_for(int signal) {
-    terminal_went_ = signal == SIGHUP;
-    node::notify_service("STOPPING=1");
-    node::log_info("", "stopping: " + std::string(signal_name(signal)));
-    stop();
-  }
-
-  /// Nobody asks by a SIGHUP: the kernel and the shell each send one when a terminal goes, and a session that is ended
-  /// sends SIGTERM with it.
-  void stop_at_once_if_asked_twice(int signal) {
-    if (signal != SIGHUP && !std::exchange(terminal_went_, false)) ::_exit(128 + signal);
+  void obey(int signal) {
+    const std::string name(signal_name(signal));
+    switch (signals_asked_.take(signal, clock_.mono())) {
+      case StopSignals::Ask::kNothing:
+        return node::log_warn("", "SIGHUP changes nothing: the configuration and the tokens are read at a start only");
+      case StopSignals::Ask::kStop:
+        node::notify_service("STOPPING=1");
+        node::log_info("", "stopping: " + name);
+        if (phase_ == Phase::kStarting || phase_ == Phase::kRunning) stop();
+        return;
+      case StopSignals::Ask::kGoOn:
+        return node::log_info("", "still stopping: " + name + " again; after a second, one more ends it at once");
+      case StopSignals::Ask::kEndAtOnce:
+        node::log_warn("", "ended at once by " + name + ": what was only in memory is lost");
+        exit_code_ = 128 + signal;
+        leave();
+    }
   }
 
   /// At half the interval, and only while every loop turns: one that stands still makes the manager start us again.
@@ -389,10 +388,10 @@ class Run {
   asio::signal_set signals_{loop_, SIGTERM, SIGINT, SIGHUP};
   asio::steady_timer deadline_{loop_}, watchdog_{loop_}, status_{loop_};
   SystemClock clock_;
+  StopSignals signals_asked_{terminal_};
   Phase phase_ = Phase::kStarting;
   int exit_code_ = 0;
   bool failed_to_start_ = false;
-  bool terminal_went_ = false;  ///< that is why it stops, and nobody has asked for it yet
   RpcFrontOptions front_;
   std::size_t descriptors_ = 0;                            ///< that may be open at once
   ConnectionBound other_connections_ = kOtherConnections;  ///< of the web port, the metrics port, its WebSockets

@@ -224,6 +224,17 @@ bool NodeProcess::ends_unread() const {
 
 void NodeProcess::send_signal(int signal) const { ::kill(pid_, signal); }
 
+int NodeProcess::repeat_until_it_ends(int signal) {
+  const auto deadline = Clock::now() + kPatience;
+  while (!ended_ && Clock::now() < deadline) {
+    send_signal(signal);
+    for (const auto next = Clock::now() + std::chrono::milliseconds(200); !ended_ && read_some(next);) {
+    }
+    if (out_fd_ < 0 && err_fd_ < 0) break;  // it has ended
+  }
+  return wait();
+}
+
 int NodeProcess::stop() {
   send_signal(SIGTERM);
   return wait();

@@ -59,6 +59,8 @@ class NodeProcess {
   /// Whether it ends by itself while nobody reads what it says.
   bool ends_unread() const;
   void send_signal(int signal) const;
+  /// As wait(), and sends it several times a second meanwhile.
+  int repeat_until_it_ends(int signal);
   int stop();  ///< SIGTERM, then wait()
 
   /// What each of its threads does in the kernel: for the message of a test that waits in vain.

@@ -34,6 +34,21 @@ TEST(LogExchange, WhatIsExportedIsImported) {
   EXPECT_EQ(exported(b).size(), 2 * lines.size());
 }
 
+TEST(LogExchange, AnExportIsInTheQueueThatItCameFrom) {
+  QueueMachine m(7);
+  ASSERT_TRUE(m.start());
+  m.run_for(std::chrono::nanoseconds(1'234'567));  // no whole millisecond
+  ASSERT_TRUE(m.submit(gossip("of a client"), sync_by("alice")));
+  ASSERT_TRUE(m.stop());
+  const auto lines = exported(m);
+  ASSERT_EQ(lines.size(), 1U);
+  const auto done = import(m, lines[0] + "\n");
+  ASSERT_TRUE(done) << done.error().to_string();
+  EXPECT_EQ(done->already_there, 1U);
+  EXPECT_EQ(done->messages, 0U);
+  EXPECT_EQ(exported(m), lines);
+}
+
 TEST(LogExchange, TheSeedsLinesAreImported) {
   QueueMachine m(5);
   const auto done = import(

@@ -222,6 +222,22 @@ TEST(LogTools, VerifySaysWhatIsLost) {
   EXPECT_EQ(damaged->lost[0].offset, 20480U);
 }
 
+// Neither identity nor segment: not a queue whose creation was cut off, and nothing that a repair could go by.
+TEST(LogTools, OfAQueueOfWhichOnlyAPartOfAnOldSegmentIsLeftNothingCanBeSaved) {
+  QueueMachine m(5);
+  m.disk.set_contents("00000003.wal.removing", Bytes(8192));
+  const auto before = files(m.disk);
+  const auto verdict = verify(m);
+  ASSERT_TRUE(verdict) << verdict.error().to_string();
+  EXPECT_FALSE(verdict->sound());
+  const auto repaired = repair(m);
+  ASSERT_FALSE(repaired);
+  EXPECT_NE(repaired.error().to_string().find("only 00000003.wal.removing is left"), std::string::npos)
+      << repaired.error().to_string();
+  EXPECT_FALSE(m.start());
+  EXPECT_EQ(files(m.disk), before);
+}
+
 // A start makes the queue anew, so a look must not speak of damage.
 TEST(LogTools, ACreationThatWasCutOffIsNoDamage) {
   int half_made = 0;

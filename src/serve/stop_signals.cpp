@@ -1,0 +1,19 @@
+#include "serve/stop_signals.h"
+
+#include <csignal>
+#include <utility>
+
+namespace qh::serve {
+
+StopSignals::Ask StopSignals::take(int signal, MonoTime now) {
+  if (signal == SIGHUP && !terminal_) return Ask::kNothing;
+  if (!asked_) {
+    asked_ = now;
+    by_hangup_ = signal == SIGHUP;
+    return Ask::kStop;
+  }
+  if (signal == SIGHUP || now - *asked_ < kRepeatAfter || std::exchange(by_hangup_, false)) return Ask::kGoOn;
+  return Ask::kEndAtOnce;
+}
+
+}  // namespace qh::serve

@@ -179,10 +179,18 @@ class BinaryLink::Impl final : public Replies, public std::enable_shared_from_th
     return binary::kPrefaceBytes;
   }
 
+  /// Nobody can say whether the peer would still take what a wait gets. What cannot be undone is answered first.
   void end_broken(const Frame& frame) {
     ended = true;
+    abandon();
+    put_failure(last_word_, frame.header.id, frame.header.method, broken(frame));
+    if (open == 0) say_last_word();
+  }
+
+  void say_last_word() {
     const bool was_empty = out.empty();
-    put_failure(out, frame.header.id, frame.header.method, broken(frame));
+    out.insert(out.end(), last_word_.begin(), last_word_.end());
+    last_word_ = {};
     if (was_empty) answered_();
   }
 
@@ -260,6 +268,7 @@ class BinaryLink::Impl final : public Replies, public std::enable_shared_from_th
     ++one.turn;
     --open;
     free_.push_back(static_cast<std::uint32_t>(&one - pending_.data()));
+    if (!last_word_.empty() && open == 0) say_last_word();
     if (out_before == 0) answered_();
   }
 
@@ -268,6 +277,7 @@ class BinaryLink::Impl final : public Replies, public std::enable_shared_from_th
   UniqueFunction<void()> answered_;
   std::vector<Pending> pending_;
   std::vector<std::uint32_t> free_;
+  Bytes last_word_;  ///< about what is broken, while calls are under way
   bool greeted_ = false;
   bool closed_ = false;
 };

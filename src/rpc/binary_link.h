@@ -7,7 +7,8 @@
 // It shares methods, roles, bounds and errors with the JSON codec (rpc/dispatcher.h). The calls of a stream are
 // started in their order and answered as they end.
 //
-// Errors   a stream that cannot be understood gets a last word in out(), and ended() is true from then on.
+// Errors   a stream that cannot be understood is ended() from then on: its waits end, and it gets a last word in out()
+//          behind the answers of what is still under way.
 // Bounds   over kOpenCallsMax calls under way, or kUnsentBytesMax of answers that were not taken out, it is full() and
 //          takes no more, so that its owner stops reading; cancels alone are found among what comes (cancel_ahead).
 // Threads  one owner, the dispatcher's.
@@ -43,7 +44,7 @@ class BinaryLink {
 
   Bytes& out();
   bool full() const;
-  /// Nothing more is taken; the connection ends behind what stands in out().
+  /// Nothing more is taken; the connection ends behind what stands in out() once no call is open.
   bool ended() const;
   std::size_t open_calls() const;
   /// Carries out the cancels in `in`, which take() has left, from the unit at `from` on; where it has come to. In their

@@ -357,42 +357,5 @@ TEST(BinaryLink, ErrorsOfTheQueueAreThoseOfJson) {
   EXPECT_EQ(bed.ask(binary::Submit{.message = large}).error().code, static_cast<int>(Code::kTooLarge));
 }
 
-TEST(BinaryLink, ABrokenFrameGetsALastWordAndEndsTheStream) {
-  LinkBed bed;
-  Bytes broken = framed(3, binary::Pop{});
-  broken[15] = std::byte{0x80};
-  bed.send(broken);
-  const auto answer = bed.answer();
-  EXPECT_EQ(answer.header.id, 3U);
-  EXPECT_EQ(answer.error().code, static_cast<int>(Code::kInvalidRequest));
-  EXPECT_TRUE(bed.link->ended());
-  bed.send(framed(4, binary::Pop{}));
-  EXPECT_TRUE(bed.answers().empty());
-
-  LinkBed other;
-  Bytes huge = framed(3, binary::Pop{});
-  store_le(huge.data(), binary::kRequestBodyBytesMax + 1);
-  other.send(huge);
-  EXPECT_EQ(other.answer().error().code, static_cast<int>(Code::kTooLarge));
-  EXPECT_TRUE(other.link->ended());
-}
-
-TEST(BinaryLink, WhatSpeaksSomethingElseIsToldSo) {
-  TestBed bed;
-  BinaryLink http(bed.dispatcher(), bed.caller, [] {});
-  (void)http.take(as_bytes("POST / HTTP/1.1\r\n"));
-  EXPECT_TRUE(http.ended());
-  EXPECT_TRUE(as_text(http.out()).starts_with("HTTP/1.1 400 ")) << as_text(http.out());
-  EXPECT_NE(as_text(http.out()).find("rpc-binary.md"), std::string::npos);
-
-  BinaryLink newer(bed.dispatcher(), bed.caller, [] {});
-  Bytes preface, ours;
-  binary::put_preface(preface, binary::kVersion + 1);
-  binary::put_preface(ours);
-  (void)newer.take(preface);
-  EXPECT_TRUE(newer.ended());
-  EXPECT_EQ(newer.out(), ours);
-}
-
 }  // namespace
 }  // namespace qh::rpc

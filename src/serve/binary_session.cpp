@@ -243,7 +243,7 @@ void BinarySession::flush() {
     count_answers();
     if (!sending_.empty()) return enter(Phase::kWriting);
   }
-  if (link_->ended()) return linger();
+  if (link_->ended()) return link_->open_calls() == 0 ? linger() : settle();
   go_on();
 }
 

@@ -220,6 +220,25 @@ TEST(Binary, WhatCannotBeUnderstoodIsToldSoAndClosed) {
   EXPECT_EQ(broken.rest(), "");
 }
 
+TEST(Binary, WhatIsUnderWayInFrontOfABrokenFrameIsAnswered) {
+  DevNode node(kBinary);
+  BinaryClient client(node.binary_port());
+  const auto message = gossip("t");
+  constexpr std::uint64_t kSubmits = 5;
+  Bytes all;
+  put_request(all, kSubmits + 1, Pop{.kinds = queue::KindMask::of(queue::Kind::kVote), .wait_ms = 60'000});
+  for (std::uint64_t id = 1; id <= kSubmits; ++id) put_request(all, id, durable(message));
+  put_frame(all, {.id = 9, .method = 3, .kind = Kind::kCancel}, {});
+  ASSERT_TRUE(client.send(all));
+  EXPECT_TRUE(has(reason_of(client.answer()), "Timeout"));
+  for (std::uint64_t id = 1; id <= kSubmits; ++id) {
+    const auto answer = client.answer();
+    EXPECT_TRUE(answer && answer->ok()) << id;
+  }
+  EXPECT_TRUE(has(reason_of(client.answer()), "InvalidRequest"));
+  EXPECT_EQ(client.rest(), "");
+}
+
 TEST(Binary, APortInUseIsToldWithWhatToDo) {
   DevNode node(kBinary);
   TempDir data;

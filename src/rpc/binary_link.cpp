@@ -190,7 +190,7 @@ class BinaryLink::Impl final : public Replies, public std::enable_shared_from_th
   void say_last_word() {
     const bool was_empty = out.empty();
     out.insert(out.end(), last_word_.begin(), last_word_.end());
-    last_word_ = {};
+    last_word_.clear();
     if (was_empty) answered_();
   }
 

@@ -64,7 +64,7 @@ TEST(BinaryCrowdThreads, WhoLeavesAnswersUnreadGivesWayToTheOthers) {
 
 /// The one that reads has begun before the one that does not.
 TEST(BinaryCrowdThreads, WhoReadsSteadilyIsNotTheFirstToGiveWay) {
-  const Served served({.write_within = kNever, .buffered_bytes = 4'300'000, .gives_way_after = milliseconds(1'000)});
+  const Served served({.write_within = kNever, .buffered_bytes = 12'000'000, .gives_way_after = milliseconds(1'000)});
   fill_well(served.port());
   const Client other(served.port());
   const Asked steady(served.port());
@@ -79,6 +79,21 @@ TEST(BinaryCrowdThreads, WhoReadsSteadilyIsNotTheFirstToGiveWay) {
   }
   EXPECT_TRUE(other.reads(kAnswer));
   EXPECT_TRUE(silent.is_reset());
+}
+
+/// The rest of them alone has room.
+TEST(BinaryCrowdThreads, AnAnswerCountsWholeUntilTheLastOfItIsTaken) {
+  constexpr std::size_t kRead = 3'000'000;
+  const Served served({.write_within = kNever, .buffered_bytes = 12'000'000, .gives_way_after = kNever});
+  fill_well(served.port());
+  const Client other(served.port());
+  std::optional<Asked> one(served.port()), two(served.port());
+  EXPECT_EQ(one->reads_bytes(kRead), kRead);
+  EXPECT_EQ(two->reads_bytes(kRead), kRead);
+  other.send(kName);
+  pause(other, 500);
+  two.reset();
+  EXPECT_TRUE(other.reads(kAnswer));
 }
 
 /// They count while nothing is sent, too.

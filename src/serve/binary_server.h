@@ -37,7 +37,7 @@ struct BinaryBounds {
   Duration linger = std::chrono::seconds(2);         ///< for a peer to read the last word while it still sends
   ConnectionBound connections = 4096;
   /// Of all connections together: requests that have not come whole, above the first 64 KiB of each; and once more
-  /// answers that have not gone out. A buffer is at most twice what has come.
+  /// answers that have not gone out, each of them whole. A buffer is at most twice what has come.
   std::size_t buffered_bytes = 256U << 20;
   /// While one of these is over its bound, a connection is closed that has been at its request, or has taken less than
   /// 64 KiB of its answers, for longer than this; behind those, one that has taken them steadily for ten times as long.

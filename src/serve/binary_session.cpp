@@ -237,9 +237,15 @@ void BinarySession::flush() {
   if (!open() || phase_ == Phase::kWriting || phase_ == Phase::kLinger) return;
   auto& out = link_->out();
   if (!out.empty()) {
-    if (!send(out)) return close();
-    if (!out.empty()) sending_ = std::exchange(out, {});
-    if (out.capacity() > kKeptAnswerBytes) out = {};
+    const auto sent = send(out);
+    if (!sent) return close();
+    if (*sent == out.size()) {
+      out.clear();
+    } else {
+      sending_ = std::exchange(out, {});
+      sent_ = *sent;
+    }
+    if (out.capacity() > kKeptAnswerBytes) out = Bytes();  // {} would empty it and keep its memory
     count_answers();
     if (!sending_.empty()) return enter(Phase::kWriting);
   }
@@ -247,23 +253,26 @@ void BinarySession::flush() {
   go_on();
 }
 
-/// What the socket takes goes out of `bytes`. False: it is broken.
-bool BinarySession::send(Bytes& bytes) {
+/// How many of them the socket takes. Nothing: it is broken.
+std::optional<std::size_t> BinarySession::send(ByteView bytes) {
   ssize_t sent = 0;
   do sent = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
   while (sent < 0 && errno == EINTR);
-  if (sent < 0) return errno == EAGAIN;
-  bytes.erase(bytes.begin(), bytes.begin() + sent);
-  return true;
+  if (sent >= 0) return static_cast<std::size_t>(sent);
+  return errno == EAGAIN ? std::optional<std::size_t>(0) : std::nullopt;
 }
 
 void BinarySession::write_rest() {
-  const auto before = sending_.size();
-  if (!send(sending_)) return close();
-  taken_ += before - sending_.size();
+  const auto sent = send(ByteView(sending_).subspan(sent_));
+  if (!sent) return close();
+  sent_ += *sent;
+  taken_ += *sent;
+  if (sent_ == sending_.size()) {
+    sending_ = Bytes();  // gives its memory back, as {} would not
+    sent_ = 0;
+  }
   count_answers();
   if (sending_.empty()) {
-    sending_ = {};
     enter(Phase::kBusy);
     return flush();
   }

@@ -74,7 +74,7 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   bool read_some();
   void discard();
   std::size_t receive(std::byte* into, std::size_t room);
-  bool send(Bytes& bytes);
+  std::optional<std::size_t> send(ByteView bytes);
   bool make_room();
   static std::size_t shared_bytes(std::size_t bytes);
   void resize_buffer(std::size_t bytes);
@@ -98,6 +98,7 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   std::size_t filled_ = 0;     ///< bytes of requests in it
   std::size_t looked_at_ = 0;  ///< of those, where no cancel waits for its turn any more
   Bytes sending_;              ///< what a write that waits takes from
+  std::size_t sent_ = 0;       ///< of it; its memory stays until all has gone
   std::size_t counted_ = 0;    ///< of the host's answer_bytes
   // In sweeps of host_->sessions.
   std::uint64_t deadline_ = UINT64_MAX;

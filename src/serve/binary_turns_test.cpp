@@ -40,6 +40,22 @@ TEST(BinaryTurnsThreads, AnswersAreBoundedAlsoBeforeTheFirstOfThemGoesOut) {
   EXPECT_LT(resident("VmHWM"), before + kClients * kAnswerBytes / 2);
 }
 
+TEST(BinaryTurnsThreads, AnAnswerThatHasGoneHasNoMemory) {
+  constexpr std::size_t kClients = 400, kAnswerBytes = 2'000'000;
+  const Served served({});
+  fill_queue(served.port());
+  std::list<Client> clients;
+  for (std::size_t i = 0; i < kClients; ++i) clients.emplace_back(served.port(), 64 << 10);
+  const auto before = resident("VmRSS");
+  for (const auto& client : clients) {
+    client.send(peeks(1));
+    ASSERT_EQ(client.reads_bytes(kAnswerBytes), kAnswerBytes);
+    client.send(kName);
+    ASSERT_TRUE(client.reads(kAnswer));
+  }
+  EXPECT_LT(resident("VmRSS"), before + kClients * kAnswerBytes / 2);
+}
+
 /// Connections that always have more to ask, of a port whose loop the test turns.
 class Flood {
  public:

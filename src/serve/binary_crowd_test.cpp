@@ -222,6 +222,23 @@ TEST(BinaryCrowdThreads, AHalfRequestBehindAWaitGivesWayBehindTheAnswer) {
   EXPECT_EQ(last.find("still open"), last.npos);
 }
 
+/// It would go on, if it were read.
+TEST(BinaryCrowdThreads, ARequestThatIsNotReadForWantOfRoomForAnswersIsNotSlow) {
+  const Served served({.write_within = kNever, .buffered_bytes = 650'000, .gives_way_after = milliseconds(2'000)});
+  fill_well(served.port());
+  const Client uploads(served.port()), other(served.port());
+  const auto large = large_call(600'000);
+  constexpr std::size_t kSent = 550'000;
+  uploads.send(large.substr(0, kSent));
+  pause(uploads, 300);
+  const Asked silent(served.port());
+  other.send(large_call(300'000));
+  EXPECT_TRUE(silent.is_reset());
+  uploads.try_to_send(large.substr(kSent));
+  EXPECT_TRUE(uploads.reads(kAnswer));
+  EXPECT_TRUE(other.reads(kAnswer));
+}
+
 TEST(BinaryCrowdThreads, ARequestThatHasNoRoomHasItsTime) {
   const Served served({.frame_within = milliseconds(1'000), .buffered_bytes = 700'000, .gives_way_after = kNever});
   std::optional<Client> waiting(served.port());

@@ -85,8 +85,11 @@ void BinarySession::judge() {
     write_rest();  // the system tells of room only when there is much; and calls may have been answered meanwhile
     if (open()) (void)answers_have_room();
     if (!open()) return;
-  } else if (std::exchange(held_up_, false) && deadline_ != UINT64_MAX) {
-    ++deadline_;
+  } else {
+    const auto held_up = std::exchange(held_up_, HeldUp::kNot);
+    if (held_up != HeldUp::kNot && deadline_ != UINT64_MAX) ++deadline_;
+    // Those that wait for the room of frames have that room: one of them has to give way.
+    if (held_up == HeldUp::kByAnswers) ++large_since_;
   }
   if (host_->sessions.now() >= deadline_) return close();
   if (phase_ != Phase::kWriting && phase_ != Phase::kLinger && (readable_ || filled_ != 0)) go_on();
@@ -120,7 +123,7 @@ void BinarySession::see_the_end() {
 void BinarySession::go_on() {
   for (int reads = 0; open() && phase_ != Phase::kWriting && phase_ != Phase::kLinger; ++reads) {
     if (over_load() && !answers_have_room()) {
-      held_up_ = true;  // the next sweep asks again
+      held_up_ = HeldUp::kByAnswers;  // the next sweep asks again
       return settle();
     }
     take_requests();
@@ -206,7 +209,7 @@ bool BinarySession::make_room() {
   if (filled_ < in_.size()) return true;
   const auto larger = std::min(wanted, 2 * in_.size());
   if (!frames_have_room(larger - in_.size())) {
-    held_up_ = true;
+    held_up_ = HeldUp::kByFrames;
     return false;
   }
   if (in_.size() == kLargeBuffer) large_since_ = host_->sessions.now();

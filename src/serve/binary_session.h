@@ -56,6 +56,7 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
 
  private:
   enum class Phase : std::uint8_t { kGreeting, kIdle, kPartial, kBusy, kWriting, kLinger, kClosed };
+  enum class HeldUp : std::uint8_t { kNot, kByAnswers, kByFrames };
   /// Smaller is sooner.
   using Turn = std::pair<int, std::uint64_t>;
   using Turns = std::vector<std::pair<Turn, std::shared_ptr<BinarySession>>>;
@@ -108,13 +109,13 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   std::size_t taken_ = 0;            ///< so many
   ReadySockets::Place place_ = 0;
   Phase phase_ = Phase::kGreeting;
-  bool readable_ = true;        ///< as far as is known
-  bool listed_ = false;         ///< stands in the host's list of the answered
-  bool had_its_share_ = false;  ///< until the next flush
-  bool ends_ = false;           ///< its end is known: what is to be read is there
-  bool crowded_ = false;        ///< more has come at once than a small buffer holds
-  bool peer_ended_ = false;     ///< it sends no more
-  bool held_up_ = false;        ///< it was not read for want of room, since the last sweep
+  bool readable_ = true;           ///< as far as is known
+  bool listed_ = false;            ///< stands in the host's list of the answered
+  bool had_its_share_ = false;     ///< until the next flush
+  bool ends_ = false;              ///< its end is known: what is to be read is there
+  bool crowded_ = false;           ///< more has come at once than a small buffer holds
+  bool peer_ended_ = false;        ///< it sends no more
+  HeldUp held_up_ = HeldUp::kNot;  ///< it was not read for want of room, since the last sweep
 };
 
 }  // namespace qh::serve

@@ -81,6 +81,36 @@ TEST(BinaryCrowdThreads, WhoReadsSteadilyIsNotTheFirstToGiveWay) {
   EXPECT_TRUE(silent.is_reset());
 }
 
+/// Who reads steadily takes its time, but not that of all others.
+TEST(BinaryCrowdThreads, WhoReadsSteadilyDoesNotHoldUpTheOthersForLong) {
+  const Served served({.write_within = kNever, .buffered_bytes = 1'100'000, .gives_way_after = milliseconds(500)});
+  fill_well(served.port());
+  const Client other(served.port());
+  const Asked steady(served.port());
+  other.send(kName);
+  std::size_t all = 0;
+  while (!other.hears_within(150) && all < kAnswerBytes) all += steady.reads_bytes(kTakenBytes);
+  EXPECT_LT(all, kAnswerBytes / 3);
+  EXPECT_TRUE(other.reads(kAnswer));
+}
+
+TEST(BinaryCrowdThreads, WhoAsksForLittleIsServedBeforeThoseThatWaitForMore) {
+  const Served served({.write_within = kNever, .buffered_bytes = 1'100'000, .gives_way_after = milliseconds(1'000)});
+  fill_well(served.port());
+  const Client first(served.port(), kSmallWindow), second(served.port(), kSmallWindow);
+  const Client other(served.port());
+  other.send(kName);
+  EXPECT_TRUE(other.reads(kAnswer));
+  const Asked silent(served.port());
+  first.send(large_peek());
+  second.send(large_peek());
+  other.send(kName);
+  EXPECT_TRUE(other.reads(kAnswer));
+  EXPECT_FALSE(second.hears_within(0)) << "it has no room before the first has given way";
+  EXPECT_TRUE(silent.is_reset());
+  EXPECT_TRUE(second.hears_within(kPatienceMs));
+}
+
 /// The rest of them alone has room.
 TEST(BinaryCrowdThreads, AnAnswerCountsWholeUntilTheLastOfItIsTaken) {
   constexpr std::size_t kRead = 3'000'000;

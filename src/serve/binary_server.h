@@ -40,7 +40,7 @@ struct BinaryBounds {
   /// answers that have not gone out, each of them whole. A buffer is at most twice what has come.
   std::size_t buffered_bytes = 256U << 20;
   /// While one of these is over its bound, a connection is closed that has been at its request, or has taken less than
-  /// 64 KiB of its answers, for longer than this; behind those, one that has taken them steadily for ten times as long.
+  /// 64 KiB of its answers, for longer than this; behind those, one that has taken them steadily for twice as long.
   Duration gives_way_after = std::chrono::seconds(1);
 };
 

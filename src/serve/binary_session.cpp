@@ -64,6 +64,7 @@ void BinarySession::enter(Phase phase) {
     within = bounds.write_within;
     writing_since_ = unread_since_ = host_->sessions.now();
     taken_ = 0;
+    had_large_ = true;
     host_->sessions.to_the_end(self_);  // behind those that were read, when there is room for one again
   }
   if (phase == Phase::kLinger) within = bounds.linger;
@@ -124,6 +125,7 @@ void BinarySession::go_on() {
   for (int reads = 0; open() && phase_ != Phase::kWriting && phase_ != Phase::kLinger; ++reads) {
     if (over_load() && !answers_have_room()) {
       held_up_ = HeldUp::kByAnswers;  // the next sweep asks again
+      if (asks_for_little()) host_->sessions.to_the_front(self_);
       return settle();
     }
     take_requests();
@@ -243,6 +245,7 @@ void BinarySession::flush() {
     const auto sent = send(out);
     if (!sent) return close();
     if (*sent == out.size()) {
+      at_once_bytes_ += *sent;
       out.clear();
     } else {
       sending_ = std::exchange(out, {});

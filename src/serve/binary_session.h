@@ -85,6 +85,7 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   void linger();
   bool open() const { return phase_ != Phase::kClosed && host_ != nullptr; }
   bool over_load() const;
+  bool asks_for_little() const;
   std::optional<Turn> turn_of_answers() const;
   std::optional<Turn> turn_of_frame() const;
   Turns turns(TurnOf turn_of) const;
@@ -95,12 +96,13 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   BinaryHost* host_;
   Sessions<BinarySession>::Place self_;
   std::optional<rpc::BinaryLink> link_;
-  Bytes in_;                   ///< its size is the room
-  std::size_t filled_ = 0;     ///< bytes of requests in it
-  std::size_t looked_at_ = 0;  ///< of those, where no cancel waits for its turn any more
-  Bytes sending_;              ///< what a write that waits takes from
-  std::size_t sent_ = 0;       ///< of it; its memory stays until all has gone
-  std::size_t counted_ = 0;    ///< of the host's answer_bytes
+  Bytes in_;                         ///< its size is the room
+  std::size_t filled_ = 0;           ///< bytes of requests in it
+  std::size_t looked_at_ = 0;        ///< of those, where no cancel waits for its turn any more
+  Bytes sending_;                    ///< what a write that waits takes from
+  std::size_t sent_ = 0;             ///< of it; its memory stays until all has gone
+  std::size_t counted_ = 0;          ///< of the host's answer_bytes
+  std::uint64_t at_once_bytes_ = 0;  ///< of answers that no write has waited with
   // In sweeps of host_->sessions.
   std::uint64_t deadline_ = UINT64_MAX;
   std::uint64_t large_since_ = 0;    ///< the frame that is coming has had more than the usual buffer
@@ -114,6 +116,7 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   bool had_its_share_ = false;     ///< until the next flush
   bool ends_ = false;              ///< its end is known: what is to be read is there
   bool crowded_ = false;           ///< more has come at once than a small buffer holds
+  bool had_large_ = false;         ///< a write has waited with an answer
   bool peer_ended_ = false;        ///< it sends no more
   HeldUp held_up_ = HeldUp::kNot;  ///< it was not read for want of room, since the last sweep
 };

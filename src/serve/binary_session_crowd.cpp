@@ -2,13 +2,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "rpc/frame.h"
 #include "serve/binary_session.h"
 
 namespace qh::serve {
 namespace {
 
 /// Who takes its answers steadily has so many times as long as who does not.
-constexpr std::uint64_t kSteadyTimes = 10;
+constexpr std::uint64_t kSteadyTimes = 2;
 
 }  // namespace
 
@@ -29,6 +30,9 @@ std::optional<BinarySession::Turn> BinarySession::turn_of_frame() const {
   const bool may = phase_ == Phase::kWriting ? turn_of_answers().has_value() : half_a_frame();
   return may ? std::optional(Turn{0, large_since_}) : std::nullopt;
 }
+
+/// It has had answers, and each of them fitted into the socket's buffer.
+bool BinarySession::asks_for_little() const { return !had_large_ && at_once_bytes_ > rpc::binary::kPrefaceBytes; }
 
 /// Those that may give way, in their order.
 BinarySession::Turns BinarySession::turns(TurnOf turn_of) const {

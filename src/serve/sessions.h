@@ -45,6 +45,8 @@ class Sessions {
   Place enter(std::shared_ptr<Session> session) { return list_.insert(list_.end(), std::move(session)); }
   /// It is judged behind all others from now on.
   void to_the_end(Place place) { list_.splice(list_.end(), list_, place); }
+  /// It is judged before all others from now on.
+  void to_the_front(Place place) { list_.splice(list_.begin(), list_, place); }
   void leave(Place place) {
     list_.erase(place);
     end_if_empty();

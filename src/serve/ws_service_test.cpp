@@ -89,10 +89,10 @@ class Reader {
     come_.erase(0, kHead + frame.payload.size());
     return frame;
   }
-  void send(const Frame& frame) const {
-    const char length = static_cast<char>(0x80 | frame.payload.size());
-    peer_.send(std::string{frame.first, length, 0, 0, 0, 0} + frame.payload);
-  }
+  void send(const Frame& frame) const { peer_.send(bytes(frame)); }
+  void try_to_send(const Frame& frame) const { peer_.try_to_send(bytes(frame)); }
+  /// What it hears meanwhile it does not keep. False: the other side has ended.
+  bool goes_on(int milliseconds) const { return !peer_.hears_within(milliseconds) || !peer_.read_some().empty(); }
   /// Answers all pings on its way.
   std::string next_text() {
     for (;;) {
@@ -103,6 +103,11 @@ class Reader {
   }
 
  private:
+  static std::string bytes(const Frame& frame) {
+    const char length = static_cast<char>(0x80 | frame.payload.size());
+    return std::string{frame.first, length, 0, 0, 0, 0} + frame.payload;
+  }
+
   Peer peer_;
   std::string come_;
 };
@@ -141,6 +146,43 @@ TEST(WsServiceThreads, WhoAnswersTheLastOfItsPingsAloneGetsTheNewestStateToo) {
   EXPECT_EQ(reader.next(), ping("1"));
   reader.send(pong("1"));
   EXPECT_EQ(reader.next(), text("b"));
+}
+
+TEST(WsServiceThreads, WhoAnswersWithoutWhatItWasAskedIsAskedOnceMoreOnly) {
+  Served served({});
+  Reader reader(served.port());
+  served.publish("a");
+  EXPECT_EQ(reader.next(), text("a"));
+  EXPECT_EQ(reader.next(), ping("1"));
+  reader.send(pong(""));
+  EXPECT_EQ(reader.next(), ping("1"));
+  reader.send(pong(""));
+  reader.send(pong("0"));
+  reader.send(ping("all of that has been seen"));
+  EXPECT_EQ(reader.next(), pong("all of that has been seen"));
+  served.publish("b");
+  reader.send(pong("1"));
+  EXPECT_EQ(reader.next(), text("b"));
+  EXPECT_EQ(reader.next(), ping("2"));
+  reader.send(pong(""));
+  EXPECT_EQ(reader.next(), ping("2")) << "of each state";
+}
+
+TEST(WsServiceThreads, WhoLeavesAStateUnreadIsGivenUpHoweverMuchItSends) {
+  Served served({.idle = std::chrono::seconds(1)});
+  Reader reads(served.port()), does_not(served.port());
+  served.publish("a");
+  EXPECT_EQ(reads.next_text(), "a");
+  EXPECT_EQ(reads.next(), ping("1"));
+  reads.send(pong("1"));
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
+  do {
+    reads.send(text("x"));
+    does_not.try_to_send(text("x"));
+  } while (does_not.goes_on(50) && std::chrono::steady_clock::now() < deadline);
+  EXPECT_LT(std::chrono::steady_clock::now(), deadline);
+  served.publish("b");
+  EXPECT_EQ(reads.next_text(), "b") << "it has no other time";
 }
 
 /// A peer that has vanished without a word cannot be told from one that is silent: it is asked, and then given up.

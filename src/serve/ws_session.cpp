@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/websocket.hpp>
 
@@ -19,7 +20,8 @@ using boost::system::error_code;
 
 class BeastSession final : public WsSession {
  public:
-  BeastSession(asio::ip::tcp::socket socket, const WsBounds& bounds) : stream_(std::move(socket)) {
+  BeastSession(asio::ip::tcp::socket socket, const WsBounds& bounds)
+      : stream_(std::move(socket)), read_by_(stream_.get_executor()), read_within_(bounds.idle) {
     stream_.set_option(websocket::stream_base::timeout{bounds.handshake, bounds.idle, true});
     stream_.read_message_max(bounds.message_bytes);
     stream_.auto_fragment(false);
@@ -96,6 +98,7 @@ class BeastSession final : public WsSession {
 
   void write() {
     on_its_way_ = std::exchange(pending_, {});
+    if (on_its_way_.is_state) wait_for_its_reader();
     stream_.text(on_its_way_.text);
     stream_.async_write(asio::buffer(*on_its_way_.message), [self = self()](const error_code& error, std::size_t) {
       const bool was_state = std::exchange(self->on_its_way_, {}).is_state;
@@ -109,8 +112,18 @@ class BeastSession final : public WsSession {
 
   void ask_whether_it_is_read() {
     unread_ = true;
+    asked_again_ = false;
     ++states_;
     ping();
+    wait_for_its_reader();
+  }
+
+  /// Whatever else it sends: who leaves a state unread would wait for the next one for ever.
+  void wait_for_its_reader() {
+    read_by_.expires_after(read_within_);
+    read_by_.async_wait([self = self()](const error_code& error) {
+      if (!error && self->read_by_.expiry() <= asio::steady_timer::clock_type::now()) self->end();
+    });
   }
 
   void ping() {
@@ -125,10 +138,12 @@ class BeastSession final : public WsSession {
     if (!unread_ || stopping_) return;
     if (payload == std::to_string(states_)) {
       unread_ = false;
+      read_by_.expires_at(asio::steady_timer::time_point::max());
       return write_if_due();
     }
-    // RFC 6455 section 5.5.3: of several pings a peer may answer the last alone. Those for its silence are empty.
-    if (payload.empty() && !pinging_) ping();
+    // RFC 6455 section 5.5.3: of several pings a peer may answer the last alone. Those for its silence are empty;
+    // before a second one of them the state's time is over.
+    if (payload.empty() && !pinging_ && !std::exchange(asked_again_, true)) ping();
   }
 
   void close() {
@@ -139,6 +154,7 @@ class BeastSession final : public WsSession {
     if (std::exchange(ended_, true)) return;
     open_ = false;
     stopping_ = true;
+    read_by_.cancel();
     error_code ignored;
     stream_.next_layer().close(ignored);
     auto hooks = std::exchange(hooks_, {});
@@ -146,11 +162,14 @@ class BeastSession final : public WsSession {
   }
 
   websocket::stream<asio::ip::tcp::socket> stream_;
+  asio::steady_timer read_by_;  ///< the state that is on its way, and then its pong
+  Duration read_within_;
   boost::beast::flat_buffer buffer_;
   Hooks hooks_;
   Outgoing pending_, on_its_way_;
   std::uint64_t states_ = 0;  ///< that have been sent
   bool unread_ = false;       ///< the last of them, as far as is known
+  bool asked_again_ = false;  ///< whether that one is read
   bool open_ = false, reading_ = false, pinging_ = false, stopping_ = false, ended_ = false;
 };
 

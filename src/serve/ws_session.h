@@ -9,8 +9,10 @@
 //
 // Of states a slow reader gets the newest and never a backlog, whatever the systems between hold: behind each stands a
 // ping, and what is sent next waits until its pong is back. So one state at most is on its way to who does not read.
+// A pong of another ping has it sent once more.
 //
-// Bounds   message size, handshake time, silence: after half of `idle` a ping is sent, after all of it the end.
+// Bounds   message size, handshake time, silence: after half of `idle` a ping is sent, after all of it the end; as much
+//          for a state to go out, and then for its pong to come.
 // Threads  the socket's loop. Lifetime  kept by what it waits for; after closed() nothing is called any more.
 #pragma once
 

@@ -37,13 +37,14 @@ struct HttpBounds {
   Duration linger = std::chrono::seconds(2);  ///< for a peer to read a refusal while it still sends
   ConnectionBound connections = 4096;
   /// Over that, one is closed for the one that comes: who has rested the longest; else who has not sent a whole
-  /// request, the longest first; else who reads its answer and has made no progress the longest. Where false, the one
-  /// that comes is refused.
+  /// request, the longest first; else of those that read an answer whose turn it is. Where false, the one that comes is
+  /// refused.
   bool slowest_gives_way = false;
   Duration rested = std::chrono::seconds(1);  ///< idle for so long is at rest
   std::size_t buffered_bytes = 256U << 20;    ///< of all connections together: requests, and once more answers
-  /// While answers are over that bound, one whose answer has been out for longer than this is closed, so that others go
-  /// on: who has made no progress the longest.
+  /// While answers are over that bound, connections whose answer has been out for longer than this are closed, so that
+  /// others go on: who has made no progress for as long, the longest first; then the slowest readers, but not while
+  /// answers that are newer could make room.
   Duration unread_within = std::chrono::seconds(1);
 };
 

@@ -50,7 +50,7 @@ void HttpSession::enter(Phase phase) {
   if (phase == Phase::kLinger) within = bounds.linger;
   since_ = Clock::now();
   deadline_ = since_ + within;
-  if (phase == Phase::kWriting) taken_ = taken_bytes();
+  if (phase == Phase::kWriting) taken_ = taken_first_ = taken_bytes();
 }
 
 void HttpSession::judge() {

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/ip/tcp.hpp>
 
@@ -61,11 +62,11 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
  private:
   enum class Phase : std::uint8_t { kIdle, kHeader, kBody, kHandling, kWriting, kLinger, kClosed };
 
-  /// Of those whose answer has been out for longer than `unread_within`; nullptr: there is none.
-  static std::shared_ptr<HttpSession> slowest_reader(const SessionHost& host);
-  /// Smaller is sooner.
-  using Turn = std::pair<int, Clock::time_point>;
+  /// Its rank, and among those of one rank a time or a rate. Smaller is sooner.
+  using Turn = std::pair<int, double>;
+  std::optional<Turn> turn_of_reader(Clock::time_point now) const;
   std::optional<Turn> turn_to_give_way(Clock::time_point now) const;
+  static bool answers_fit(const SessionHost& host);
   void enter(Phase phase);
   void watch();
   void on_readable();
@@ -102,6 +103,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   std::size_t sent_ = 0;
   std::uint64_t sent_before_ = 0;  ///< what came before `out_`
   std::uint64_t taken_ = 0;        ///< of all that, by the peer, when the deadline of its reading was renewed
+  std::uint64_t taken_first_ = 0;  ///< the same, when it began to wait for its reader
   std::size_t counted_bytes_ = 0, counted_answer_ = 0;
   HttpService::CallId call_ = 0;
   Clock::time_point since_;  ///< in this phase; a call that is under way has none

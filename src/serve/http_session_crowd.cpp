@@ -1,4 +1,5 @@
 // An HTTP port with more connections, or more unread answers, than it has room for.
+#include <algorithm>
 #include <utility>
 
 #include "serve/http_reply.h"
@@ -10,31 +11,36 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
+/// Ranks of those that read an answer, behind all others.
+constexpr int kStandsStill = 2, kReadsOn = 3;
+
+double seconds(HttpSession::Clock::duration time) { return std::chrono::duration<double>(time).count(); }
+
 }  // namespace
 
-std::shared_ptr<HttpSession> HttpSession::slowest_reader(const SessionHost& host) {
-  const auto out_before = Clock::now() - host.settings.bounds.unread_within;
-  std::shared_ptr<HttpSession> slowest;
-  for (const auto& session : host.sessions.list()) {
-    if (session->phase_ != Phase::kWriting || session->since_ > out_before) continue;
-    if (!slowest || session->deadline_ < slowest->deadline_) slowest = session;
-  }
-  return slowest;
+/// Who has stood still for a while goes first, the longest first; then who reads on, the slowest first. What has just
+/// come has no turn.
+std::optional<HttpSession::Turn> HttpSession::turn_of_reader(Clock::time_point now) const {
+  const auto& bounds = host_->settings.bounds;
+  if (now - since_ < bounds.unread_within) return std::nullopt;
+  const auto progress = deadline_ - bounds.write_within;
+  if (now - progress >= bounds.unread_within) return Turn{kStandsStill, seconds(progress.time_since_epoch())};
+  return Turn{kReadsOn, static_cast<double>(taken_ - taken_first_) / seconds(progress - since_)};
 }
 
 std::optional<HttpSession::Turn> HttpSession::turn_to_give_way(Clock::time_point now) const {
   const auto& bounds = host_->settings.bounds;
+  const auto since = seconds(since_.time_since_epoch());
   switch (phase_) {
     case Phase::kIdle:
     case Phase::kLinger:
       // Who has just come has sent nothing that was read: among the idle ones it would be ended by the next to come.
-      return Turn{now - since_ >= bounds.rested ? 0 : 1, since_};
+      return Turn{now - since_ >= bounds.rested ? 0 : 1, since};
     case Phase::kHeader:
     case Phase::kBody:
-      return Turn{1, since_};
+      return Turn{1, since};
     case Phase::kWriting:
-      if (now - since_ < bounds.unread_within) return std::nullopt;
-      return Turn{2, deadline_};  // progress has moved it
+      return turn_of_reader(now);
     case Phase::kHandling:
     case Phase::kClosed:
       break;
@@ -56,14 +62,31 @@ bool HttpSession::make_place(SessionHost& host) {
   return who != nullptr;
 }
 
-/// Where there is none, whoever has made no progress with its answer the longest gives way. Not while that has hardly
-/// been out, but then also who does read: a few slow readers would keep all others from being answered.
+bool HttpSession::answers_fit(const SessionHost& host) {
+  return host.unread_bytes + host.service->held_bytes() <= host.settings.bounds.buffered_bytes;
+}
+
+/// Where there is none, readers give way in their turn, also those that read on: a few slow ones would keep all others
+/// from being answered. But those not while what has just come is enough: it may stand still, and has its turn soon, as
+/// no more comes meanwhile. And nobody in vain.
 bool HttpSession::answers_have_room() {
-  const auto& bounds = host_->settings.bounds;
-  while (host_->unread_bytes + host_->service->held_bytes() > bounds.buffered_bytes) {
-    const auto slowest = slowest_reader(*host_);
-    if (!slowest) return false;
-    slowest->close();
+  if (answers_fit(*host_)) return true;
+  const auto now = Clock::now();
+  const auto over = host_->unread_bytes + host_->service->held_bytes() - host_->settings.bounds.buffered_bytes;
+  std::size_t new_bytes = 0, still_bytes = 0, other_bytes = 0;
+  std::vector<std::pair<Turn, std::shared_ptr<HttpSession>>> readers;
+  for (const auto& session : host_->sessions.list()) {
+    if (session->phase_ != Phase::kWriting) continue;
+    const auto turn = session->turn_of_reader(now);
+    auto& bytes = !turn ? new_bytes : turn->first == kStandsStill ? still_bytes : other_bytes;
+    bytes += session->counted_answer_;
+    if (turn) readers.emplace_back(*turn, session);
+  }
+  if (still_bytes < over && (new_bytes >= over || still_bytes + other_bytes < over)) return false;
+  std::ranges::sort(readers, {}, [](const auto& reader) { return reader.first; });
+  for (const auto& [turn, session] : readers) {
+    if (answers_fit(*host_)) break;
+    session->close();
   }
   return true;
 }

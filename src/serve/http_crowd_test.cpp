@@ -1,0 +1,178 @@
+// An HTTP port whose answers are not read, over sockets.
+#include <unistd.h>
+
+#include <cstdint>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "serve/http_bed.h"
+
+namespace qh::serve::http {
+namespace {
+
+std::size_t resident_bytes() {
+  std::size_t pages = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> pages >> resident;
+  return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+/// One holds one answer in memory, however many it has asked for, and is closed in time.
+TEST(RpcFrontThreads, WhoNeverReadsHoldsOneAnswerAndIsClosed) {
+  HttpBounds bounds;
+  bounds.write_within = std::chrono::seconds(1);
+  const Served served(bounds);
+  fill_queue(served.port());
+  const auto before = resident_bytes();
+  const Peer silent(served.port());
+  ask_and_never_read(silent);
+  EXPECT_TRUE(short_call(served.port()).starts_with("HTTP/1.1 200 ")) << "the others go on";
+  EXPECT_LT(resident_bytes(), before + 100 * kAnswerBytes);
+  EXPECT_TRUE(silent.is_reset());
+}
+
+/// Of some 16 MB, far more than the systems hold on the way to a peer with a small buffer.
+std::string large_call() {
+  std::string body = "[";
+  for (int i = 0; i < 8; ++i)
+    body += std::string(i == 0 ? "" : ",") + R"({"jsonrpc":"2.0","id":1,"method":"qssh_peek","params":{"count":4}})";
+  body += "]";
+  return "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + body;
+}
+
+constexpr std::size_t kLargeBytes = 8 * kAnswerBytes;
+
+/// Reads on, `bytes` each 50 ms, until the end or until `most` have come; how many that were. The others are answered
+/// meanwhile.
+std::size_t read_slowly(std::uint16_t port, const Peer& peer, std::size_t bytes, std::size_t most = SIZE_MAX) {
+  std::size_t all = 0, got = bytes;
+  for (auto next = std::chrono::steady_clock::now(); got >= bytes && all < most; all += got) {
+    for (next += std::chrono::milliseconds(50); std::chrono::steady_clock::now() < next;)
+      EXPECT_TRUE(short_call(port).starts_with("HTTP/1.1 200 "));
+    got = peer.reads_bytes(bytes);
+  }
+  return all;
+}
+
+TEST(RpcFrontThreads, AReaderThatIsSlowAndSteadyGetsItsWholeAnswer) {
+  HttpBounds bounds;
+  bounds.write_within = std::chrono::seconds(1);
+  const Served served(bounds);
+  fill_queue(served.port());
+  const Peer slow(served.port(), 64 << 10);
+  slow.send(large_call());
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_GT(read_slowly(served.port(), slow, 250'000), kLargeBytes);
+  EXPECT_GT(std::chrono::steady_clock::now() - begin, 2 * bounds.write_within);
+}
+
+TEST(RpcFrontThreads, ATrickleThatIsReadBuysNoTime) {
+  HttpBounds bounds;
+  bounds.write_within = std::chrono::seconds(1);
+  const Served served(bounds);
+  fill_queue(served.port());
+  const Peer slow(served.port(), 4 << 10);
+  slow.send(large_call());
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
+  std::size_t all = 0;
+  while (!slow.is_reset_within(50) && std::chrono::steady_clock::now() < deadline) all += slow.read_some(1000).size();
+  EXPECT_LT(std::chrono::steady_clock::now(), deadline) << all << " bytes";
+  EXPECT_GT(all, 10'000U);
+}
+
+TEST(RpcFrontThreads, UnreadAnswersOfAllTogetherAreBounded) {
+  HttpBounds bounds;
+  bounds.buffered_bytes = 3 * kAnswerBytes / 2;
+  bounds.unread_within = bounds.write_within = std::chrono::minutes(10);
+  const Served served(bounds);
+  fill_queue(served.port());
+  {
+    const Peer one(served.port()), two(served.port());
+    ask_and_never_read(one);
+    ask_and_never_read(two);
+    EXPECT_TRUE(comes_to_answer(served.port(), "HTTP/1.1 503 "));
+    const auto refusal = short_call(served.port());
+    EXPECT_NE(refusal.find("Retry-After: 1\r\n"), refusal.npos) << refusal;
+    EXPECT_NE(refusal.find("too many large answers at once that nobody reads"), refusal.npos) << refusal;
+  }
+  EXPECT_TRUE(comes_to_answer(served.port(), "HTTP/1.1 200 ")) << "they have gone, and their answers with them";
+}
+
+TEST(RpcFrontThreads, WhoLeavesAnswersUnreadGivesWayToTheOthers) {
+  HttpBounds bounds;
+  bounds.buffered_bytes = 3 * kAnswerBytes / 2;
+  bounds.unread_within = Duration(0);
+  bounds.write_within = std::chrono::minutes(10);
+  const Served served(bounds);
+  fill_queue(served.port());
+  const Peer one(served.port()), two(served.port()), three(served.port());
+  for (const auto* peer : {&one, &two, &three}) {
+    ask_and_never_read(*peer);
+    EXPECT_TRUE(short_call(served.port()).starts_with("HTTP/1.1 200 ")) << "nobody is refused";
+  }
+  EXPECT_TRUE(one.is_reset());
+  EXPECT_TRUE(two.is_reset());
+}
+
+TEST(RpcFrontThreads, WhoReadsOnGivesWayBehindWhoStandsStill) {
+  HttpBounds bounds;
+  bounds.buffered_bytes = 5 * kLargeBytes / 2;
+  bounds.unread_within = Duration(0);
+  bounds.write_within = std::chrono::minutes(10);
+  const Served served(bounds);
+  fill_queue(served.port());
+  const Peer reads_on(served.port(), 64 << 10), stands_still(served.port(), 64 << 10), comes(served.port(), 64 << 10);
+  reads_on.send(large_call());
+  EXPECT_TRUE(reads_on.reads("HTTP/1.1 200 "));
+  stands_still.send(large_call());
+  EXPECT_TRUE(stands_still.reads("HTTP/1.1 200 "));
+  const auto first = read_slowly(served.port(), reads_on, 250'000, kLargeBytes / 2);
+  comes.send(large_call());
+  EXPECT_TRUE(comes.reads("HTTP/1.1 200 "));
+  EXPECT_TRUE(short_call(served.port()).starts_with("HTTP/1.1 200 "));
+  EXPECT_TRUE(stands_still.is_reset());
+  EXPECT_GT(first + reads_on.reads_bytes(2 * kLargeBytes), kLargeBytes - (64 << 10))
+      << "all but what was read for the status";
+}
+
+/// A reader of so many bytes each 50 ms.
+struct Paced {
+  const Peer& peer;
+  std::size_t bytes = 0;
+  std::size_t all = 0;
+};
+
+/// Until the first of them has come to `most`, or to its end; what a short call was answered last.
+std::string read_side_by_side(std::uint16_t port, std::vector<Paced>& readers, std::size_t most) {
+  std::string answer;
+  auto next = std::chrono::steady_clock::now();
+  for (auto got = most; got != 0 && readers.front().all < most;) {
+    for (next += std::chrono::milliseconds(50); std::chrono::steady_clock::now() < next;) answer = short_call(port);
+    for (auto& reader : readers) {
+      const auto read = reader.peer.reads_bytes(reader.bytes);
+      reader.all += read;
+      if (&reader == &readers.front()) got = read;
+    }
+  }
+  return answer;
+}
+
+TEST(RpcFrontThreads, OfThoseThatReadOnTheSlowestGivesWay) {
+  HttpBounds bounds;
+  bounds.buffered_bytes = 5 * kLargeBytes / 2;
+  bounds.unread_within = std::chrono::seconds(2);
+  const Served served(bounds);
+  fill_queue(served.port());
+  const Peer fast(served.port(), 64 << 10), slow(served.port(), 64 << 10), slowest(served.port(), 64 << 10);
+  for (const auto* peer : {&fast, &slow, &slowest}) peer->send(large_call());
+  std::vector<Paced> readers{{fast, 150'000}, {slow, 60'000}, {slowest, 40'000}};
+  EXPECT_TRUE(read_side_by_side(served.port(), readers, kLargeBytes).starts_with("HTTP/1.1 200 "));
+  EXPECT_GE(readers.front().all, kLargeBytes);
+  EXPECT_TRUE(slowest.is_reset());
+}
+
+}  // namespace
+}  // namespace qh::serve::http

@@ -211,6 +211,10 @@ void Dispatcher::abandon(CallId call) { impl_->abandon(call); }
 void Dispatcher::begin_stop() { impl_->calls.stopping = true; }
 Calls& Dispatcher::calls() { return impl_->calls; }
 std::uint64_t Dispatcher::held_bytes() const { return *impl_->held; }
+std::uint64_t Dispatcher::held_bytes(CallId call) const {
+  const auto found = impl_->open.find(call);
+  return found == impl_->open.end() ? 0 : found->second->held_here;
+}
 std::size_t Dispatcher::open_calls() const { return impl_->open.size(); }
 
 }  // namespace qh::rpc

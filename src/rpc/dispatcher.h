@@ -76,6 +76,8 @@ class Dispatcher {
   Calls& calls();
   /// Bytes of answers that wait for others of their body.
   std::uint64_t held_bytes() const;
+  /// The same of one body; 0 where it has been answered.
+  std::uint64_t held_bytes(CallId call) const;
   /// Bodies that have not been answered.
   std::size_t open_calls() const;
 

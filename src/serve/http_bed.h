@@ -102,4 +102,10 @@ inline ::testing::AssertionResult comes_to_answer(std::uint16_t port, std::strin
   return ::testing::AssertionFailure() << last;
 }
 
+/// With its answer read, what stands behind that call has been seen, too.
+inline void call_and_go_on(const Peer& peer, std::string_view behind) {
+  peer.send(kCall + std::string(behind));
+  EXPECT_TRUE(peer.reads("alice"));
+}
+
 }  // namespace qh::serve::http

@@ -33,12 +33,12 @@ TEST(RpcFrontThreads, WhoNeverReadsHoldsOneAnswerAndIsClosed) {
   EXPECT_TRUE(silent.is_reset());
 }
 
-/// Of some 16 MB, far more than the systems hold on the way to a peer with a small buffer.
-std::string large_call() {
+/// Of some 16 MB, far more than the systems hold on the way to a peer with a small buffer. `last`: one call more.
+std::string large_call(std::string_view last = "") {
   std::string body = "[";
   for (int i = 0; i < 8; ++i)
     body += std::string(i == 0 ? "" : ",") + R"({"jsonrpc":"2.0","id":1,"method":"qssh_peek","params":{"count":4}})";
-  body += "]";
+  body += std::string(last) + "]";
   return "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) +
          "\r\n\r\n" + body;
 }
@@ -172,6 +172,50 @@ TEST(RpcFrontThreads, OfThoseThatReadOnTheSlowestGivesWay) {
   EXPECT_TRUE(read_side_by_side(served.port(), readers, kLargeBytes).starts_with("HTTP/1.1 200 "));
   EXPECT_GE(readers.front().all, kLargeBytes);
   EXPECT_TRUE(slowest.is_reset());
+}
+
+constexpr std::string_view kWait =
+    R"(,{"jsonrpc":"2.0","id":2,"method":"qssh_popMessage","params":{"kinds":["Vote"],"wait_ms":60000}})";
+
+/// The answers to the other calls of their batch are held meanwhile.
+TEST(RpcFrontThreads, WaitsThatHoldLargeAnswersEndWhereThereIsNoRoomForThem) {
+  HttpBounds bounds;
+  bounds.buffered_bytes = 5 * kLargeBytes / 2;
+  bounds.unread_within = bounds.write_within = std::chrono::minutes(10);
+  const Served served(bounds);
+  fill_queue(served.port());
+  const Peer one(served.port()), two(served.port()), three(served.port()), small(served.port());
+  const auto batch = "[" + std::string(kWait.substr(1)) + "," + kName + "]";
+  call_and_go_on(small, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(batch.size()) +
+                            "\r\n\r\n" + batch);
+  for (const auto* peer : {&one, &two, &three}) peer->send(large_call(kWait));
+  EXPECT_TRUE(comes_to_answer(served.port(), "HTTP/1.1 503 "));
+  for (const auto* peer : {&one, &two, &three}) {
+    const auto answer = peer->until_end();
+    EXPECT_GT(answer.size(), kLargeBytes);
+    EXPECT_NE(answer.find("nothing was taken", kLargeBytes), answer.npos);
+  }
+  EXPECT_TRUE(comes_to_answer(served.port(), "HTTP/1.1 200 "));
+  EXPECT_FALSE(small.hears_within(0)) << "it holds little, and waits on";
+}
+
+TEST(RpcFrontThreads, WhatWaitsHeldGivesWayBeforeAReaderThatReadsOn) {
+  HttpBounds bounds;
+  bounds.buffered_bytes = 5 * kLargeBytes / 2;
+  bounds.unread_within = std::chrono::seconds(2);
+  const Served served(bounds);
+  fill_queue(served.port());
+  const Peer reads_on(served.port(), 64 << 10), one(served.port(), 64 << 10), two(served.port(), 64 << 10);
+  reads_on.send(large_call());
+  std::vector<Paced> readers{{reads_on, 100'000}};
+  (void)read_side_by_side(served.port(), readers, 45 * readers.front().bytes);  // longer than it may be unread
+  for (const auto* peer : {&one, &two}) peer->send(large_call(kWait));
+  EXPECT_TRUE(comes_to_answer(served.port(), "HTTP/1.1 503 "));
+  EXPECT_TRUE(read_side_by_side(served.port(), readers, kLargeBytes).starts_with("HTTP/1.1 200 "));
+  EXPECT_GE(readers.front().all, kLargeBytes);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
+  while (!one.is_reset_within(50) && !two.is_reset_within(50) && std::chrono::steady_clock::now() < deadline) continue;
+  EXPECT_LT(std::chrono::steady_clock::now(), deadline);
 }
 
 }  // namespace

@@ -52,9 +52,11 @@ class HttpService {
   virtual std::string_view common_fields() const { return {}; }
   /// Bytes of answers that are made and wait for others.
   virtual std::uint64_t held_bytes() const { return 0; }
+  /// The same of one call that is under way.
+  virtual std::uint64_t held_bytes(CallId) const { return 0; }
   /// Answers inside the call, and gives 0, or later. `head` and `body` are not needed any more when this returns.
   virtual CallId handle(const RequestHead& head, std::string_view body, const rpc::Caller& caller, Done done) = 0;
-  /// Nobody waits for this answer any more.
+  /// Ends the waits of this call: nobody waits for its answer any more, or its answer is due now.
   virtual void abandon(CallId) {}
 
   /// Whether the connection goes on as a WebSocket after this head; take() is called then.

@@ -54,6 +54,7 @@ void HttpSession::enter(Phase phase) {
 }
 
 void HttpSession::judge() {
+  if (phase_ == Phase::kHandling) return judge_wait();
   const auto now = Clock::now();
   if (phase_ == Phase::kWriting) judge_reader(now);
   if (now < deadline_) return;

@@ -67,6 +67,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   std::optional<Turn> turn_of_reader(Clock::time_point now) const;
   std::optional<Turn> turn_to_give_way(Clock::time_point now) const;
   static bool answers_fit(const SessionHost& host);
+  std::uint64_t held_bytes() const;
+  void judge_wait();
   void enter(Phase phase);
   void watch();
   void on_readable();

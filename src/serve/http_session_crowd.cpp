@@ -66,16 +66,27 @@ bool HttpSession::answers_fit(const SessionHost& host) {
   return host.unread_bytes + host.service->held_bytes() <= host.settings.bounds.buffered_bytes;
 }
 
+/// Of a batch whose other calls wait, where that is much: it would be held for as long as they wait.
+std::uint64_t HttpSession::held_bytes() const {
+  const auto bytes = phase_ == Phase::kHandling ? host_->service->held_bytes(call_) : 0;
+  return bytes > kProgressBytes ? bytes : 0;
+}
+
+void HttpSession::judge_wait() {
+  if (!answers_fit(*host_) && held_bytes() != 0) host_->service->abandon(call_);
+}
+
 /// Where there is none, readers give way in their turn, also those that read on: a few slow ones would keep all others
-/// from being answered. But those not while what has just come is enough: it may stand still, and has its turn soon, as
-/// no more comes meanwhile. And nobody in vain.
+/// from being answered. But those not while what has just come, or comes when the next sweep ends its waits, is enough:
+/// it may stand still, and has its turn soon, as no more comes meanwhile. And nobody in vain.
 bool HttpSession::answers_have_room() {
   if (answers_fit(*host_)) return true;
   const auto now = Clock::now();
   const auto over = host_->unread_bytes + host_->service->held_bytes() - host_->settings.bounds.buffered_bytes;
-  std::size_t new_bytes = 0, still_bytes = 0, other_bytes = 0;
+  std::uint64_t new_bytes = 0, still_bytes = 0, other_bytes = 0;
   std::vector<std::pair<Turn, std::shared_ptr<HttpSession>>> readers;
   for (const auto& session : host_->sessions.list()) {
+    new_bytes += session->held_bytes();
     if (session->phase_ != Phase::kWriting) continue;
     const auto turn = session->turn_of_reader(now);
     auto& bytes = !turn ? new_bytes : turn->first == kStandsStill ? still_bytes : other_bytes;

@@ -38,6 +38,7 @@ class RpcService final : public HttpService {
     return {.status = 413, .body = rpc::error_reply(rpc::Code::kTooLarge, why, limit, size) + "\n"};
   }
   std::uint64_t held_bytes() const override { return dispatcher_.held_bytes(); }
+  std::uint64_t held_bytes(CallId call) const override { return dispatcher_.held_bytes(call); }
 
   CallId handle(const RequestHead&, std::string_view body, const rpc::Caller& caller, Done done) override {
     return dispatcher_.handle(body, caller, [done = std::move(done)](std::string json) mutable {

@@ -115,12 +115,6 @@ HttpBounds bounds_of_a_small_web_port(std::size_t connections) {
   return bounds;
 }
 
-/// With its answer read, what stands behind that call has been seen, too.
-void call_and_go_on(const Peer& peer, std::string_view behind) {
-  peer.send(kCall + std::string(behind));
-  EXPECT_TRUE(peer.reads("alice"));
-}
-
 TEST(RpcFrontThreads, HalfHeadersGiveWayBehindIdleConnectionsTheLongestFirst) {
   const Served served(bounds_of_a_small_web_port(3));
   const Peer slowest(served.port()), idle(served.port()), slow(served.port());

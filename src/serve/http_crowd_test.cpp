@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "serve/http_bed.h"
+#include "serve/sessions.h"
 
 namespace qh::serve::http {
 namespace {
@@ -81,6 +82,15 @@ TEST(RpcFrontThreads, ATrickleThatIsReadBuysNoTime) {
   while (!slow.is_reset_within(50) && std::chrono::steady_clock::now() < deadline) all += slow.read_some(1000).size();
   EXPECT_LT(std::chrono::steady_clock::now(), deadline) << all << " bytes";
   EXPECT_GT(all, 10'000U);
+}
+
+/// While the first write is not counted yet.
+TEST(RpcFront, ToHaveTakenLessThanNothingIsNoProgress) {
+  constexpr std::int64_t kProgress = kProgressBytes;
+  EXPECT_FALSE(is_progress(-1, 0));
+  EXPECT_FALSE(is_progress(-kProgress, 0));
+  EXPECT_FALSE(is_progress(kProgress - 2, -1));
+  EXPECT_TRUE(is_progress(kProgress - 1, -1));
 }
 
 TEST(RpcFrontThreads, UnreadAnswersOfAllTogetherAreBounded) {

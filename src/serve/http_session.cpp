@@ -71,17 +71,17 @@ void HttpSession::judge() {
 /// Progress buys time, and less than kProgressBytes at a time is none.
 void HttpSession::judge_reader(Clock::time_point now) {
   const auto taken = taken_bytes();
-  if (taken - taken_ < kProgressBytes) return;
+  if (!is_progress(taken, taken_)) return;
   taken_ = taken;
   deadline_ = now + host_->settings.bounds.write_within;
 }
 
 /// What the peer's system has taken of all that was sent. Ours holds megabytes for a slow reader, and takes more only
-/// when a good part of them has gone.
-std::uint64_t HttpSession::taken_bytes() {
+/// when a good part of them has gone. Too little by what a write has sent whose end is not told yet.
+std::int64_t HttpSession::taken_bytes() {
   int held = 0;
   (void)::ioctl(socket_.native_handle(), SIOCOUTQ, &held);
-  return sent_before_ + sent_ - static_cast<std::uint64_t>(held);
+  return sent_before_ + static_cast<std::int64_t>(sent_) - held;
 }
 
 void HttpSession::count_buffer() {
@@ -338,7 +338,7 @@ void HttpSession::write_on() {
 
 void HttpSession::on_flushed() {
   constexpr std::size_t kKeptBytes = 64U << 10;
-  sent_before_ += std::exchange(sent_, 0);
+  sent_before_ += static_cast<std::int64_t>(std::exchange(sent_, 0));
   if (out_.capacity() > kKeptBytes) out_ = {};
   out_.clear();
   count_buffer();

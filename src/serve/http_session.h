@@ -89,7 +89,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void skip_bodiless_request();
   void flush();
   void write_on();
-  std::uint64_t taken_bytes();
+  std::int64_t taken_bytes();
   void judge_reader(Clock::time_point now);
   void on_flushed();
   void linger();
@@ -103,9 +103,9 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   std::string origin_;  ///< of the request at hand, allowed
   std::string out_;
   std::size_t sent_ = 0;
-  std::uint64_t sent_before_ = 0;  ///< what came before `out_`
-  std::uint64_t taken_ = 0;        ///< of all that, by the peer, when the deadline of its reading was renewed
-  std::uint64_t taken_first_ = 0;  ///< the same, when it began to wait for its reader
+  std::int64_t sent_before_ = 0;  ///< what came before `out_`
+  std::int64_t taken_ = 0;        ///< of all that, by the peer, when the deadline of its reading was renewed
+  std::int64_t taken_first_ = 0;  ///< the same, when it began to wait for its reader
   std::size_t counted_bytes_ = 0, counted_answer_ = 0;
   HttpService::CallId call_ = 0;
   Clock::time_point since_;  ///< in this phase; a call that is under way has none

@@ -27,6 +27,10 @@ namespace qh::serve {
 
 /// A peer that takes so much of an answer, at once or little by little, makes progress: a byte now and then is none.
 inline constexpr std::size_t kProgressBytes = 64U << 10;
+/// From `before` to `taken`. What a write has sent is not counted until its end is told, so these may be below zero.
+inline bool is_progress(std::int64_t taken, std::int64_t before) {
+  return taken - before >= static_cast<std::int64_t>(kProgressBytes);
+}
 
 /// How late a deadline of a connection may be.
 inline constexpr Duration kSweepEvery = std::chrono::milliseconds(250);

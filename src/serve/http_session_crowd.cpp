@@ -1,6 +1,7 @@
 // An HTTP port with more connections, or more unread answers, than it has room for.
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "serve/http_reply.h"
 #include "serve/http_session.h"

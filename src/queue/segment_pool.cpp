@@ -141,7 +141,7 @@ Task<void> SegmentPool::work() {
       continue;
     }
     // A full disk may have room for a new one behind it.
-    if (!removing_.empty() && !removing_stuck_) {
+    if (is_removing()) {
       co_await go_on_removing();
       if (hooks_.changed) hooks_.changed();
       continue;

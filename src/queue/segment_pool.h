@@ -88,7 +88,7 @@ class SegmentPool {
   /// A segment is being made, recycled or put away. False already in the call of Hooks::changed that tells of a
   /// failure.
   bool working() const {
-    const bool goes_on = !giving_up_ || in_work_bytes_ != 0 || !retired_.empty() || !removing_.empty();
+    const bool goes_on = !giving_up_ || in_work_bytes_ != 0 || !retired_.empty() || is_removing();
     return work_.running() && goes_on && !ending_ && !broken_;
   }
   const std::optional<Error>& failure() const { return failure_; }
@@ -121,9 +121,9 @@ class SegmentPool {
   bool wants_recycled() const { return !retired_.empty() && ready_.size() < std::max(asked_, kReadyTarget); }
   bool wants_more() const { return wants_new() || wants_recycled(); }
   bool wants_less() const { return giving_back_ && ready_.size() > kReadyTarget && disk_bytes() > may_hold_; }
+  bool is_removing() const { return !removing_.empty() && !removing_stuck_; }
   bool wants_to_put_away() const {
-    return !damaged_.empty() || (!removing_.empty() && !removing_stuck_) ||
-           (!retired_.empty() && disk_bytes() > may_hold_);
+    return !damaged_.empty() || is_removing() || (!retired_.empty() && disk_bytes() > may_hold_);
   }
   bool wanted() const {
     return started_ && !broken_ && (wants_more() || wants_less() || wants_to_put_away() || in_work_bytes_ != 0);

@@ -148,7 +148,7 @@ class Calls {
 };
 
 void run_all_seeds(const BadDisk& how) {
-  const auto from = number_from_env("QH_FROM", 1), seeds = number_from_env("QH_SEEDS", 30);
+  const auto from = number_from_env("QH_FROM", 1), seeds = number_from_env("QH_SEEDS", 150);
   for (auto seed = from; seed < from + seeds && !::testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     Calls(seed, how).run();

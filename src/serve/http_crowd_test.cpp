@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <list>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,22 @@ TEST(RpcFrontThreads, WhoNeverReadsHoldsOneAnswerAndIsClosed) {
   EXPECT_TRUE(short_call(served.port()).starts_with("HTTP/1.1 200 ")) << "the others go on";
   EXPECT_LT(resident_bytes(), before + 100 * kAnswerBytes);
   EXPECT_TRUE(silent.is_reset());
+}
+
+TEST(RpcFrontThreads, AnAnswerThatHasGoneHasNoMemory) {
+  constexpr std::size_t kClients = 200;
+  const Served served({});
+  fill_queue(served.port());
+  std::list<Peer> clients;
+  for (std::size_t i = 0; i < kClients; ++i) clients.emplace_back(served.port());
+  const auto before = resident_bytes();
+  for (const auto& client : clients) {
+    client.send(post("qssh_peek", R"({"count":4})"));
+    ASSERT_EQ(client.reads_bytes(kAnswerBytes), kAnswerBytes);
+    client.send(kCall);
+    ASSERT_TRUE(client.reads("alice"));
+  }
+  EXPECT_LT(resident_bytes(), before + kClients * kAnswerBytes / 2);
 }
 
 /// Of some 16 MB, far more than the systems hold on the way to a peer with a small buffer. `last`: one call more.

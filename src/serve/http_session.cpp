@@ -339,7 +339,7 @@ void HttpSession::write_on() {
 void HttpSession::on_flushed() {
   constexpr std::size_t kKeptBytes = 64U << 10;
   sent_before_ += static_cast<std::int64_t>(std::exchange(sent_, 0));
-  if (out_.capacity() > kKeptBytes) out_ = {};
+  if (out_.capacity() > kKeptBytes) std::string().swap(out_);  // an assignment would keep its memory
   out_.clear();
   count_buffer();
   if (std::exchange(interim_, false)) return enter(Phase::kBody);

@@ -16,6 +16,7 @@ using Ask = StopSignals::Ask;
 std::vector<Ask> asked(bool terminal, const std::vector<std::pair<int, int>>& signals_and_times) {
   StopSignals signals(terminal);
   std::vector<Ask> asks;
+  asks.reserve(signals_and_times.size());
   for (const auto& [signal, at] : signals_and_times)
     asks.push_back(signals.take(signal, MonoTime{} + milliseconds(at)));
   return asks;

@@ -111,6 +111,28 @@ TEST(BinaryCrowdThreads, WhoAsksForLittleIsServedBeforeThoseThatWaitForMore) {
   EXPECT_TRUE(second.hears_within(kPatienceMs));
 }
 
+/// Each asks for the next one while it reads, and the room that an answer gives back is not its own.
+TEST(BinaryCrowdThreads, WhoAsksForLittleIsServedBetweenTwoThatAlwaysAskForMore) {
+  const Served served({.write_within = kNever, .buffered_bytes = 12'000'000, .gives_way_after = kNever});
+  fill_well(served.port());
+  const Client one(served.port(), kSmallWindow), two(served.port(), kSmallWindow);
+  const Client other(served.port());
+  other.send(kName);
+  EXPECT_TRUE(other.reads(kAnswer));
+  for (const auto* reader : {&one, &two}) {
+    for (int i = 0; i < 40; ++i) reader->send(large_peek());
+    EXPECT_TRUE(reader->hears_within(kPatienceMs));
+  }
+  other.send(kName);
+  std::size_t all = 0;
+  while (!other.hears_within(0) && all < 20 * kAnswerBytes) {
+    for (const auto* reader : {&one, &two}) all += reader->reads_bytes(kTakenBytes);
+  }
+  EXPECT_LT(all, 20 * kAnswerBytes);
+  EXPECT_TRUE(other.reads(kAnswer));
+  for (const auto* reader : {&one, &two}) EXPECT_EQ(reader->reads_bytes(2 * kAnswerBytes), 2 * kAnswerBytes);
+}
+
 /// The rest of them alone has room.
 TEST(BinaryCrowdThreads, AnAnswerCountsWholeUntilTheLastOfItIsTaken) {
   constexpr std::size_t kRead = 3'000'000;
@@ -203,6 +225,62 @@ TEST(BinaryCrowdThreads, ReadingByteByByteBuysNoTime) {
     ASSERT_LT(Clock::now(), deadline);
     pause(quiet, 20);
   }
+}
+
+// -- What waits for room ------------------------------------------------------------------------------------
+
+/// It was asked for long ago, and may be for nobody.
+TEST(BinaryCrowdThreads, APopThatWaitedForRoomTakesNothingForWhoHasGone) {
+  const Served served({.write_within = kNever, .buffered_bytes = 1'100'000, .gives_way_after = milliseconds(1'000)});
+  fill_well(served.port());
+  const Client other(served.port()), half(served.port());
+  std::optional<Client> goes(served.port());
+  const Asked silent(served.port());
+  goes->send(call("qssh_popMessage"));
+  half.send(call("qssh_popMessage"));
+  pause(half, 500);
+  goes.reset();
+  half.end_sending();
+  EXPECT_TRUE(silent.is_reset());
+  const auto last = half.until_end();
+  EXPECT_NE(last.find("nothing was taken"), last.npos) << last.size() << " bytes";
+  other.send(call("qssh_getQueueDepth"));
+  const auto depth = other.read_some();
+  EXPECT_TRUE(depth.ends_with("16")) << depth;
+}
+
+TEST(BinaryCrowdThreads, WhatCameBeforeTheEndIsAnsweredWhenThereIsRoom) {
+  Served served({.write_within = kNever, .buffered_bytes = 15'300'000, .gives_way_after = kNever});
+  fill_well(served.port());
+  const Client asks(served.port(), kSmallWindow);
+  served.on_loop([&] {  // all of it is seen at once; the second waits behind the first, of which one fills the link
+    asks.send(call("qssh_peek", R"({"count":6})", 1) + call("qssh_getValidatorName", "[]", 2));
+    asks.end_sending();
+  });
+  EXPECT_TRUE(asks.hears_within(kPatienceMs));
+  std::optional<Asked> one(served.port()), two(served.port());
+  EXPECT_TRUE(asks.reads("}]")) << "the end of the first answer";
+  pause(asks, 500);
+  two.reset();
+  EXPECT_TRUE(asks.until_end().ends_with(kAnswer));
+}
+
+TEST(BinaryCrowdThreads, ACancelNeedsNoRoom) {
+  const Served served({.write_within = kNever, .buffered_bytes = 1'100'000, .gives_way_after = kNever});
+  fill_well(served.port());
+  const Client waits(served.port()), other(served.port());
+  other.send(kName);
+  EXPECT_TRUE(other.reads(kAnswer));
+  waits.send(kName + call("qssh_popMessage", R"({"kinds":["Vote"],"wait_ms":60000})", 7));
+  EXPECT_TRUE(waits.reads(kAnswer));
+  const Asked silent(served.port());
+  other.send(kName);
+  pause(other, 300);
+  Bytes cancel;
+  rpc::binary::put_frame(cancel, {.id = 7, .kind = rpc::binary::Kind::kCancel}, {});
+  waits.send(kName + std::string(as_text(cancel)));
+  EXPECT_TRUE(waits.reads("nothing was taken"));
+  EXPECT_FALSE(other.hears_within(0)) << "there was room";
 }
 
 // -- Requests --------------------------------------------------------------------------------------------

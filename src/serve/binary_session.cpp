@@ -75,14 +75,16 @@ void BinarySession::enter(Phase phase) {
 void BinarySession::settle() {
   if (phase_ == Phase::kWriting || phase_ == Phase::kLinger || phase_ == Phase::kClosed) return;
   if (link_->open_calls() != 0 || link_->full()) return enter(Phase::kBusy);  // the calls' own bounds hold
-  if (peer_ended_ && link_->out().empty()) return close();
+  const bool waits = held_up_ == HeldUp::kByAnswers && filled_ != 0;  // for the turn of what has come before the end
+  if (peer_ended_ && link_->out().empty() && !waits) return close();
   const auto now = filled_ == 0 ? Phase::kIdle : Phase::kPartial;
   if (phase_ != now && phase_ != Phase::kGreeting) enter(now);  // a byte more buys no time
 }
 
 void BinarySession::judge() {
   if (!open()) return;
-  if (phase_ == Phase::kWriting) {
+  const bool in_turn = phase_ != Phase::kWriting;
+  if (!in_turn) {
     write_rest();  // the system tells of room only when there is much; and calls may have been answered meanwhile
     if (open()) (void)answers_have_room();
     if (!open()) return;
@@ -93,7 +95,7 @@ void BinarySession::judge() {
     if (held_up == HeldUp::kByAnswers) ++large_since_;
   }
   if (host_->sessions.now() >= deadline_) return close();
-  if (phase_ != Phase::kWriting && phase_ != Phase::kLinger && (readable_ || filled_ != 0)) go_on();
+  if (phase_ != Phase::kWriting && phase_ != Phase::kLinger && (readable_ || filled_ != 0)) go_on(in_turn);
 }
 
 // -- Reading -----------------------------------------------------------------------------------------
@@ -113,21 +115,18 @@ void BinarySession::on_ready(std::uint32_t events) {
 }
 
 /// It may still read, or be gone: what it asked for is answered, but nothing waits any more. For what stood behind
-/// calls that filled the link, time has passed since it was asked, so nothing is handed out.
+/// calls that filled the link, or was not read for want of room, time has passed since it was asked, so nothing is
+/// handed out.
 void BinarySession::see_the_end() {
   if (std::exchange(ends_, true)) return;
-  if (link_->full()) link_->hand_out_no_more();
+  if (link_->full() || held_up_ == HeldUp::kByAnswers) link_->hand_out_no_more();
   link_->abandon();
 }
 
 /// Takes what has come whole, as far as there is room for the answers, and reads on.
-void BinarySession::go_on() {
+void BinarySession::go_on(bool in_turn) {
   for (int reads = 0; open() && phase_ != Phase::kWriting && phase_ != Phase::kLinger; ++reads) {
-    if (over_load() && !answers_have_room()) {
-      held_up_ = HeldUp::kByAnswers;  // the next sweep asks again
-      if (asks_for_little()) host_->sessions.to_the_front(self_);
-      return settle();
-    }
+    if (!answers_have_room() || (!in_turn && others_wait())) return wait_for_room();
     take_requests();
     if (!open()) return;
     if (link_->ended()) return settle();
@@ -138,6 +137,23 @@ void BinarySession::go_on() {
     }
     if (reads == kReadsAtOnce || !read_some()) return settle();
   }
+}
+
+/// The next sweep asks again. Meanwhile nothing is taken, but a cancel or the end of the peer ends waits: what fits
+/// into the usual buffer is read.
+void BinarySession::wait_for_room() {
+  held_up_ = HeldUp::kByAnswers;
+  host_->held_up_in = host_->sessions.now();
+  if (asks_for_little()) host_->sessions.to_the_front(self_);
+  while (link_->open_calls() != 0 && readable_ && !peer_ended_ && filled_ < kLargeBuffer) {
+    if (filled_ == in_.size()) resize_buffer(kLargeBuffer);
+    filled_ += receive(in_.data() + filled_, in_.size() - filled_);
+    if (!open()) return;
+  }
+  if (peer_ended_) see_the_end();
+  if (ends_) link_->hand_out_no_more();
+  if (link_->open_calls() != 0) look_ahead();
+  settle();
 }
 
 /// While nothing has a turn. Where there is no room to read on, the end could not be seen: the waits end there.

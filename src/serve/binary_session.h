@@ -31,6 +31,7 @@ struct BinaryHost {
   std::size_t buffered_bytes = 0;  ///< in requests, above what each connection may have
   std::size_t answer_bytes = 0;    ///< in answers that have not gone out
   std::uint64_t nobody_stalls_in = UINT64_MAX, nobody_delays_in = UINT64_MAX;  ///< sweeps that need no other look
+  std::uint64_t held_up_in = UINT64_MAX;  ///< the last sweep in which somebody had to wait for room for answers
   ReadySockets sockets;
   Sessions<BinarySession> sessions;
   std::vector<std::shared_ptr<BinarySession>> answered = {};  ///< have something to send
@@ -69,7 +70,8 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   void enter(Phase phase);
   void on_ready(std::uint32_t events) override;
   void see_the_end();
-  void go_on();
+  void go_on(bool in_turn = false);
+  void wait_for_room();
   void look_ahead();
   void take_requests();
   bool read_some();
@@ -86,6 +88,7 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   bool open() const { return phase_ != Phase::kClosed && host_ != nullptr; }
   bool over_load() const;
   bool asks_for_little() const;
+  bool others_wait() const;
   std::optional<Turn> turn_of_answers() const;
   std::optional<Turn> turn_of_frame() const;
   Turns turns(TurnOf turn_of) const;

@@ -34,6 +34,9 @@ std::optional<BinarySession::Turn> BinarySession::turn_of_frame() const {
 /// It has had answers, and each of them fitted into the socket's buffer.
 bool BinarySession::asks_for_little() const { return !had_large_ && at_once_bytes_ > rpc::binary::kPrefaceBytes; }
 
+/// For room that an answer of this one may just have given back: in the next sweep they come first.
+bool BinarySession::others_wait() const { return !asks_for_little() && host_->held_up_in == host_->sessions.now(); }
+
 /// Those that may give way, in their order.
 BinarySession::Turns BinarySession::turns(TurnOf turn_of) const {
   Turns all;

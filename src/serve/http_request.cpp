@@ -77,11 +77,13 @@ void RequestReader::next() {
   head_ = {};
   body_bytes_ = 0;
   constexpr std::size_t kKeptBytes = 64U << 10;
-  if (begin_ == end_ && buffer_.size() > kKeptBytes) {
-    buffer_.resize(kKeptBytes);
-    buffer_.shrink_to_fit();
-    begin_ = at_ = end_ = searched_ = 0;
-  }
+  const auto held = end_ - begin_;  // of what comes behind it
+  if (held >= kKeptBytes || buffer_.size() <= kKeptBytes) return;
+  std::vector<char> kept(kKeptBytes);
+  std::copy_n(buffer_.data() + begin_, held, kept.data());
+  buffer_.swap(kept);
+  begin_ = searched_ = at_ = 0;
+  end_ = held;
 }
 
 RequestReader::Progress RequestReader::refuse(HttpRefusal refusal) {

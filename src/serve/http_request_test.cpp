@@ -262,6 +262,19 @@ TEST(HttpRequest, LargeBuffersAreGivenBack) {
   EXPECT_LE(reading.reader.capacity(), 65'536U);
 }
 
+TEST(HttpRequest, LargeBuffersAreGivenBackAlsoWhereTheNextRequestHasCome) {
+  const auto next = kStart + "Content-Length: 3\r\n\r\nabc";
+  const auto both = kStart + "Content-Length: 1000000\r\n\r\n" + std::string(1'000'000, 'x') + next;
+  Reading reading(both);
+  ASSERT_EQ(reading.progress, Progress::kRequest);
+  EXPECT_EQ(reading.left, "") << "it has come";
+  reading.reader.next();
+  EXPECT_LE(reading.reader.capacity(), 65'536U);
+  ASSERT_EQ(reading.reader.advance(), Progress::kHead);
+  ASSERT_EQ(reading.reader.advance(), Progress::kRequest);
+  EXPECT_EQ(reading.reader.body(), "abc");
+}
+
 RC_GTEST_PROP(HttpRequest, PiecesDoNotMatter, (const std::vector<std::string>& chunks)) {
   std::string text = kStart + "Transfer-Encoding: chunked\r\n\r\n";
   std::string body;

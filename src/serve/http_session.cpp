@@ -248,8 +248,8 @@ void HttpSession::answer_preflight(const RequestHead& head) {
 
 void HttpSession::handle() {
   if (host_->service->upgrades(reader_.head())) return hand_over();
-  if (!answers_have_room())
-    return refuse_line(503, "too many large answers at once that nobody reads", "Retry-After: 1\r\n");
+  if (!is_answered_now())
+    return refuse_line(503, "too many large answers at once that are not taken yet", "Retry-After: 1\r\n");
   enter(Phase::kHandling);
   inside_handle_ = true;
   call_ =
@@ -287,6 +287,7 @@ void HttpSession::on_answer(HttpAnswer answer) {
   keep_alive_ = keep_alive_ && !host_->stopping;
   write(answer);
   flush();
+  had_large_ = phase_ == Phase::kWriting;
   // From inside handle() go() is below us on the stack and goes on.
   if (!inside_handle_ && phase_ == Phase::kIdle) go();
 }

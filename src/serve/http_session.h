@@ -33,6 +33,8 @@ struct SessionHost {
   bool stopping = false;
   std::size_t buffered_bytes = 0;  ///< of requests
   std::size_t unread_bytes = 0;    ///< of answers that their reader has not taken
+  /// Somebody was refused for want of room for an answer, and comes again by then.
+  std::chrono::steady_clock::time_point come_again_by = std::chrono::steady_clock::time_point::min();
   Sessions<HttpSession> sessions;
 };
 
@@ -79,6 +81,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   bool judge_request(const RequestHead& head);
   void answer_preflight(const RequestHead& head);
   bool answers_have_room();
+  bool is_answered_now();
   void handle();
   void on_answer(HttpAnswer answer);
   void write(const HttpAnswer& answer);
@@ -114,6 +117,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   bool watching_ = false;
   bool peer_ended_ = false;  ///< it sends no more, and what it has sent is in the reader
   bool inside_handle_ = false;
+  bool had_large_ = false;  ///< its last answer waited for its reader
   bool keep_alive_ = true;
   bool head_only_ = false;
   bool http_1_0_ = false;

@@ -14,6 +14,8 @@ using boost::system::error_code;
 
 /// Ranks of those that read an answer, behind all others.
 constexpr int kStandsStill = 2, kReadsOn = 3;
+/// A second, which it was told, and as much again on the way.
+constexpr auto kComesAgainWithin = std::chrono::seconds(2);
 
 double seconds(HttpSession::Clock::duration time) { return std::chrono::duration<double>(time).count(); }
 
@@ -101,6 +103,17 @@ bool HttpSession::answers_have_room() {
     session->close();
   }
   return true;
+}
+
+/// Who has been refused finds room when it comes again: it is not given to those that had large answers, who ask for
+/// the next one the moment the last one goes out.
+bool HttpSession::is_answered_now() {
+  const bool fits = answers_have_room();
+  if (fits && !had_large_) return true;
+  const auto now = Clock::now();
+  if (fits) return now >= host_->come_again_by;
+  host_->come_again_by = now + kComesAgainWithin;
+  return false;
 }
 
 void HttpSession::refuse_crowd() {

@@ -183,8 +183,8 @@ class Run {
   void wait_for_signal() {
     signals_.async_wait([this](const error_code& error, int signal) {
       if (error) return;
-      obey(signal);
       wait_for_signal();
+      obey(signal);
     });
   }
 
@@ -199,7 +199,8 @@ class Run {
         if (phase_ == Phase::kStarting || phase_ == Phase::kRunning) stop();
         return;
       case StopSignals::Ask::kGoOn:
-        return node::log_info("", "still stopping: " + name + " again; after a second, one more ends it at once");
+        return node::log_info("", "still stopping: " + name + " again" +
+                                      (signal == SIGHUP ? "" : "; one more, a second later, ends it at once"));
       case StopSignals::Ask::kEndAtOnce:
         node::log_warn("", "ended at once by " + name + ": what was only in memory is lost");
         exit_code_ = 128 + signal;

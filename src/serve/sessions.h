@@ -61,9 +61,9 @@ class Sessions {
     sweep_.expires_after(kSweepEvery);
     sweep_.async_wait([this](const boost::system::error_code& error) {
       if (error) return;
+      sweep();  // also behind a session that throws
       ++sweeps_;
       for (const auto& session : copy()) session->judge();
-      sweep();
     });
   }
   /// A deadline that costs no clock, in sweeps: compare it with now().

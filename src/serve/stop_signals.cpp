@@ -12,8 +12,12 @@ StopSignals::Ask StopSignals::take(int signal, MonoTime now) {
     by_hangup_ = signal == SIGHUP;
     return Ask::kStop;
   }
-  if (signal == SIGHUP || now - *asked_ < kRepeatAfter || std::exchange(by_hangup_, false)) return Ask::kGoOn;
-  return Ask::kEndAtOnce;
+  if (signal == SIGHUP) return Ask::kGoOn;
+  if (std::exchange(by_hangup_, false)) {
+    asked_ = now;
+    return Ask::kGoOn;
+  }
+  return now - *asked_ < kRepeatAfter ? Ask::kGoOn : Ask::kEndAtOnce;
 }
 
 }  // namespace qh::serve

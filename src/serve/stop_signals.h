@@ -3,8 +3,8 @@
 // SIGTERM and SIGINT stop it, and so does SIGHUP on a terminal. Who does not want to wait sends SIGTERM or SIGINT
 // again, and loses what is only in memory. So a repeat counts only where somebody means it:
 // - not within a second: timeout(1) signals a program and then its process group, and so it twice;
-// - not a SIGHUP: the kernel and the shell each send one when a terminal goes, and a session that is ended sends
-//   SIGTERM with it.
+// - not a SIGHUP: the kernel and the shell each send one when a terminal goes;
+// - not the first one behind a SIGHUP: a session that is ended sends SIGTERM with it. The second is counted from that.
 // Threads  one.
 #pragma once
 
@@ -33,7 +33,7 @@ class StopSignals {
 
  private:
   bool terminal_;
-  std::optional<MonoTime> asked_;  ///< for the stop, first
+  std::optional<MonoTime> asked_;  ///< for the stop, first; behind a SIGHUP, by the session
   bool by_hangup_ = false;         ///< by nobody, so far
 };
 

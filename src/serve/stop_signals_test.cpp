@@ -37,8 +37,10 @@ TEST(StopSignals, AHangupNeverEndsAtOnceAndIsNothingToAService) {
 
 TEST(StopSignals, BehindAHangupTheFirstRequestIsThatOfTheSession) {
   using All = std::vector<Ask>;
-  EXPECT_EQ(asked(true, {{SIGHUP, 0}, {SIGHUP, 2000}, {SIGTERM, 2001}, {SIGINT, 2002}}),
-            (All{Ask::kStop, Ask::kGoOn, Ask::kGoOn, Ask::kEndAtOnce}));
+  EXPECT_EQ(asked(true, {{SIGHUP, 0}, {SIGHUP, 2000}, {SIGTERM, 2001}, {SIGTERM, 3000}, {SIGINT, 3001}}),
+            (All{Ask::kStop, Ask::kGoOn, Ask::kGoOn, Ask::kGoOn, Ask::kEndAtOnce}));
+  EXPECT_EQ(asked(true, {{SIGHUP, 0}, {SIGTERM, 200}, {SIGTERM, 1200}}),
+            (All{Ask::kStop, Ask::kGoOn, Ask::kEndAtOnce}));
 }
 
 }  // namespace

@@ -253,8 +253,8 @@ TEST(BinaryCrowdThreads, WhatCameBeforeTheEndIsAnsweredWhenThereIsRoom) {
   Served served({.write_within = kNever, .buffered_bytes = 15'300'000, .gives_way_after = kNever});
   fill_well(served.port());
   const Client asks(served.port(), kSmallWindow);
-  served.on_loop([&] {  // all of it is seen at once; the second waits behind the first, of which one fills the link
-    asks.send(call("qssh_peek", R"({"count":6})", 1) + call("qssh_getValidatorName", "[]", 2));
+  served.on_loop([&] {  // all of it is seen at once; the first fills the link, and is more than the system takes
+    asks.send(call("qssh_peek", R"({"count":12})", 1) + call("qssh_getValidatorName", "[]", 2));
     asks.end_sending();
   });
   EXPECT_TRUE(asks.hears_within(kPatienceMs));

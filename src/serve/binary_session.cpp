@@ -261,6 +261,7 @@ void BinarySession::flush() {
     const auto sent = send(out);
     if (!sent) return close();
     if (*sent == out.size()) {
+      had_large_ = false;
       at_once_bytes_ += *sent;
       out.clear();
     } else {

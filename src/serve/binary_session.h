@@ -119,7 +119,7 @@ class BinarySession final : public std::enable_shared_from_this<BinarySession>, 
   bool had_its_share_ = false;     ///< until the next flush
   bool ends_ = false;              ///< its end is known: what is to be read is there
   bool crowded_ = false;           ///< more has come at once than a small buffer holds
-  bool had_large_ = false;         ///< a write has waited with an answer
+  bool had_large_ = false;         ///< a write has waited with the last answer
   bool peer_ended_ = false;        ///< it sends no more
   HeldUp held_up_ = HeldUp::kNot;  ///< it was not read for want of room, since the last sweep
 };

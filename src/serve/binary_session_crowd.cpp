@@ -31,7 +31,7 @@ std::optional<BinarySession::Turn> BinarySession::turn_of_frame() const {
   return may ? std::optional(Turn{0, large_since_}) : std::nullopt;
 }
 
-/// It has had answers, and each of them fitted into the socket's buffer.
+/// It has had answers, and the last of them fitted into the socket's buffer.
 bool BinarySession::asks_for_little() const { return !had_large_ && at_once_bytes_ > rpc::binary::kPrefaceBytes; }
 
 /// For room that an answer of this one may just have given back: in the next sweep they come first.

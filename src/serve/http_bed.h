@@ -84,10 +84,13 @@ inline void ask_and_never_read(const Peer& peer) {
   for (int i = 0; i < 400; ++i) peer.send(post("qssh_peek", R"({"count":4})"));
 }
 
+inline const std::string kLastCall =
+    "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: " + std::to_string(kName.size()) +
+    "\r\n\r\n" + kName;
+
 inline std::string short_call(std::uint16_t port) {
   const Peer peer(port);
-  peer.send("POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: " +
-            std::to_string(kName.size()) + "\r\n\r\n" + kName);
+  peer.send(kLastCall);
   return peer.until_end();
 }
 

@@ -88,6 +88,8 @@ class RequestReader {
   /// All that is held, from the head of the request at hand on.
   std::string_view held() const { return std::string_view(buffer_.data() + begin_, end_ - begin_); }
   bool in_body() const { return state_ == State::kBody || state_ == State::kDone; }
+  /// A request is there, to its last byte.
+  bool is_whole() const { return state_ == State::kDone; }
   std::size_t capacity() const { return buffer_.size(); }
 
  private:

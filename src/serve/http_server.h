@@ -33,6 +33,7 @@ struct HttpBounds {
   Duration header_within = std::chrono::seconds(5);  ///< from its first byte
   Duration body_within = std::chrono::seconds(30);
   Duration write_within = std::chrono::seconds(30);  ///< for each kProgressBytes (sessions.h) of an answer, or its rest
+  Duration room_within = std::chrono::seconds(2);    ///< for a request to find room for its answer; then it is refused
   Duration idle_within = std::chrono::seconds(60);
   Duration linger = std::chrono::seconds(2);  ///< for a peer to read a refusal while it still sends
   ConnectionBound connections = 4096;

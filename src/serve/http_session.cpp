@@ -46,6 +46,7 @@ void HttpSession::enter(Phase phase) {
   Duration within = bounds.idle_within;
   if (phase == Phase::kHeader) within = bounds.header_within;
   if (phase == Phase::kBody) within = bounds.body_within;
+  if (phase == Phase::kWaiting) within = bounds.room_within;
   if (phase == Phase::kWriting) within = bounds.write_within;
   if (phase == Phase::kLinger) within = bounds.linger;
   since_ = Clock::now();
@@ -54,6 +55,7 @@ void HttpSession::enter(Phase phase) {
 }
 
 void HttpSession::judge() {
+  if (phase_ == Phase::kWaiting) return judge_turn();
   if (phase_ == Phase::kHandling) return judge_wait();
   const auto now = Clock::now();
   if (phase_ == Phase::kWriting) judge_reader(now);
@@ -107,6 +109,7 @@ void HttpSession::watch() {
 
 void HttpSession::on_readable() {
   switch (phase_) {
+    case Phase::kWaiting:
     case Phase::kHandling:
       return watch_for_the_end();
     case Phase::kWriting:
@@ -127,7 +130,7 @@ void HttpSession::on_readable() {
 void HttpSession::watch_for_the_end() {
   const auto room = reader_.room();
   count_buffer();
-  if (room.empty()) return host_->service->abandon(call_);
+  if (room.empty()) return hand_out_nothing();
   error_code error;
   const auto got = socket_.read_some(asio::buffer(room.data(), room.size()), error);
   if (error == asio::error::would_block) return watch();
@@ -139,6 +142,12 @@ void HttpSession::watch_for_the_end() {
   // It may have shut down its half only and still read: what it asked for is answered, but nothing waits any more, and
   // the calls behind this one are handed nothing, since it may have gone.
   peer_ended_ = true;
+  hand_out_nothing();
+}
+
+/// Of a call that waits to be carried out, too.
+void HttpSession::hand_out_nothing() {
+  caller_.gone = true;
   host_->service->abandon(call_);
 }
 
@@ -240,7 +249,7 @@ bool HttpSession::judge_request(const RequestHead& head) {
 void HttpSession::answer_preflight(const RequestHead& head) {
   const bool private_network = head.field("Access-Control-Request-Private-Network").has_value();
   write_preflight(private_network, {.keep_alive = keep_alive_, .origin = origin_}, out_);
-  skip_bodiless_request();
+  skip_request();
   flush();
 }
 
@@ -248,9 +257,12 @@ void HttpSession::answer_preflight(const RequestHead& head) {
 
 void HttpSession::handle() {
   if (host_->service->upgrades(reader_.head())) return hand_over();
-  if (!is_answered_now())
-    return refuse_line(503, "too many large answers at once that are not taken yet", "Retry-After: 1\r\n");
+  if (host_->waiting != 0 || !answers_have_room()) return wait_for_room();
   enter(Phase::kHandling);
+  carry_out();
+}
+
+void HttpSession::carry_out() {
   inside_handle_ = true;
   call_ =
       host_->service->handle(reader_.head(), reader_.body(), caller_,
@@ -287,22 +299,22 @@ void HttpSession::on_answer(HttpAnswer answer) {
   keep_alive_ = keep_alive_ && !host_->stopping;
   write(answer);
   flush();
-  had_large_ = phase_ == Phase::kWriting;
-  // From inside handle() go() is below us on the stack and goes on.
+  // From inside carry_out() go() is below us on the stack, or comes behind it.
   if (!inside_handle_ && phase_ == Phase::kIdle) go();
 }
 
 void HttpSession::refuse(const HttpAnswer& answer) {
   // Where the rest of a body stands in for a next request, nothing behind it can be believed.
-  const bool clean = reader_.in_body() && !reader_.head().has_body;
+  const bool clean = reader_.is_whole() || (reader_.in_body() && !reader_.head().has_body);
   keep_alive_ = keep_alive_ && clean;
   interim_ = false;
   write(answer);
-  if (clean) skip_bodiless_request();
+  if (clean) skip_request();
   flush();
 }
 
-void HttpSession::skip_bodiless_request() {
+/// One that has no body, or is whole.
+void HttpSession::skip_request() {
   (void)reader_.advance();
   reader_.next();
 }
@@ -363,6 +375,10 @@ void HttpSession::linger() {
 
 void HttpSession::stop() {
   keep_alive_ = false;
+  if (phase_ == Phase::kWaiting) {
+    end_waiting();
+    return carry_out();
+  }
   if (phase_ == Phase::kIdle || phase_ == Phase::kHeader || phase_ == Phase::kBody || phase_ == Phase::kLinger) close();
 }
 
@@ -374,6 +390,7 @@ void HttpSession::close() {
   if (host_ == nullptr) return;
   const auto keep = shared_from_this();
   if (was == Phase::kHandling && call_ != 0) host_->service->abandon(call_);
+  if (was == Phase::kWaiting) --host_->waiting;
   host_->buffered_bytes -= counted_bytes_;
   host_->unread_bytes -= counted_answer_;
   host_->sessions.leave(self_);

@@ -31,10 +31,10 @@ struct SessionHost {
   const HttpServerSettings& settings;
   HttpService* service = nullptr;
   bool stopping = false;
-  std::size_t buffered_bytes = 0;  ///< of requests
-  std::size_t unread_bytes = 0;    ///< of answers that their reader has not taken
-  /// Somebody was refused for want of room for an answer, and comes again by then.
-  std::chrono::steady_clock::time_point come_again_by = std::chrono::steady_clock::time_point::min();
+  std::size_t buffered_bytes = 0;                  ///< of requests
+  std::size_t unread_bytes = 0;                    ///< of answers that their reader has not taken
+  std::size_t waiting = 0;                         ///< requests that wait for room for their answers
+  std::uint64_t nobody_gives_way_in = UINT64_MAX;  ///< a sweep that needs no other look
   Sessions<HttpSession> sessions;
 };
 
@@ -61,7 +61,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   static bool make_place(SessionHost& host);
 
  private:
-  enum class Phase : std::uint8_t { kIdle, kHeader, kBody, kHandling, kWriting, kLinger, kClosed };
+  /// In kWaiting a whole request waits for room for its answer; kHandling: it is carried out.
+  enum class Phase : std::uint8_t { kIdle, kHeader, kBody, kWaiting, kHandling, kWriting, kLinger, kClosed };
 
   /// Its rank, and among those of one rank a time or a rate. Smaller is sooner.
   using Turn = std::pair<int, double>;
@@ -74,6 +75,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void watch();
   void on_readable();
   void watch_for_the_end();
+  void hand_out_nothing();
   void go();
   bool read_more();
   void judge_head();
@@ -81,14 +83,17 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   bool judge_request(const RequestHead& head);
   void answer_preflight(const RequestHead& head);
   bool answers_have_room();
-  bool is_answered_now();
   void handle();
+  void wait_for_room();
+  void judge_turn();
+  void end_waiting();
+  void carry_out();
   void on_answer(HttpAnswer answer);
   void write(const HttpAnswer& answer);
   void refuse(const HttpAnswer& answer);
   void refuse_line(int status, const std::string& why, std::string fields = {});
   void hand_over();
-  void skip_bodiless_request();
+  void skip_request();
   void flush();
   void write_on();
   std::int64_t taken_bytes();
@@ -117,7 +122,6 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   bool watching_ = false;
   bool peer_ended_ = false;  ///< it sends no more, and what it has sent is in the reader
   bool inside_handle_ = false;
-  bool had_large_ = false;  ///< its last answer waited for its reader
   bool keep_alive_ = true;
   bool head_only_ = false;
   bool http_1_0_ = false;

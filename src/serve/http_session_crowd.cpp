@@ -14,8 +14,6 @@ using boost::system::error_code;
 
 /// Ranks of those that read an answer, behind all others.
 constexpr int kStandsStill = 2, kReadsOn = 3;
-/// A second, which it was told, and as much again on the way.
-constexpr auto kComesAgainWithin = std::chrono::seconds(2);
 
 double seconds(HttpSession::Clock::duration time) { return std::chrono::duration<double>(time).count(); }
 
@@ -44,6 +42,7 @@ std::optional<HttpSession::Turn> HttpSession::turn_to_give_way(Clock::time_point
       return Turn{1, since};
     case Phase::kWriting:
       return turn_of_reader(now);
+    case Phase::kWaiting:
     case Phase::kHandling:
     case Phase::kClosed:
       break;
@@ -84,6 +83,7 @@ void HttpSession::judge_wait() {
 /// it may stand still, and has its turn soon, as no more comes meanwhile. And nobody in vain.
 bool HttpSession::answers_have_room() {
   if (answers_fit(*host_)) return true;
+  if (host_->nobody_gives_way_in == host_->sessions.now()) return false;
   const auto now = Clock::now();
   const auto over = host_->unread_bytes + host_->service->held_bytes() - host_->settings.bounds.buffered_bytes;
   std::uint64_t new_bytes = 0, still_bytes = 0, other_bytes = 0;
@@ -96,7 +96,10 @@ bool HttpSession::answers_have_room() {
     bytes += session->counted_answer_;
     if (turn) readers.emplace_back(*turn, session);
   }
-  if (still_bytes < over && (new_bytes >= over || still_bytes + other_bytes < over)) return false;
+  if (still_bytes < over && (new_bytes >= over || still_bytes + other_bytes < over)) {
+    host_->nobody_gives_way_in = host_->sessions.now();
+    return false;
+  }
   std::ranges::sort(readers, {}, [](const auto& reader) { return reader.first; });
   for (const auto& [turn, session] : readers) {
     if (answers_fit(*host_)) break;
@@ -105,15 +108,28 @@ bool HttpSession::answers_have_room() {
   return true;
 }
 
-/// Who has been refused finds room when it comes again: it is not given to those that had large answers, who ask for
-/// the next one the moment the last one goes out.
-bool HttpSession::is_answered_now() {
+/// Whoever comes later waits behind it: what an answer gives back is not for the next request of its own connection.
+void HttpSession::wait_for_room() {
+  ++host_->waiting;
+  enter(Phase::kWaiting);
+  host_->sessions.to_the_end(self_);
+  if (!peer_ended_) watch();
+}
+
+void HttpSession::judge_turn() {
   const bool fits = answers_have_room();
-  if (fits && !had_large_) return true;
-  const auto now = Clock::now();
-  if (fits) return now >= host_->come_again_by;
-  host_->come_again_by = now + kComesAgainWithin;
-  return false;
+  if (!fits && Clock::now() < deadline_) return;
+  end_waiting();
+  if (fits)
+    carry_out();
+  else
+    refuse_line(503, "too many large answers at once that are not taken yet", "Retry-After: 1\r\n");
+  if (phase_ == Phase::kIdle) go();
+}
+
+void HttpSession::end_waiting() {
+  --host_->waiting;
+  enter(Phase::kHandling);
 }
 
 void HttpSession::refuse_crowd() {

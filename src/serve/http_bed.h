@@ -79,6 +79,18 @@ inline void fill_queue(std::uint16_t port) {
   }
 }
 
+/// Of some 16 MB, far more than the systems hold on the way to a peer with a small buffer. `last`: one call more.
+inline std::string large_call(std::string_view last = "", std::string_view connection = "close") {
+  std::string body = "[";
+  for (int i = 0; i < 8; ++i)
+    body += std::string(i == 0 ? "" : ",") + R"({"jsonrpc":"2.0","id":1,"method":"qssh_peek","params":{"count":4}})";
+  body += std::string(last) + "]";
+  return "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: " + std::string(connection) +
+         "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+inline constexpr std::size_t kLargeBytes = 8 * kAnswerBytes;
+
 /// Asks for far more than the system holds for a reader that does not come: 800 MB.
 inline void ask_and_never_read(const Peer& peer) {
   for (int i = 0; i < 400; ++i) peer.send(post("qssh_peek", R"({"count":4})"));

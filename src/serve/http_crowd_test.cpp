@@ -1,7 +1,6 @@
 // An HTTP port whose answers are not read, over sockets.
 #include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <fstream>
@@ -55,18 +54,6 @@ TEST(RpcFrontThreads, AnAnswerThatHasGoneHasNoMemory) {
   }
   EXPECT_LT(resident_bytes(), before + kClients * kAnswerBytes / 2);
 }
-
-/// Of some 16 MB, far more than the systems hold on the way to a peer with a small buffer. `last`: one call more.
-std::string large_call(std::string_view last = "", std::string_view connection = "close") {
-  std::string body = "[";
-  for (int i = 0; i < 8; ++i)
-    body += std::string(i == 0 ? "" : ",") + R"({"jsonrpc":"2.0","id":1,"method":"qssh_peek","params":{"count":4}})";
-  body += std::string(last) + "]";
-  return "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: " + std::string(connection) +
-         "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
-}
-
-constexpr std::size_t kLargeBytes = 8 * kAnswerBytes;
 
 /// Reads on, `bytes` each 50 ms, until the end or until `most` have come; how many that were. The others are answered
 /// meanwhile.
@@ -243,78 +230,6 @@ TEST(RpcFrontThreads, TwoThatAlwaysAskForMoreDoNotKeepTheOthersOut) {
   EXPECT_LT(all, 20 * kLargeBytes);
   EXPECT_TRUE(other.reads("HTTP/1.1 200 "));
   for (const auto* reader : {&one, &two}) EXPECT_EQ(reader->reads_bytes(2 * kLargeBytes), 2 * kLargeBytes);
-}
-
-/// Two that are not read take all the room.
-class FullPortThreads : public ::testing::Test {
- protected:
-  explicit FullPortThreads(Duration room_within = std::chrono::minutes(10)) : served_(bounds(room_within)) {
-    fill_queue(served_.port());
-    for (auto& one : silent_) {
-      one.emplace(served_.port(), 64 << 10).send(large_call());
-      EXPECT_TRUE(one->reads("HTTP/1.1 200 "));
-    }
-  }
-  static HttpBounds bounds(Duration room_within) {
-    HttpBounds all;
-    all.buffered_bytes = 3 * kLargeBytes / 2;
-    all.unread_within = all.write_within = std::chrono::minutes(10);
-    all.room_within = room_within;
-    return all;
-  }
-  std::uint16_t port() const { return served_.port(); }
-  void make_room() { silent_.front().reset(); }
-
- private:
-  std::array<std::optional<Peer>, 2> silent_;
-  Served served_;
-};
-
-/// It was asked for a while ago, and may be for nobody.
-TEST_F(FullPortThreads, ATakeThatWaitsForRoomTakesNothingForWhoHasGone) {
-  std::optional<Peer> goes(port());
-  const Peer half(port()), floods(port()), stays(port());
-  const auto pop = post("qssh_popMessage", "{}");
-  goes->send(pop);
-  half.send(pop);
-  half.end_sending();
-  floods.send(pop);
-  while (floods.send_some(kCall) != 0) continue;  // its end could not be seen
-  stays.send(kCall);
-  EXPECT_FALSE(stays.hears_within(600));
-  goes.reset();
-  make_room();
-  EXPECT_TRUE(stays.reads("HTTP/1.1 200 "));
-  EXPECT_TRUE(half.reads("nothing was taken"));
-  EXPECT_TRUE(floods.reads("nothing was taken"));
-  stays.send(post("qssh_getQueueDepth", "[]"));
-  EXPECT_TRUE(stays.reads(R"("result":4)"));
-}
-
-TEST_F(FullPortThreads, WhatWaitsForRoomHasItsTurnBeforeWhatComesLater) {
-  const Peer first(port(), 64 << 10), second(port());
-  first.send(large_call());
-  EXPECT_FALSE(first.hears_within(300));
-  second.send(kCall);
-  make_room();
-  EXPECT_TRUE(first.hears_within(kPatienceMs));
-  EXPECT_FALSE(second.hears_within(600)) << "the first has taken the room";
-}
-
-class FullPortRefusesThreads : public FullPortThreads {
- protected:
-  FullPortRefusesThreads() : FullPortThreads(std::chrono::milliseconds(500)) {}
-};
-
-TEST_F(FullPortRefusesThreads, WhatFindsNoRoomInTimeAndTheConnectionStays) {
-  const Peer peer(port());
-  for (int i = 0; i < 2; ++i) {
-    peer.send(kCall);
-    EXPECT_TRUE(peer.reads("HTTP/1.1 503 "));
-  }
-  make_room();
-  peer.send(kCall);
-  EXPECT_TRUE(peer.reads("HTTP/1.1 200 "));
 }
 
 constexpr std::string_view kWait =

@@ -257,7 +257,7 @@ void HttpSession::answer_preflight(const RequestHead& head) {
 
 void HttpSession::handle() {
   if (host_->service->upgrades(reader_.head())) return hand_over();
-  if (host_->waiting != 0 || !answers_have_room()) return wait_for_room();
+  if (!host_->waiting.empty() || !answers_have_room()) return wait_for_room();
   enter(Phase::kHandling);
   carry_out();
 }
@@ -355,6 +355,7 @@ void HttpSession::on_flushed() {
   if (out_.capacity() > kKeptBytes) std::string().swap(out_);  // an assignment would keep its memory
   out_.clear();
   count_buffer();
+  if (!host_->waiting.empty()) host_->waiting.front()->give_turn_later();
   if (std::exchange(interim_, false)) return enter(Phase::kBody);
   if (!keep_alive_) return linger();
   // A refusal of what comes next is not of this request.
@@ -375,10 +376,7 @@ void HttpSession::linger() {
 
 void HttpSession::stop() {
   keep_alive_ = false;
-  if (phase_ == Phase::kWaiting) {
-    end_waiting();
-    return carry_out();
-  }
+  if (phase_ == Phase::kWaiting) return refuse_waiting();
   if (phase_ == Phase::kIdle || phase_ == Phase::kHeader || phase_ == Phase::kBody || phase_ == Phase::kLinger) close();
 }
 
@@ -390,7 +388,7 @@ void HttpSession::close() {
   if (host_ == nullptr) return;
   const auto keep = shared_from_this();
   if (was == Phase::kHandling && call_ != 0) host_->service->abandon(call_);
-  if (was == Phase::kWaiting) --host_->waiting;
+  if (was == Phase::kWaiting) host_->waiting.erase(place_);
   host_->buffered_bytes -= counted_bytes_;
   host_->unread_bytes -= counted_answer_;
   host_->sessions.leave(self_);

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,10 +32,10 @@ struct SessionHost {
   const HttpServerSettings& settings;
   HttpService* service = nullptr;
   bool stopping = false;
-  std::size_t buffered_bytes = 0;                  ///< of requests
-  std::size_t unread_bytes = 0;                    ///< of answers that their reader has not taken
-  std::size_t waiting = 0;                         ///< requests that wait for room for their answers
-  std::uint64_t nobody_gives_way_in = UINT64_MAX;  ///< a sweep that needs no other look
+  std::size_t buffered_bytes = 0;                        ///< of requests
+  std::size_t unread_bytes = 0;                          ///< of answers that their reader has not taken
+  std::list<std::shared_ptr<HttpSession>> waiting = {};  ///< each with a request that waits for room for its answer
+  std::uint64_t nobody_gives_way_in = UINT64_MAX;        ///< a sweep that needs no other look
   Sessions<HttpSession> sessions;
 };
 
@@ -86,7 +87,10 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void handle();
   void wait_for_room();
   void judge_turn();
+  void give_turn_later();
+  void take_turn();
   void end_waiting();
+  void refuse_waiting();
   void carry_out();
   void on_answer(HttpAnswer answer);
   void write(const HttpAnswer& answer);
@@ -105,6 +109,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   boost::asio::ip::tcp::socket socket_;
   SessionHost* host_;
   Sessions<HttpSession>::Place self_;
+  std::list<std::shared_ptr<HttpSession>>::iterator place_;  ///< while it waits for room
   RequestReader reader_;
   rpc::Caller caller_;
   std::string origin_;  ///< of the request at hand, allowed
@@ -122,6 +127,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   bool watching_ = false;
   bool peer_ended_ = false;  ///< it sends no more, and what it has sent is in the reader
   bool inside_handle_ = false;
+  bool turn_comes_ = false;  ///< as soon as the loop has turned
   bool keep_alive_ = true;
   bool head_only_ = false;
   bool http_1_0_ = false;

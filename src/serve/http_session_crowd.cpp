@@ -3,6 +3,8 @@
 #include <utility>
 #include <vector>
 
+#include <boost/asio/post.hpp>
+
 #include "serve/http_reply.h"
 #include "serve/http_session.h"
 
@@ -110,26 +112,46 @@ bool HttpSession::answers_have_room() {
 
 /// Whoever comes later waits behind it: what an answer gives back is not for the next request of its own connection.
 void HttpSession::wait_for_room() {
-  ++host_->waiting;
   enter(Phase::kWaiting);
-  host_->sessions.to_the_end(self_);
+  place_ = host_->waiting.insert(host_->waiting.end(), shared_from_this());
   if (!peer_ended_) watch();
 }
 
 void HttpSession::judge_turn() {
-  const bool fits = answers_have_room();
-  if (!fits && Clock::now() < deadline_) return;
-  end_waiting();
-  if (fits)
+  host_->waiting.front()->give_turn_later();
+  if (Clock::now() < deadline_ || answers_fit(*host_)) return;
+  refuse_waiting();
+  if (phase_ == Phase::kIdle) go();
+}
+
+/// Between two of them the loop turns, or readers could not read on while many turns are taken.
+void HttpSession::give_turn_later() {
+  if (std::exchange(turn_comes_, true)) return;
+  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    self->turn_comes_ = false;
+    if (self->phase_ == Phase::kWaiting && self->host_ != nullptr) self->take_turn();
+  });
+}
+
+void HttpSession::take_turn() {
+  if (!answers_have_room()) return;       // the next sweep asks again
+  if (!peer_ended_) watch_for_the_end();  // it may have gone while others had their turns
+  if (phase_ == Phase::kWaiting) {
+    end_waiting();
     carry_out();
-  else
-    refuse_line(503, "too many large answers at once that are not taken yet", "Retry-After: 1\r\n");
+  }
+  if (!host_->waiting.empty()) host_->waiting.front()->give_turn_later();
   if (phase_ == Phase::kIdle) go();
 }
 
 void HttpSession::end_waiting() {
-  --host_->waiting;
+  host_->waiting.erase(place_);
   enter(Phase::kHandling);
+}
+
+void HttpSession::refuse_waiting() {
+  end_waiting();
+  refuse_line(503, "too many large answers at once that are not taken yet", "Retry-After: 1\r\n");
 }
 
 void HttpSession::refuse_crowd() {

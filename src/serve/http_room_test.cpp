@@ -81,6 +81,22 @@ TEST_F(FullPortThreads, WhatWaitsForRoomHasItsTurnBeforeWhatComesLater) {
   EXPECT_FALSE(second.hears_within(600)) << "the first has taken the room";
 }
 
+/// The end of the one with many could not be seen behind them, but its calls wait for a moment only.
+TEST_F(FullPortThreads, HandOutToOneWithManyCallsWhenThereIsRoomAgain) {
+  const Peer takes(port()), other(port());
+  for (int i = 0; i < 1500; ++i) takes.send(post("qssh_popMessage", "{}"));
+  for (int i = 0; i < 800; ++i) other.send(kCall);
+  EXPECT_FALSE(takes.hears_within(600));
+  make_room();
+  constexpr std::string_view kNothing = "nothing was taken";
+  std::string all, more = " ";
+  while (all.find("Gossip") == all.npos && !more.empty()) all += more = takes.read_some();
+  int nothing = 0;
+  for (auto at = all.find(kNothing); at != all.npos; at = all.find(kNothing, at + 1)) ++nothing;
+  EXPECT_NE(all.find("Gossip"), all.npos);
+  EXPECT_LT(nothing, 20);
+}
+
 /// With calls behind those that wait.
 TEST_F(FullPortThreads, AreAsQuickAsBeforeWhenThereIsRoomAgain) {
   const Peer one(port()), two(port());

@@ -126,11 +126,15 @@ void HttpSession::on_readable() {
 }
 
 /// The peer's end ends the waits of its call. Bytes of next requests stand in front of that end, so they are kept
-/// until their turn has come. Where there is no room for more, the end could not be seen: the waits end there too.
+/// until their turn has come. Where there is no room for more, the end could not be seen: the waits end there too, and
+/// nothing is handed out to what has waited for room for a while.
 void HttpSession::watch_for_the_end() {
   const auto room = reader_.room();
   count_buffer();
-  if (room.empty()) return hand_out_nothing();
+  if (room.empty()) {
+    if (phase_ != Phase::kWaiting || Clock::now() - since_ >= kSweepEvery) hand_out_nothing();
+    return;
+  }
   error_code error;
   const auto got = socket_.read_some(asio::buffer(room.data(), room.size()), error);
   if (error == asio::error::would_block) return watch();
@@ -391,6 +395,7 @@ void HttpSession::close() {
   if (was == Phase::kWaiting) host_->waiting.erase(place_);
   host_->buffered_bytes -= counted_bytes_;
   host_->unread_bytes -= counted_answer_;
+  if (!host_->waiting.empty()) host_->waiting.front()->give_turn_later();  // the turn may have been this one's
   host_->sessions.leave(self_);
 }
 

@@ -129,7 +129,9 @@ void HttpSession::give_turn_later() {
   if (std::exchange(turn_comes_, true)) return;
   asio::post(socket_.get_executor(), [self = shared_from_this()] {
     self->turn_comes_ = false;
-    if (self->phase_ == Phase::kWaiting && self->host_ != nullptr) self->take_turn();
+    if (self->phase_ != Phase::kWaiting || self->host_ == nullptr) return;
+    const auto front = self->host_->waiting.front();  // self may have come anew
+    front->take_turn();
   });
 }
 

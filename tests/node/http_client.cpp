@@ -160,4 +160,11 @@ std::string rpc(std::string_view method, std::string_view params) {
          R"(,"id":1})";
 }
 
+std::int64_t points_lost_but_by_the_disk(const boost::json::value& metrics) {
+  std::int64_t lost = 0;
+  for (const auto& part : metrics.at("health_parts").as_array())
+    lost += part.at("name") == "fsync_p99_ms" ? 0 : part.at("points_lost").to_number<std::int64_t>();
+  return lost;
+}
+
 }  // namespace qh::test

@@ -46,5 +46,7 @@ class HttpClient {
 
 std::string post(std::string_view body, std::string_view headers = {});
 std::string rpc(std::string_view method, std::string_view params = "[]");
+/// Of the health in a result of qssh_getMetrics: how slow the disk of the machine is, no test can know.
+std::int64_t points_lost_but_by_the_disk(const boost::json::value& metrics);
 
 }  // namespace qh::test

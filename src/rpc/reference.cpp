@@ -30,9 +30,9 @@ curl http://localhost:9944 -X POST -d '{"jsonrpc":"2.0","method":"qssh_getValida
 - An answer may be as slow as its reader: a connection is closed when 64 KiB of it (or the rest) are not taken within 30 s.
   While all answers that are not read together come to over 256 MiB, who takes less than 64 KiB in a second is closed, too,
   the longest first; then who reads the slowest, but none in its first second. Before that the waits of batches end (Timeout)
-  whose other answers, of over 64 KiB, are held meanwhile. A request that comes
-  while there is no room waits for its turn, and is refused after 2 s (HTTP 503). A take that waits so takes nothing for a
-  client that goes meanwhile.
+  whose other answers, of over 64 KiB, are held meanwhile. A request that comes while there is no room waits for its
+  turn, and is refused after 2 s, or when the node or the validator stops (HTTP 503). A take that waits so takes nothing
+  for a client that goes meanwhile.
 - Roles: read, submit, consume, validator, admin. A caller on loopback without a token has all of them, unless
   the node runs with `--require-token`; a token (`Authorization: Bearer …`) has those of its line in the token file.
 

@@ -122,7 +122,9 @@ TEST_F(FullPortThreads, AStopCarriesOutNothingThatWaits) {
   const auto before = most_resident_bytes();
   stop();
   EXPECT_LT(most_resident_bytes(), before + kClients * kLargeBytes / 2);
-  EXPECT_TRUE(other.until_end().starts_with("HTTP/1.1 503 "));
+  const auto refusal = other.until_end();
+  EXPECT_TRUE(refusal.starts_with("HTTP/1.1 503 "));
+  EXPECT_NE(refusal.find("stopping; nothing was done"), refusal.npos) << refusal;
 }
 
 class FullPortRefusesThreads : public FullPortThreads {

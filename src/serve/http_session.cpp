@@ -380,7 +380,7 @@ void HttpSession::linger() {
 
 void HttpSession::stop() {
   keep_alive_ = false;
-  if (phase_ == Phase::kWaiting) return refuse_waiting();
+  if (phase_ == Phase::kWaiting) return refuse_waiting("stopping; nothing was done");
   if (phase_ == Phase::kIdle || phase_ == Phase::kHeader || phase_ == Phase::kBody || phase_ == Phase::kLinger) close();
 }
 

@@ -90,7 +90,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void give_turn_later();
   void take_turn();
   void end_waiting();
-  void refuse_waiting();
+  void refuse_waiting(const std::string& why);
   void carry_out();
   void on_answer(HttpAnswer answer);
   void write(const HttpAnswer& answer);

@@ -120,7 +120,7 @@ void HttpSession::wait_for_room() {
 void HttpSession::judge_turn() {
   host_->waiting.front()->give_turn_later();
   if (Clock::now() < deadline_ || answers_fit(*host_)) return;
-  refuse_waiting();
+  refuse_waiting("too many large answers at once that are not taken yet");
   if (phase_ == Phase::kIdle) go();
 }
 
@@ -151,9 +151,9 @@ void HttpSession::end_waiting() {
   enter(Phase::kHandling);
 }
 
-void HttpSession::refuse_waiting() {
+void HttpSession::refuse_waiting(const std::string& why) {
   end_waiting();
-  refuse_line(503, "too many large answers at once that are not taken yet", "Retry-After: 1\r\n");
+  refuse_line(503, why, "Retry-After: 1\r\n");
 }
 
 void HttpSession::refuse_crowd() {

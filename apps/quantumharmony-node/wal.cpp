@@ -17,6 +17,7 @@
 #include "base/read_file.h"
 #include "crypto/random.h"
 #include "node/config.h"
+#include "node/remedy.h"
 #include "output.h"
 #include "queue/log_tools.h"
 #include "wal_arguments.h"
@@ -66,6 +67,8 @@ int failed(const Error& error) {
   std::fprintf(stderr, "quantumharmony-node wal: %s\n", error.to_string().c_str());
   return 1;
 }
+
+int failed_to_write(Error error) { return failed(node::with_remedy(std::move(error))); }
 
 /// The node's, from where the node has it; or what is wrong.
 std::string read_config(const WalArguments& arguments, std::optional<node::Config>& out) {
@@ -160,6 +163,7 @@ class Work {
 
   const fs::path& directory() const { return directory_; }
   int failed(Error error) const { return app::failed(std::move(error).in(directory_.string())); }
+  int failed_to_write(Error error) const { return app::failed_to_write(std::move(error).in(directory_.string())); }
 
   template <class T>
   T finish(Task<T> work) {
@@ -229,7 +233,7 @@ int verify(Work& work) {
 
 int repair(Work& work) {
   const auto repaired = work.finish(work.tool->repair());
-  if (!repaired) return work.failed(repaired.error());
+  if (!repaired) return work.failed_to_write(repaired.error());
   if (repaired->before.half_made) return print_line(kHalfMade), 0;
   if (repaired->before.sound()) {
     print_report(repaired->before.report);
@@ -254,7 +258,7 @@ int import(Work& work, const WalArguments& arguments, const queue::Options& boun
   const auto done = work.finish(work.tool->import_lines(text, {arguments.renumber, arguments.dead_letters, bounds}));
   if (!done) {
     if (done.error().code == Errc::kExists) std::fputs("--renumber gives every line a new id.\n", stderr);
-    return work.failed(done.error());
+    return work.failed_to_write(done.error());
   }
   print(fmt::format("imported {} messages into {}{}\n", done->messages, done->created ? "a new queue, " : "",
                     work.directory().string()));
@@ -293,10 +297,11 @@ int run_wal(const std::vector<std::string>& words) {
   const bool changes = arguments.command == "repair" || arguments.command == "import";
   const auto access = changes ? FileStorage::Access::kReadWrite : FileStorage::Access::kReadOnly;
   if (arguments.command == "import") {
-    if (auto made = make_queue_directory(directory, arguments.dir.empty()); !made) return failed(made.error());
+    if (auto made = make_queue_directory(directory, arguments.dir.empty()); !made) return failed_to_write(made.error());
   }
   Work work;
-  if (auto opened = work.open(directory, access); !opened) return failed(opened.error());
+  if (auto opened = work.open(directory, access); !opened)
+    return changes ? failed_to_write(opened.error()) : failed(opened.error());
   if (arguments.command == "verify") return verify(work);
   if (arguments.command == "repair") return repair(work);
   if (arguments.command == "import") return import(work, arguments, config->settings.queue, text);

@@ -17,6 +17,8 @@ std::string_view remedy_for(int os_errno) {
     case ENOSPC:
     case EDQUOT:
       return "Free some space there, or choose another place: --data-dir DIR";
+    case EFBIG:
+      return "Allow it larger files: ulimit -f, or LimitFSIZE= in the unit";
     case ENOMEM:
       return "There is too little memory: raise ulimit -v, or MemoryMax= in the unit";
     default:

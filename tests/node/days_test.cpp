@@ -212,6 +212,9 @@ TEST(Disk, AReadOnlyOneIsNamedWithTheRemedy) {
   const auto where = (data.path() / "alice/queue").string();
   EXPECT_TRUE(Alice(data.path()).refuses({where, "Read-only file system", "remount,rw", "--data-dir DIR"}));
   EXPECT_TRUE(Alice(data.path() / "new").refuses({"Read-only file system", "remount,rw", "--data-dir DIR"}));
+  NodeProcess import({"wal", "import", "/dev/null", "--dir", where});
+  EXPECT_EQ(import.wait(), 1);
+  EXPECT_NE(import.err().find("Read-only file system. Mount it writable"), std::string::npos) << import.err();
   disk.set_read_only(false);
   Alice alice(data.path());
   ASSERT_TRUE(alice.starts());

@@ -82,6 +82,28 @@ TEST(Mistakes, OutputThatAFullDiskDoesNotTakeIsToldAndFails) {
   }
 }
 
+/// Of the node and of an import, on a log that may not grow to what it needs.
+TEST(Mistakes, ABoundOfTheSizeOfFilesIsTold) {
+  TempDir directory;
+  const auto lines = directory.path() / "lines";
+  std::ofstream(lines) << R"({"message":{"Gossip":{"topic":"t","data":"0xaa"}},"message_id":1,"created_at":1})"
+                       << "\n";
+  const NodeProcess::Options small{.environment = {}, .wrapper = {"/usr/bin/prlimit", "--fsize=8192"}};
+  const Words node{"--validator",
+                   "--name",
+                   "alice",
+                   "--port-offset",
+                   std::to_string(free_port_offset(1)),
+                   "--data-dir",
+                   (directory.path() / "data").string()};
+  const Words import{"wal", "import", lines.string(), "--dir", (directory.path() / "queue").string()};
+  for (const auto& words : {node, import}) {
+    const Ended ended(words, small);
+    EXPECT_EQ(ended.code, 1) << ended.err();
+    EXPECT_TRUE(ended.says("File too large. Allow it larger files: ulimit -f, or LimitFSIZE=")) << ended.err();
+  }
+}
+
 TEST(Mistakes, AKeyOfVeryManyPartsIsNoCrash) {
   TempDir directory;
   const auto path = (directory.path() / "deep.toml").string();

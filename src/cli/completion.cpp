@@ -64,51 +64,111 @@ std::string candidates(const CommandHelp& command, const Flags& flags) {
   return joined(words);
 }
 
-bool wants_path(const FlagHelp& flag) {
-  return flag.value_name == "FILE" || flag.value_name == "DIR" || flag.value_name == "QUEUE_DIRECTORY";
+bool is_path(std::string_view value_name) {
+  return value_name == "FILE" || value_name == "FILE|-" || value_name == "DIR" || value_name == "QUEUE_DIRECTORY";
 }
 
-std::string bash(const CommandHelp& program) {
-  std::string words, values, paths;
+std::string case_function(const std::string& name, const std::string& cases, const char* otherwise = "") {
+  return name + "() {\n  case \"$1\" in\n" + cases + "  esac\n" + otherwise + "}\n";
+}
+
+/// What bash and zsh ask alike: NAME_words PATH_OF_COMMANDS, NAME_values FLAG, and whether NAME_path FLAG (a value that
+/// is a path), NAME_file PATH_OF_COMMANDS (an argument that is one), NAME_value FLAG (any value).
+std::string questions(const CommandHelp& program, const std::string& name) {
+  std::string words, values, paths, files, with_value;
+  const auto add = [](std::string& cases, const std::string& pattern, const std::string& answer) {
+    const auto one = "    " + pattern + ") " + answer + " ;;\n";
+    if (cases.find(one) == cases.npos) cases += one;
+  };
+  const std::string yes = "return 0";
   auto visit = [&](const CommandHelp& command, const std::string& path, const Flags& flags) {
-    words += "    " + in_quotes(path) + ") echo " + in_quotes(candidates(command, flags)) + " ;;\n";
+    add(words, in_quotes(path), "echo " + in_quotes(candidates(command, flags)));
+    if (is_path(command.argument)) add(files, in_quotes(path), yes);
     for (const auto& flag : command.flags) {
-      if (!flag.words.empty()) values += "    " + flag.name + ") echo " + in_quotes(joined(flag.words)) + " ;;\n";
-      if (wants_path(flag) && paths.find(flag.name + ")") == paths.npos)
-        paths += "    " + flag.name + ") return 0 ;;\n";
+      if (!flag.words.empty()) add(values, flag.name, "echo " + in_quotes(joined(flag.words)));
+      if (is_path(flag.value_name)) add(paths, flag.name, yes);
+      if (!flag.value_name.empty()) add(with_value, flag.name, yes);
     }
   };
   each_command(program, "", {}, visit);
-  const auto name = "_" + identifier(program.name);
-  return "# bash completion of " + program.name + ": source it, or put it into a completions directory.\n" + name +
-         "_words() {\n  case \"$1\" in\n" + words + "  esac\n}\n" + name + "_values() {\n  case \"$1\" in\n" + values +
-         "  esac\n}\n" + name + "_path() {\n  case \"$1\" in\n" + paths + "  esac\n  return 1\n}\n" + name +
-         R"(() {
-  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} path= word words
+  constexpr const char* kElseNo = "  return 1\n";
+  return case_function(name + "_words", words) + case_function(name + "_values", values) +
+         case_function(name + "_path", paths, kElseNo) + case_function(name + "_file", files, kElseNo) +
+         case_function(name + "_value", with_value, kElseNo);
+}
+
+/// bash takes --flag=value apart into three words.
+constexpr const char* kBash = R"sh(NAME() {
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} path='' skip='' word words
+  if [[ $current == = ]]; then
+    current=
+  elif [[ $previous == = ]]; then
+    previous=${COMP_WORDS[COMP_CWORD - 2]}
+  fi
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    words=" $()" +
-         name + R"(_words "$path") "
+    if [[ $word == = ]]; then skip=1; continue; fi
+    if [[ -n $skip ]]; then skip=; continue; fi
+    if NAME_value "$word"; then skip=1; continue; fi
+    words=" $(NAME_words "$path") "
     if [[ $word != -* && $words == *" $word "* ]]; then path="${path:+$path }$word"; fi
   done
-  if )" + name +
-         R"(_path "$previous"; then
+  if NAME_path "$previous"; then
     mapfile -t COMPREPLY < <(compgen -f -- "$current")
     return
   fi
-  words=$()" +
-         name + R"(_values "$previous")
-  if [[ -z $words ]]; then words=$()" +
-         name + R"(_words "$path"); fi
-  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+  words=$(NAME_values "$previous")
+  if [[ -n $words ]]; then path=; else words=$(NAME_words "$path"); fi
+  mapfile -t COMPREPLY < <(
+    compgen -W "$words" -- "$current"
+    if NAME_file "$path"; then compgen -f -- "$current"; fi
+  )
 }
-complete -o filenames -F )" +
-         name + " " + program.name + "\n";
+complete -o filenames -F NAME PROGRAM
+)sh";
+
+/// The function has the name of the file that zsh loads it from: then the file is its body once.
+constexpr const char* kZsh = R"sh(_PROGRAM() {
+  local previous=$words[CURRENT-1] at= skip= word
+  local -a offered
+  if [[ $PREFIX == --*=* ]]; then
+    previous=${PREFIX%%=*}
+    compset -P '*='
+  fi
+  for word in "${(@)words[2,CURRENT-1]}"; do
+    if [[ -n $skip ]]; then skip=; continue; fi
+    if NAME_value "$word"; then skip=1; continue; fi
+    if [[ $word != -* && " $(NAME_words "$at") " == *" $word "* ]]; then at="${at:+$at }$word"; fi
+  done
+  if NAME_path "$previous"; then _files; return; fi
+  offered=(${=$(NAME_values "$previous")})
+  if (( $#offered == 0 )); then
+    offered=(${=$(NAME_words "$at")})
+    if NAME_file "$at"; then _files; fi
+  fi
+  compadd -a offered
+}
+if [[ $funcstack[1] == _PROGRAM ]]; then _PROGRAM "$@"; else compdef _PROGRAM PROGRAM; fi
+)sh";
+
+std::string with(std::string text, std::string_view place, const std::string& what) {
+  for (auto at = text.find(place); at != text.npos; at = text.find(place, at)) text.replace(at, place.size(), what);
+  return text;
+}
+
+std::string script_for(const CommandHelp& program, const char* function) {
+  const auto name = "_" + identifier(program.name);
+  return questions(program, name) + with(with(function, "NAME", name), "PROGRAM", program.name);
+}
+
+std::string bash(const CommandHelp& program) {
+  return "# bash completion of " + program.name + ": source it, or put it into a completions directory.\n" +
+         script_for(program, kBash);
 }
 
 std::string zsh(const CommandHelp& program) {
-  return "#compdef " + program.name +
-         "\n# The same as for bash, which zsh can carry.\nautoload -U +X bashcompinit && " + "bashcompinit\n" +
-         bash(program);
+  return "#compdef " + program.name + "\n# zsh completion of " + program.name +
+         ": source it behind compinit, or put it, as _" + program.name + ", into a directory of $fpath.\n" +
+         script_for(program, kZsh);
 }
 
 std::string fish(const CommandHelp& program) {
@@ -123,13 +183,14 @@ std::string fish(const CommandHelp& program) {
     const auto when = path.empty() ? of_program : " -n " + in_quotes("__fish_seen_subcommand_from " + last);
     if (!command.words.empty())
       out += "complete -c " + program.name + when + " -f -a " + in_quotes(joined(command.words)) + "\n";
+    if (is_path(command.argument)) out += "complete -c " + program.name + when + " -F\n";
     for (const auto& below : command.commands) {
       const auto where = path.empty() ? " -n __fish_use_subcommand" : when;
       out += "complete -c " + program.name + where + " -f -a " + below.name + " -d " + in_quotes(below.meaning) + "\n";
     }
     for (const auto& flag : command.flags) {
       out += "complete -c " + program.name + when + " -l " + flag.name.substr(2) + " -d " + in_quotes(flag.meaning);
-      if (!flag.value_name.empty()) out += wants_path(flag) ? " -r -F" : " -x";
+      if (!flag.value_name.empty()) out += is_path(flag.value_name) ? " -r -F" : " -x";
       if (!flag.words.empty()) out += " -a " + in_quotes(joined(flag.words));
       out += '\n';
     }

@@ -42,7 +42,9 @@ std::vector<std::string> groups_of(const node::CommandHelp& command) {
 
 void write_command(const node::CommandHelp& command, const std::string& path, std::string& out) {
   const auto name = path.empty() ? command.name : path + " " + command.name;
-  out += ".TP\n.B " + roff(name) + "\n" + roff(command.meaning) + "\n";
+  out += ".TP\n.B " + roff(name);
+  if (!command.argument.empty()) out += " \\fI" + roff(command.argument) + "\\fR";
+  out += "\n" + roff(command.meaning) + "\n";
   if (!command.flags.empty()) {
     out += ".RS\n";
     for (const auto& flag : command.flags) {
@@ -70,8 +72,9 @@ std::string man_page(const node::CommandHelp& program, std::string_view version)
   out += ".SH COMMANDS\n";
   for (const auto& command : program.commands) write_command(command, "", out);
   out +=
-      ".SH EXIT STATUS\n0 stopped, or done; 1 failed; 2 usage; 5 the graceful stop took longer than its bound.\n"
-      ".SH ENVIRONMENT\nEach flag but \\-\\-help and \\-\\-version is a variable: \\-\\-data\\-dir is "
+      ".SH EXIT STATUS\n0 stopped, or done; 1 failed; 2 usage; 5 the graceful stop took longer than its "
+      "bound; 130 or 143 a second SIGINT or SIGTERM ended it.\n"
+      ".SH ENVIRONMENT\nEach flag of the node but \\-\\-help and \\-\\-version is a variable: \\-\\-data\\-dir is "
       "QUANTUMHARMONY_DATA_DIR. "
       "QUANTUMHARMONY_CONFIG names a configuration file. NO_COLOR takes the colours off the start\\-up screen.\n"
       ".SH FILES\nWithout \\-\\-data\\-dir the data is in $XDG_STATE_HOME/quantumharmony or "

@@ -28,7 +28,8 @@ std::string footer() {
   for (const auto& setting : settings()) {
     if (setting.place == Place::kNotInFile) no_keys += (no_keys.empty() ? "" : ", ") + flag_of(setting);
   }
-  return "Each flag but --help and --version is an environment variable too (QUANTUMHARMONY_DATA_DIR), and each but\n"
+  return "Each of these flags but --help and --version is an environment variable too (QUANTUMHARMONY_DATA_DIR), and "
+         "each but\n"
          "these, --config and " +
          no_keys + " a key of the configuration file:\ndocs/configuration.md.\n" + kExamples;
 }
@@ -61,6 +62,7 @@ class Parser {
     completion_ = app_.add_subcommand("completion", "print what a shell completes with: completion bash|zsh|fish");
     completion_->add_option("shell", shell_, "bash, zsh or fish")
         ->required()
+        ->type_name("SHELL")
         ->check(CLI::IsMember({"bash", "zsh", "fish"}));
     add_wal();
   }
@@ -137,6 +139,7 @@ class Parser {
     wal_->add_subcommand("export", "every message on disk as a JSON line")
         ->add_flag("--ndjson", unused_flag_, "the only form there is");
     auto* import = wal_->add_subcommand("import", "store such lines durably; the node must be stopped");
+    import->add_option("file", unused_, "the lines; - reads the standard input")->type_name("FILE|-");
     import->add_flag("--renumber", unused_flag_, "give every message a new id");
     import->add_flag("--dead-letters", unused_flag_, "dead letters come in as messages instead of being passed over");
     for (const auto name : settings_of_import()) {
@@ -206,6 +209,7 @@ class Parser {
     for (const auto* option : app.get_options()) {
       auto [value_name, words] = value_of(*option);
       if (option->get_lnames().empty()) {
+        help.argument = std::move(value_name);
         help.words = std::move(words);
         continue;
       }

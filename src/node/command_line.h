@@ -37,6 +37,7 @@ struct CommandHelp {
   std::string meaning;
   std::vector<FlagHelp> flags;
   std::vector<CommandHelp> commands;
+  std::string argument = {};            ///< "FILE"; empty: it takes none
   std::vector<std::string> words = {};  ///< all that its argument may be, where that is a few words
   bool takes_flags_above = false;       ///< those of the command that it belongs to may follow it
 };

@@ -62,6 +62,7 @@ class Judge {
     choose_ports();
     judge_queue();
     judge_listeners();
+    judge_bursts();
     if (mistakes_.empty()) finish();
     if (!mistakes_.empty()) return tl::unexpected(std::move(mistakes_));
     return std::move(config_);
@@ -264,6 +265,18 @@ class Judge {
     judge_binary_port();
     if (s.require_token && s.rpc_token_file.empty())
       mistakes_.push_back(where("require-token") + ": needs --rpc-token-file FILE");
+    if (s.allow_remote && std::all_of(s.listen.begin(), s.listen.end(), is_loopback))
+      mistakes_.push_back(where("allow-remote") + ": has no effect without --listen ADDRESS of this machine's network");
+  }
+
+  /// Nothing is taken and ignored. What is at its default may stand there: `config show` writes all.
+  void judge_bursts() {
+    for (const auto queue : {"queue.", "queue.submitter-"}) {
+      const auto burst = queue + std::string("rate-burst"), limit = queue + std::string("rate-limit");
+      const bool at_default = shown(burst) == find_setting(burst)->show(Settings{});
+      if (given(burst) && !at_default && shown(limit) == find_setting(limit)->show(Settings{}))
+        mistakes_.push_back(where(burst) + ": has no effect without a limit: give " + limit + ", too");
+    }
   }
 
   /// Its callers show no token, so none but this machine may reach it, and not where callers must show one.

@@ -148,6 +148,9 @@ TEST(Config, MistakesNameTheFlagAndTheRemedy) {
       {{"--queue-submitter-rate-limit", "1e-10"}, "from 0.001"},
       {{"--queue-rate-burst", "nan"}, "--queue-rate-burst: expected a number from 1 to 1000000000, got 'nan'"},
       {{"--queue-submitter-rate-burst", "0"}, "--queue-submitter-rate-burst: expected a number from 1 to"},
+      {{"--queue-rate-burst", "5"}, "--queue-rate-burst: has no effect without a limit: give queue.rate-limit, too"},
+      {{"--queue-submitter-rate-burst", "5", "--queue-rate-limit", "1"}, "give queue.submitter-rate-limit, too"},
+      {{"--allow-remote"}, "--allow-remote: has no effect without --listen"},
       {{"--queue-max-waiters", "0"}, "--queue-max-waiters: expected an integer from 1 to 1000000, got '0'"},
       {{"--port-offset"}, "--port-offset: needs a value, N"},
       {{"config", "show", "--output"}, "--output: needs a value, FORMAT"},
@@ -276,7 +279,7 @@ TEST(Config, HelpAndVersionAreActions) {
   EXPECT_EQ(help->action, Action::kHelp);
   for (const auto& setting : settings())
     EXPECT_NE(help->text.find(flag_of(setting)), std::string::npos) << setting.name;
-  const auto truth = help->text.substr(help->text.find("Each flag but"));
+  const auto truth = help->text.substr(help->text.find("Each of these flags but"));
   for (const char* part : {"--help and --version is an environment variable",
                            "--config and --validator, --name, "
                            "--qssh-queue-port a key of the configuration file"}) {

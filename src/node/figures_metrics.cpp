@@ -116,6 +116,10 @@ void add_queue(Collector& c) {
                for (const auto& kind : queue::kinds())
                  add(kind.name, m.depth_by_kind[static_cast<std::size_t>(kind.kind)]);
              });
+  c.queue_by("quantumharmony_queue_paused", kGauge, "1 when nothing of the kind is handed out.", "kind",
+             [](const M& m, auto add) {
+               for (const auto& kind : queue::kinds()) add(kind.name, m.paused.has(kind.kind) ? 1 : 0);
+             });
   c.queue("quantumharmony_queue_bytes", kGauge, "Bodies and idempotency keys in memory.",
           [](const M& m) { return m.bytes; });
   c.queue("quantumharmony_queue_inflight", kGauge, "Leases that are out.", [](const M& m) { return m.leases_out; });

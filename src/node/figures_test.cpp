@@ -82,6 +82,17 @@ std::optional<double> sample_of_bob(std::string_view name, const Figures& figure
   return std::nullopt;
 }
 
+TEST(Metrics, EachKindSaysWhetherItIsPaused) {
+  std::vector reports{report("bob", State::kRunning)};
+  reports.front().figures->paused = queue::KindMask::of(queue::Kind::kGossip);
+  std::string paused;
+  for (const auto& family : metric_families({.validators = reports, .now_mono = kNow})) {
+    if (family.name != "quantumharmony_queue_paused") continue;
+        for (const auto& sample : family.samples) paused += sample.value == 1 ? sample.labels.back().second : "";
+  }
+  EXPECT_EQ(paused, "Gossip");
+}
+
 // It does not move with a clock that jumps, nor with a validator that has sent no figures since.
 TEST(Metrics, WhenTheOldestReadyMessageWasSubmittedStands) {
   std::vector reports{report("bob", State::kRunning)};

@@ -48,6 +48,7 @@ Metrics Engine::Impl::metrics() const {
     m.delayed += kind.delayed;
   }
   m.depth = store_.depth().total();
+  m.paused = KindMask(state_.paused_kinds);
   m.bytes = store_.bytes() + keys_.bytes();
   m.leases_out = store_.leased_count();
   m.waiters = waiters_.size();

@@ -56,6 +56,7 @@ struct Refusals {
 struct Metrics {
   std::uint64_t depth = 0;  ///< ready, delayed and leased
   std::array<std::uint64_t, kKindCount> depth_by_kind{};
+  KindMask paused;          ///< kinds of which nothing is handed out
   std::uint64_t bytes = 0;  ///< bodies and keys
   std::uint64_t ready = 0, delayed = 0, leases_out = 0, waiters = 0;
   std::uint64_t dead_letters = 0, dead_letter_bytes = 0, idempotency_keys = 0;

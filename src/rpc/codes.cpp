@@ -39,7 +39,7 @@ constexpr std::array kCodes{
         "`limit` and, where it is known, `size`: bytes, or messages of a batch",
         R"({"jsonrpc":"2.0","method":"qssh_submitMessage","params":{"Gossip":{"topic":"a long topic","data":[]}},"id":1})",
         "--queue-max-message-bytes 10"},
-    CodeInfo{Code::kNotFound, "NotFound", "there is no such message", "",
+    CodeInfo{Code::kNotFound, "NotFound", "there is no such message, or no validator of that name", "",
              R"({"jsonrpc":"2.0","method":"qssh_retryDeadLetter","params":{"message_id":77},"id":1})"},
     CodeInfo{Code::kUnauthorized, "Unauthorized", "no token, or an unknown one (HTTP 401)", "",
              R"({"jsonrpc":"2.0","method":"qssh_getQueueDepth","id":1})", "--rpc-token-file tokens --require-token"},
@@ -49,7 +49,10 @@ constexpr std::array kCodes{
     CodeInfo{Code::kForbidden, "Forbidden", "the caller lacks a role", "`role`",
              R"({"jsonrpc":"2.0","method":"qssh_popMessage","id":1})", "--rpc-token-file tokens",
              "-H 'Authorization: Bearer example' "},
-    CodeInfo{Code::kBusy, "Busy", "somebody holds a lease of the message", "", kRemoveLeased},
+    CodeInfo{Code::kBusy, "Busy",
+             "what it is about is in use: a message that is leased, a validator that runs; or a port has all "
+             "its connections",
+             "", kRemoveLeased},
 };
 
 }  // namespace

@@ -104,8 +104,13 @@ json::object schema_of(const Parameter& p) {
   return {};
 }
 
-/// Errors that the method may have besides those of every call: of its role, since a role is what it does to the queue.
+bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Errors that the method may have besides those of every call.
 bool may_answer(const Method& method, Code code) {
+  const bool changes_queue = method.role != Role::kRead && method.needs == Needs::kNothing;
   switch (code) {
     case Code::kParse:
     case Code::kInvalidRequest:
@@ -115,14 +120,19 @@ bool may_answer(const Method& method, Code code) {
       return method.role == Role::kSubmit;
     case Code::kTimeout:
       return method.role == Role::kSubmit || method.hands_out;
+    case Code::kShuttingDown:
+      return method.role != Role::kRead;
     case Code::kQueueFull:  // waiting calls have a bound too
+      return changes_queue;
     case Code::kStorageFull:
     case Code::kStorageFailed:
-      return method.role != Role::kRead;
+      return changes_queue || is_one_of(method.name, {"node_addValidator", "node_startValidator"});
     case Code::kNotFound:
-      return method.role == Role::kRead || method.role == Role::kAdmin;
+      return is_one_of(method.name, {"qssh_peek", "qssh_retryDeadLetter", "qssh_purgeDeadLetters",
+                                     "node_startValidator", "node_stopValidator"});
     case Code::kBusy:
-      return method.role == Role::kAdmin;
+      return is_one_of(method.name,
+                       {"qssh_removeMessage", "node_addValidator", "node_startValidator", "node_stopValidator"});
     default:
       return true;
   }

@@ -338,7 +338,9 @@ TEST(Methods, PausedKindsAreNotHandedOut) {
   EXPECT_EQ(queue::write_json(bed.result("qssh_pause", R"({"kinds":["Gossip","Vote"]})")),
             R"({"paused":["Vote","Gossip"]})");
   EXPECT_TRUE(bed.result("qssh_popMessage").is_null());
+  EXPECT_EQ(queue::write_json(bed.result("qssh_getMetrics").at("paused")), R"(["Vote","Gossip"])");
   EXPECT_EQ(queue::write_json(bed.result("qssh_resume", R"([["Gossip"]])")), R"({"paused":["Vote"]})");
+  EXPECT_EQ(queue::write_json(bed.result("qssh_getMetrics").at("paused")), R"(["Vote"])");
   EXPECT_EQ(bed.result("qssh_popMessage").at("message_id"), 1);
 }
 

@@ -140,6 +140,7 @@ json::value metrics_json(const queue::Metrics& m) {
   out.emplace("waiters", integer_json(m.waiters));
   out.emplace("depth_by_kind", by_kind(m));
   out.emplace("depth_by_priority", by_priority(m));
+  out.emplace("paused", kinds_json(m.paused));
   out.emplace("oldest_ready_s", m.oldest_ready_s ? json::value(rounded(*m.oldest_ready_s)) : json::value(nullptr));
   out.emplace("dead_letters", integer_json(m.dead_letters));
   out.emplace("dead_letter_bytes", integer_json(m.dead_letter_bytes));

@@ -52,7 +52,7 @@ constexpr std::array kNamed{
     Named{"Metrics", R"({"queue_depth":"Count","msg_rate":"Count","latency":"Figure",
         "health":{"=":{"type":"number","minimum":0,"maximum":100}},"total_processed":"Count","uptime":"Figure",
         "last_message_time":"Rfc3339|null","queue_bytes":"Count","ready":"Count","delayed":"Count","leases_out":"Count",
-        "waiters":"Count","depth_by_kind":{"*":"Count"},"depth_by_priority":{"*":"Count"},
+        "waiters":"Count","depth_by_kind":{"*":"Count"},"depth_by_priority":{"*":"Count"},"paused":["Kind"],
         "oldest_ready_s":"Figure|null","dead_letters":"Count","dead_letter_bytes":"Count","idempotency_keys":"Count",
         "rates":{"submits_per_s":"Figure","submits_sync_per_s":"Figure","submits_async_per_s":"Figure",
           "hand_outs_per_s":"Figure","hand_outs_sync_per_s":"Figure","hand_outs_async_per_s":"Figure"},

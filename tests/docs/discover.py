@@ -177,12 +177,14 @@ def check_both_ways(node, document, method, pick):
     singles = [{**by_name(method), p["name"]: value} for p in method["params"]
                for value in [*VALUES, *at_bounds(p["schema"])]]
     counts = {True: 0, False: 0}
+    may_answer = {error["$ref"].rsplit("/", 1)[1] for error in method["errors"]}
     for params in singles + [made_up(method, document, pick) for _ in range(CALLS if method["params"] else 0)]:
         wrong = list(misfits(params, schema, document))
         assert judge.is_valid(params) == (not wrong), f"{name}({json.dumps(params)}): {wrong}"
         if not may_be_tried(name, params, not wrong):
             continue
         error = node.call(name, params).get("error", {})
+        assert not error or error["data"]["reason"] in may_answer, f"{name}({json.dumps(params)}): {error} is not in its list"
         taken = error.get("code") != -32602
         assert taken == (not wrong), f"{name}({json.dumps(params)}): the schema says {wrong}, the node {error or 'yes'}"
         counts[taken] += 1

@@ -88,7 +88,7 @@ TEST(Metrics, EachKindSaysWhetherItIsPaused) {
   std::string paused;
   for (const auto& family : metric_families({.validators = reports, .now_mono = kNow})) {
     if (family.name != "quantumharmony_queue_paused") continue;
-        for (const auto& sample : family.samples) paused += sample.value == 1 ? sample.labels.back().second : "";
+    for (const auto& sample : family.samples) paused += sample.value == 1 ? sample.labels.back().second : "";
   }
   EXPECT_EQ(paused, "Gossip");
 }

@@ -185,12 +185,13 @@ struct SideBySide {
   std::chrono::steady_clock::duration rest{0};  ///< the longest time in which one of the readers read nothing
 };
 
-/// Until the first of them has come to `most`, or to its end.
-SideBySide read_side_by_side(std::uint16_t port, std::vector<Paced>& readers, std::size_t most) {
+/// Until `done` says so, or the first of them has come to its end.
+template <class Done>  // bool(const SideBySide&)
+SideBySide read_side_by_side(std::uint16_t port, std::vector<Paced>& readers, Done done) {
   SideBySide seen;
   std::optional<Peer> call;
   auto next = std::chrono::steady_clock::now(), last = next;
-  for (auto got = most; got != 0 && readers.front().all < most;) {
+  for (std::size_t got = 1; got != 0 && !done(seen);) {
     call_until(next += std::chrono::milliseconds(50), port, call, seen.answer);
     for (auto& reader : readers) {
       const auto read = reader.peer.reads_bytes(reader.bytes);
@@ -203,12 +204,22 @@ SideBySide read_side_by_side(std::uint16_t port, std::vector<Paced>& readers, st
   return seen;
 }
 
-/// A reader that the machine kept from reading for so long stood still for the port, which says nothing of who is slow:
-/// then all goes at half the speed.
+bool is_answered(const SideBySide& seen) { return seen.answer.starts_with("HTTP/1.1 200 "); }
+
+/// A reader that the machine kept from reading for long stood still for the port, and an attempt in which that happened
+/// says nothing of who reads on: it returns false, and the next one has twice the time.
+template <class Attempt>  // bool(unsigned slower)
+void at_a_pace_that_the_machine_keeps(Attempt attempt) {
+  for (unsigned slower = 1; slower <= 16; slower *= 2) {
+    if (attempt(slower)) return;
+  }
+  FAIL() << "this machine stood still for seconds in each attempt";
+}
+
 TEST(RpcFrontThreads, OfThoseThatReadOnTheSlowestGivesWay) {
   HttpBounds bounds;
   bounds.buffered_bytes = 5 * kLargeBytes / 2;
-  for (unsigned slower = 1; slower <= 4; slower *= 2) {
+  at_a_pace_that_the_machine_keeps([&](unsigned slower) {
     bounds.unread_within = std::chrono::seconds(3 * slower);
     const Served served(bounds);
     fill_queue(served.port());
@@ -216,17 +227,16 @@ TEST(RpcFrontThreads, OfThoseThatReadOnTheSlowestGivesWay) {
     const auto begin = std::chrono::steady_clock::now();
     for (const auto* peer : {&fast, &slow, &slowest}) peer->send(large_call());
     for (const auto* peer : {&fast, &slow, &slowest}) EXPECT_TRUE(peer->reads("HTTP/1.1 200 ")) << "all are out";
-    const auto until_all_are_out = std::chrono::steady_clock::now() - begin;
+    if (std::chrono::steady_clock::now() - begin > bounds.unread_within / 2) return false;
     constexpr auto kRest = kLargeBytes - (64 << 10);  // all but what was read for the status
     std::vector<Paced> readers{{fast, 120'000 / slower}, {slow, 80'000 / slower}, {slowest, 15'000 / slower}};
-    const auto seen = read_side_by_side(served.port(), readers, kRest);
-    if (std::max(until_all_are_out, seen.rest) > bounds.unread_within / 2) continue;
-    EXPECT_TRUE(seen.answer.starts_with("HTTP/1.1 200 "));
-    EXPECT_GE(readers.front().all, kRest);
+    const auto seen = read_side_by_side(served.port(), readers, is_answered);
+    if (seen.rest > bounds.unread_within / 2) return false;
+    EXPECT_TRUE(is_answered(seen)) << seen.answer;
+    EXPECT_GE(readers.front().all + fast.reads_bytes(2 * kLargeBytes), kRest);
     EXPECT_TRUE(slowest.is_reset());
-    return;
-  }
-  FAIL() << "this machine stood still for seconds in each try";
+    return true;
+  });
 }
 
 /// Each asks for the next one while it reads, and the room that an answer gives back is not its own.
@@ -279,21 +289,31 @@ TEST(RpcFrontThreads, WaitsThatHoldLargeAnswersEndWhereThereIsNoRoomForThem) {
 TEST(RpcFrontThreads, WhatWaitsHeldGivesWayBeforeAReaderThatReadsOn) {
   HttpBounds bounds;
   bounds.buffered_bytes = 5 * kLargeBytes / 2;
-  bounds.unread_within = std::chrono::seconds(2);
   bounds.room_within = Duration(0);
-  const Served served(bounds);
-  fill_queue(served.port());
-  const Peer reads_on(served.port(), 64 << 10), one(served.port(), 64 << 10), two(served.port(), 64 << 10);
-  reads_on.send(large_call());
-  std::vector<Paced> readers{{reads_on, 100'000}};
-  (void)read_side_by_side(served.port(), readers, 45 * readers.front().bytes);  // longer than it may be unread
-  for (const auto* peer : {&one, &two}) peer->send(large_call(kWait));
-  EXPECT_TRUE(comes_to_answer(served.port(), "HTTP/1.1 503 "));
-  EXPECT_TRUE(read_side_by_side(served.port(), readers, kLargeBytes).answer.starts_with("HTTP/1.1 200 "));
-  EXPECT_GE(readers.front().all, kLargeBytes);
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
-  while (!one.is_reset_within(50) && !two.is_reset_within(50) && std::chrono::steady_clock::now() < deadline) continue;
-  EXPECT_LT(std::chrono::steady_clock::now(), deadline);
+  at_a_pace_that_the_machine_keeps([&](unsigned slower) {
+    bounds.unread_within = std::chrono::seconds(2 * slower);
+    const Served served(bounds);
+    fill_queue(served.port());
+    const Peer reads_on(served.port(), 64 << 10), one(served.port(), 64 << 10), two(served.port(), 64 << 10);
+    reads_on.send(large_call());
+    std::vector<Paced> readers{{reads_on, 100'000 / slower}};
+    const auto longer_than_unread_within = [&](const auto&) { return readers.front().all >= 4'500'000; };
+    const auto before = read_side_by_side(served.port(), readers, longer_than_unread_within);
+    const auto begin = std::chrono::steady_clock::now();
+    for (const auto* peer : {&one, &two}) peer->send(large_call(kWait));
+    const auto is_full = comes_to_answer(served.port(), "HTTP/1.1 503 ");
+    const auto rest = std::chrono::steady_clock::now() - begin;
+    const auto behind = read_side_by_side(served.port(), readers, is_answered);
+    if (std::max({before.rest, rest, behind.rest}) > bounds.unread_within / 2) return false;
+    EXPECT_TRUE(is_full);
+    EXPECT_TRUE(is_answered(behind)) << behind.answer;
+    EXPECT_GE(readers.front().all + reads_on.reads_bytes(2 * kLargeBytes), kLargeBytes);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
+    while (!one.is_reset_within(50) && !two.is_reset_within(50) && std::chrono::steady_clock::now() < deadline)
+      continue;
+    EXPECT_LT(std::chrono::steady_clock::now(), deadline);
+    return true;
+  });
 }
 
 }  // namespace

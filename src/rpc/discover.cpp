@@ -1,5 +1,8 @@
 // rpc.discover: the method table as an OpenRPC document (OpenRPC specification 1.3.2).
+#include <algorithm>
 #include <chrono>
+#include <initializer_list>
+#include <string_view>
 #include <utility>
 #include <vector>
 

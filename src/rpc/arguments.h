@@ -4,7 +4,9 @@
 // They point into the body that was bound, so a handler takes what it needs before it returns.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -35,8 +37,14 @@ class Arguments {
  public:
   void add(const Argument& argument) { values_.at(count_++) = argument; }
   void clear() { count_ = 0; }
+  std::size_t count() const { return count_; }
 
   bool has(std::string_view name) const { return find(name) != nullptr; }
+  /// A line of the table that they were bound by.
+  bool has(const Parameter& parameter) const {
+    return std::any_of(values_.begin(), values_.begin() + static_cast<std::ptrdiff_t>(count_),
+                       [&](const Argument& given) { return given.parameter == &parameter; });
+  }
   std::optional<std::uint64_t> integer(std::string_view name) const;
   std::uint64_t integer_or(std::string_view name, std::uint64_t fallback) const {
     return integer(name).value_or(fallback);

@@ -133,7 +133,7 @@ std::optional<Failure> Arguments::each_submission(std::string_view name,
 
 std::optional<Failure> find_missing(const Method& method, const Arguments& arguments) {
   for (const auto& parameter : method.parameters) {
-    if (parameter.required && !arguments.has(parameter.name))
+    if (parameter.required && !arguments.has(parameter))
       return bad_parameter(parameter.name, "is missing: expected " + expectation(parameter));
   }
   return std::nullopt;

@@ -1,4 +1,5 @@
 // Parameters as the binary codec has them: docs/formats/rpc-binary.md.
+#include <bit>
 #include <utility>
 
 #include "base/invariant.h"
@@ -44,9 +45,9 @@ std::optional<Failure> check_ids(const Parameter& p, ByteView bytes) {
 /// Behind one of them, if it has the form of one.
 bool skip_submission(const Method& submit, ByteReader& reader) {
   const auto mask = reader.get<binary::Mask>();
-  for (std::size_t at = 0; at < submit.parameters.size(); ++at) {
-    if (((mask >> at) & 1U) == 0) continue;
-    switch (submit.parameters[at].type) {
+  if (mask >> submit.parameters.size() != 0) return false;
+  for (auto rest = mask; rest != 0; rest &= static_cast<binary::Mask>(rest - 1)) {
+    switch (submit.parameters[static_cast<std::size_t>(std::countr_zero(rest))].type) {
       case Type::kMessage:
       case Type::kText:
         reader.get_sized<std::uint32_t>();
@@ -61,7 +62,7 @@ bool skip_submission(const Method& submit, ByteReader& reader) {
         INVARIANT(false, "a message of a batch has no parameter of another type");
     }
   }
-  return reader.ok() && mask >> submit.parameters.size() == 0;
+  return reader.ok();
 }
 
 /// Finds their end. They are bound one by one when they are carried out.
@@ -134,9 +135,8 @@ std::optional<Failure> bind_typed(const Method& method, ByteReader& reader, Argu
   if ((mask >> known) != 0)
     return bad_parameter(
         "params", std::string(method.name) + " has " + std::to_string(known) + " parameters, and the mask says others");
-  for (std::size_t at = 0; at < known; ++at) {
-    if (((mask >> at) & 1U) == 0) continue;
-    Argument argument{.parameter = &method.parameters[at]};
+  for (auto rest = mask; rest != 0; rest &= static_cast<binary::Mask>(rest - 1)) {
+    Argument argument{.parameter = &method.parameters[static_cast<std::size_t>(std::countr_zero(rest))]};
     if (auto failure = read_value(*argument.parameter, reader, argument)) return failure;
     into.add(argument);
   }

@@ -85,8 +85,9 @@ tl::unexpected<Error> not_an_answer(std::string_view what) {
 void put_message(ByteWriter& writer, const queue::QueuedMessage& message) {
   const auto flags =
       static_cast<std::uint8_t>((message.persisted ? kPersisted : 0) | (message.broadcast ? kBroadcast : 0));
-  writer.put(message.id.value(), message.created_at.ms(), message.deliveries, flags);
-  writer.put_sized<std::uint8_t>(as_bytes(message.submitted_by));
+  writer.put(message.id.value(), message.created_at.ms(), message.deliveries, flags,
+             static_cast<std::uint8_t>(message.submitted_by.size()));
+  writer.put_raw(as_bytes(message.submitted_by));
   writer.put_sized<std::uint32_t>(message.body.view());
 }
 

@@ -19,15 +19,16 @@ std::optional<WallTime> wall_time(const Arguments& arguments, std::string_view n
 }
 
 /// `arguments` are those of qssh_submitMessage.
-Result<Submission> submission_of(const Arguments& arguments, const Caller& caller) {
-  Submission submission;
-  if (auto message = arguments.message("message", submission); !message) return fail(std::move(message.error()));
-  submission.options.durability = durability_of(arguments.text("durability"));
-  submission.options.submitted_by = caller.name;
-  submission.options.idempotency_key = arguments.text("idempotency_key");
-  submission.options.not_before = wall_time(arguments, "not_before_ms");
-  submission.options.expires_at = wall_time(arguments, "expires_at_ms");
-  return submission;
+Result<void> read_submission(const Arguments& arguments, const Caller& caller, Submission& into) {
+  if (auto message = arguments.message("message", into); !message) return message;
+  auto& options = into.options;
+  options.submitted_by = caller.name;
+  if (arguments.count() == 1) return {};  // most have nothing else, and a batch has many of them
+  options.durability = durability_of(arguments.text("durability"));
+  options.idempotency_key = arguments.text("idempotency_key");
+  options.not_before = wall_time(arguments, "not_before_ms");
+  options.expires_at = wall_time(arguments, "expires_at_ms");
+  return {};
 }
 
 std::vector<queue::MessageId> ids_of(const std::vector<queue::Submitted>& all) {
@@ -40,12 +41,13 @@ std::vector<queue::MessageId> ids_of(const std::vector<queue::Submitted>& all) {
 }  // namespace
 
 void submit_message(Call& call) {
-  auto submission = submission_of(call.arguments, call.caller);
-  if (!submission) return call.answer.fail(submission.error());
-  const auto keyed = !submission->options.idempotency_key.empty();
+  Submission submission;
+  if (auto read = read_submission(call.arguments, call.caller, submission); !read)
+    return call.answer.fail(read.error());
+  const auto keyed = !submission.options.idempotency_key.empty();
   const auto timeout = call.arguments.milliseconds("timeout_ms");
   const auto late = call.answer.another();
-  call.engine().submit(std::move(*submission), answer_by<queue::Submitted>(call));
+  call.engine().submit(std::move(submission), answer_by<queue::Submitted>(call));
   if (!timeout) return;
   auto failure = Failure(Code::kTimeout, "not durable in the time given; it may still become so")
                      .with("outcome", "unknown")
@@ -64,10 +66,9 @@ void submit_batch(Call& call) {
   submissions.reserve(count);
   const auto failure = call.arguments.each_submission("messages", [&](const Arguments& one) -> std::optional<Failure> {
     if (one.has("timeout_ms")) return bad_parameter("timeout_ms", "is not for one message of a batch");
-    auto submission = submission_of(one, call.caller);
-    if (!submission) return failure_of(submission.error());
-    if (!submission->options.durability) submission->options.durability = durability;
-    submissions.push_back(std::move(*submission));
+    auto& submission = submissions.emplace_back();
+    if (auto read = read_submission(one, call.caller, submission); !read) return failure_of(read.error());
+    if (!submission.options.durability) submission.options.durability = durability;
     return std::nullopt;
   });
   if (failure) return call.answer.fail(*failure);

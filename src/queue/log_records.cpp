@@ -22,22 +22,15 @@ MessageId get_id(ByteReader& in) { return MessageId(in.get<std::uint64_t>()); }
 void encode(const Put& put, Bytes& bytes) {
   ByteWriter out(bytes);
   const auto flags = static_cast<std::uint8_t>((put.carried ? kFlagCarried : 0) | (put.death ? kFlagDead : 0));
-  const auto submitter_bytes = static_cast<std::uint8_t>(put.submitted_by.size());
-  const auto fixed = [&](auto... rest) {
-    out.put(put.id.value(), put.created_at.ns, put.not_before_ms, put.expires_at_ms, put.deliveries, put.group_left,
-            flags, rest..., submitter_bytes);
-  };
-  if (put.death)
-    fixed(static_cast<std::uint8_t>(put.death->reason), put.death->at_ms);
-  else
-    fixed();
-  out.put_raw(as_bytes(put.submitted_by));
-  if (put.key.empty() && put.last_error.empty()) {
-    out.put(std::uint8_t{0}, std::uint16_t{0});
-  } else {
-    out.put_sized<std::uint8_t>(as_bytes(put.key));
-    out.put_sized<std::uint16_t>(as_bytes(put.last_error));
+  out.put(put.id.value(), put.created_at.ns, put.not_before_ms, put.expires_at_ms, put.deliveries, put.group_left,
+          flags);
+  if (put.death) {
+    out.put(static_cast<std::uint8_t>(put.death->reason));
+    out.put(put.death->at_ms);
   }
+  out.put_sized<std::uint8_t>(as_bytes(put.submitted_by));
+  out.put_sized<std::uint8_t>(as_bytes(put.key));
+  out.put_sized<std::uint16_t>(as_bytes(put.last_error));
   out.put_raw(put.body);
 }
 

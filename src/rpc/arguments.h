@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,8 +43,8 @@ class Arguments {
   bool has(std::string_view name) const { return find(name) != nullptr; }
   /// A line of the table that they were bound by.
   bool has(const Parameter& parameter) const {
-    return std::any_of(values_.begin(), values_.begin() + static_cast<std::ptrdiff_t>(count_),
-                       [&](const Argument& given) { return given.parameter == &parameter; });
+    return std::ranges::any_of(std::span(values_).first(count_),
+                               [&](const Argument& given) { return given.parameter == &parameter; });
   }
   std::optional<std::uint64_t> integer(std::string_view name) const;
   std::uint64_t integer_or(std::string_view name, std::uint64_t fallback) const {

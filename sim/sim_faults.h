@@ -30,8 +30,9 @@ enum class DiskOp : std::uint8_t {
   kList,
   kSyncDirectory,
   kFreeSpace,
+  kAllocate,
 };
-inline constexpr std::size_t kDiskOps = 12;
+inline constexpr std::size_t kDiskOps = 13;
 std::string_view disk_op_name(DiskOp op);
 
 /// A set of kinds, one bit each.
@@ -41,7 +42,8 @@ inline constexpr DiskOpSet kAnyDiskOp = (DiskOpSet{1} << kDiskOps) - 1;
 inline constexpr DiskOpSet kMakesDurable =
     only(DiskOp::kDurableWrite) | only(DiskOp::kSync) | only(DiskOp::kSyncDirectory);
 inline constexpr DiskOpSet kChangesDisk = kMakesDurable | only(DiskOp::kWrite) | only(DiskOp::kZeroFill) |
-                                          only(DiskOp::kTruncate) | only(DiskOp::kRename) | only(DiskOp::kRemove);
+                                          only(DiskOp::kAllocate) | only(DiskOp::kTruncate) | only(DiskOp::kRename) |
+                                          only(DiskOp::kRemove);
 
 class SimFaults {
  public:

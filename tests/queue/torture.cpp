@@ -14,7 +14,9 @@ using std::chrono::seconds;
 class Torture {
  public:
   Torture(std::uint64_t seed, const TortureOptions& options)
-      : options_(options), rng_(seed), machine_(seed, queue_options(options), disk_options(seed)) {}
+      : options_(options), rng_(seed), machine_(seed, queue_options(options), disk_options(seed)) {
+    if (options.large_writes) work_.make_large(kLargeMessage);
+  }
 
   TortureResult run() {
     for (int life = 0; life < options_.lives && ledger_.failure().empty(); ++life) {
@@ -26,22 +28,31 @@ class Torture {
     }
     if (ledger_.failure().empty()) drain();
     result_.failure = ledger_.failure();
+    result_.allocated = machine_.disk.count(DiskOp::kAllocate);
     return result_;
   }
 
  private:
   static constexpr std::uint32_t kMaxDeliveries = 3;
+  static constexpr std::uint32_t kLargeMessage = 60U << 10;
 
   static Options queue_options(const TortureOptions& options) {
     auto queue = small_options();
     queue.batches_in_flight = options.batches_in_flight;
     queue.max_deliveries = kMaxDeliveries;
+    if (options.large_writes) {
+      queue.segment_bytes_min = 256U << 10;
+      queue.segment_bytes_max = 512U << 10;
+      queue.max_message_bytes = kLargeMessage + 1024;
+      queue.max_batch_bytes = 12 * queue.max_message_bytes;
+    }
     return queue;
   }
   static SimDisk::Options disk_options(std::uint64_t seed) {
     SimDisk::Options disk;
     disk.inline_share = seed % 3 == 0 ? 1.0 : seed % 3 == 1 ? 0.5 : 0.0;
     if (seed % 5 == 0) disk.directory_loss = SimDirectory::Loss::kAnySubset;
+    disk.can_allocate = seed % 7 != 0;
     return disk;
   }
 
@@ -82,7 +93,7 @@ class Torture {
         machine_.disk.set_descriptors_max(rng_.below(6) + 2);
         break;
       case 4:
-        machine_.disk.faults().plan({.ops = only(DiskOp::kZeroFill) | only(DiskOp::kRename),
+        machine_.disk.faults().plan({.ops = only(DiskOp::kZeroFill) | only(DiskOp::kAllocate) | only(DiskOp::kRename),
                                      .nth = rng_.below(4) + 1,
                                      .os_errno = EROFS,
                                      .lasting = true});

@@ -6,7 +6,8 @@ namespace qh::queue {
 using std::chrono::seconds;
 
 Message TortureWork::message_of(std::uint64_t tag) {
-  const auto size = rng_.below(8) == 0 ? rng_.below(3500) : rng_.below(200);
+  auto size = rng_.below(8) == 0 ? rng_.below(3500) : rng_.below(200);
+  if (large_ > 0 && rng_.below(2) == 0) size = rng_.below(large_);
   return tagged(tag, rng_.below(4), Bytes(size, static_cast<std::byte>(tag)));
 }
 

@@ -39,6 +39,7 @@ void run(const char* test, const TortureOptions& options, std::uint64_t seeds) {
     sum.recycled += result.recycled;
     sum.files += result.files;
     sum.torn += result.torn;
+    sum.allocated += result.allocated;
     sum.failed_lives += result.failed_lives;
     sum.early_retries += result.early_retries;
     sum.repeats_of_dead += result.repeats_of_dead;
@@ -52,6 +53,7 @@ void run(const char* test, const TortureOptions& options, std::uint64_t seeds) {
   std::printf("  %llu retries before the death was on disk, %llu repeats of a dead one's key, %llu lives ended there\n",
               static_cast<unsigned long long>(sum.early_retries), static_cast<unsigned long long>(sum.repeats_of_dead),
               static_cast<unsigned long long>(sum.cut_deaths));
+  std::printf("  %llu segments whose blocks were only allocated\n", static_cast<unsigned long long>(sum.allocated));
   // Three lives: it is made, and made again twice.
   if (options.lives * options.operations_a_life >= 10'000) {
     EXPECT_GE(sum.recycled, 2 * sum.files);
@@ -63,6 +65,7 @@ void run(const char* test, const TortureOptions& options, std::uint64_t seeds) {
     EXPECT_GT(sum.repeats_of_dead, count / 20);
     EXPECT_GT(sum.cut_deaths, count / 10);
     EXPECT_GT(sum.recycled, 0U);
+    EXPECT_EQ(sum.allocated > count, options.large_writes);
     if (options.power_cuts) {
       EXPECT_GT(sum.torn, 0U);
     }
@@ -76,12 +79,18 @@ TEST(WhatMustHold2, PowerCutsAtAnyMoment) { run("WhatMustHold2.PowerCutsAtAnyMom
 TEST(WhatMustHold2, PowerCutsWithSeveralBatchesInFlight) {
   run("WhatMustHold2.PowerCutsWithSeveralBatchesInFlight", {.batches_in_flight = 4}, 300);
 }
+TEST(WhatMustHold2, PowerCutsWithLargeWrites) {
+  run("WhatMustHold2.PowerCutsWithLargeWrites", {.batches_in_flight = 3, .large_writes = true}, 150);
+}
 TEST(WhatMustHold2, ThroughManyLivesOfEverySegment) {
   run("WhatMustHold2.ThroughManyLivesOfEverySegment", {.lives = 12, .operations_a_life = 1500}, 10);
 }
 TEST(WhatMustHold1, KillsAtAnyMoment) { run("WhatMustHold1.KillsAtAnyMoment", {.power_cuts = false}, 200); }
 TEST(WhatMustHold2, FailingWritesAFullDiskNoDescriptors) {
   run("WhatMustHold2.FailingWritesAFullDiskNoDescriptors", {.faults = true, .batches_in_flight = 2}, 300);
+}
+TEST(WhatMustHold2, FailingLargeWrites) {
+  run("WhatMustHold2.FailingLargeWrites", {.faults = true, .batches_in_flight = 2, .large_writes = true}, 150);
 }
 
 }  // namespace

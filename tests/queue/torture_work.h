@@ -26,6 +26,8 @@ class TortureWork {
               std::uint64_t cut_one_in)
       : machine_(machine), rng_(rng), ledger_(ledger), result_(result), cut_one_in_(cut_one_in) {}
 
+  /// Some messages have up to so many bytes from now on.
+  void make_large(std::uint64_t bytes) { large_ = bytes; }
   void one_operation();
   /// The life should end now: what was just asked for is under way.
   bool cut_now() const { return cut_now_; }
@@ -82,6 +84,7 @@ class TortureWork {
   PromiseLedger& ledger_;
   TortureResult& result_;
   std::uint64_t cut_one_in_;
+  std::uint64_t large_ = 0;
   bool cut_now_ = false;
   std::set<LeaseId> lease_ids_;
   std::vector<Held> leases_;

@@ -84,13 +84,6 @@ void SimDisk::zero_fill(FileId id, std::uint64_t from, std::uint64_t to, Done<vo
   start(std::move(operation));
 }
 
-void SimDisk::allocate(FileId id, std::uint64_t bytes, Done<bool> done) {
-  auto operation = on_file(DiskOp::kAllocate, id);
-  operation.end = bytes;
-  operation.answer = std::move(done);
-  start(std::move(operation));
-}
-
 void SimDisk::truncate(FileId id, std::uint64_t bytes, Done<void> done) {
   auto operation = on_file(DiskOp::kTruncate, id);
   operation.offset = operation.end = bytes;

@@ -46,7 +46,6 @@ class SimDisk final : public Storage {
     SimDirectory::Loss directory_loss = SimDirectory::Loss::kPrefix;
     /// After a failed sync the device may have taken some of the pages; else it has none of them.
     bool failed_sync_keeps_some = true;
-    bool can_allocate = true;  ///< false: as a file system without fallocate(2)
     std::size_t trace_max = 64;
   };
 
@@ -61,7 +60,6 @@ class SimDisk final : public Storage {
   void write(FileId file, std::uint64_t offset, ByteView bytes, Durability durability, Done<void> done) override;
   void sync(FileId file, Done<void> done) override;
   void zero_fill(FileId file, std::uint64_t from, std::uint64_t to, Done<void> done) override;
-  void allocate(FileId file, std::uint64_t bytes, Done<bool> done) override;
   void truncate(FileId file, std::uint64_t bytes, Done<void> done) override;
   void rename(std::string from, std::string to, Done<void> done) override;
   void remove(std::string name, Done<void> done) override;
@@ -125,8 +123,7 @@ class SimDisk final : public Storage {
     bool writable = false;
     std::optional<Error> failed = {};
   };
-  using Answer =
-      std::variant<std::monostate, Done<void>, Done<bool>, Done<std::uint64_t>, Done<FileId>, Done<std::vector<Entry>>>;
+  using Answer = std::variant<std::monostate, Done<void>, Done<std::uint64_t>, Done<FileId>, Done<std::vector<Entry>>>;
   struct Operation {
     DiskOp op = DiskOp::kOpen;
     std::string name = {};
@@ -174,7 +171,6 @@ class SimDisk final : public Storage {
   Result<void> do_write(Operation& operation);
   Result<void> do_sync(Operation& operation);
   Result<void> do_zero_fill(Operation& operation);
-  Result<bool> do_allocate(Operation& operation);
   Result<void> do_truncate(Operation& operation);
   Result<void> do_rename(Operation& operation);
   Result<void> do_remove(Operation& operation);

@@ -30,10 +30,6 @@ void SimDisk::run(Operation& operation) {
       const std::uint64_t used = used_bytes();
       return done(used < capacity_ ? capacity_ - used : 0);
     }
-    case DiskOp::kAllocate: {
-      auto allocated = do_allocate(operation);
-      return std::get<Done<bool>>(operation.answer)(std::move(allocated));
-    }
     default: {
       auto changed = do_change(operation);
       return std::get<Done<void>>(operation.answer)(std::move(changed));
@@ -80,10 +76,6 @@ void SimDisk::cut_short(Operation& operation, Rng& rng) {
   } else if (operation.op == DiskOp::kZeroFill && outcome == 1 && operation.end > operation.offset) {
     operation.end = operation.offset + rng.below(operation.end - operation.offset);
     (void)do_change(operation);
-  } else if (operation.op == DiskOp::kAllocate) {
-    const auto size = operation.file->inode->size();
-    if (outcome == 1 && operation.end > size) operation.end = size + rng.below(operation.end - size);
-    (void)do_allocate(operation);
   } else if (changes) {
     (void)do_change(operation);
   }
@@ -172,28 +164,15 @@ Result<void> SimDisk::do_sync(Operation& op) {
 
 Result<void> SimDisk::do_zero_fill(Operation& op) {
   SimInode& inode = *op.file->inode;
-  const std::string_view step = op.op == DiskOp::kAllocate ? "allocate" : "zero";
-  if (!op.file->writable && op.end > op.offset) return storage_error(EBADF, step, op.name, op.offset);
+  if (!op.file->writable && op.end > op.offset) return storage_error(EBADF, "zero", op.name, op.offset);
   std::uint64_t end = op.end;
   if (op.fault != 0) end = op.fault == EROFS || end == op.offset ? op.offset : op.offset + rng_.below(end - op.offset);
   const std::uint64_t may = room(inode, end);
   if (op.fault == 0 && may < end) op.fault = ENOSPC;
   end = std::min(end, may);
   if (end > op.offset) inode.zero(++last_change_, op.offset, end);
-  if (op.fault != 0) return storage_error(op.fault, step, op.name, std::max(op.offset, end));
+  if (op.fault != 0) return storage_error(op.fault, "zero", op.name, std::max(op.offset, end));
   return {};
-}
-
-Result<bool> SimDisk::do_allocate(Operation& op) {
-  if (read_only_ && op.fault == 0) op.fault = EROFS;
-  if (op.fault == 0 && !options_.can_allocate) return false;
-  const std::uint64_t size = op.file->inode->size();
-  if (op.end <= size && op.fault == 0) return true;
-  op.offset = size;
-  op.end = std::max(op.end, size);
-  const auto grown = do_zero_fill(op);
-  if (!grown) return fail(grown.error());
-  return true;
 }
 
 Result<void> SimDisk::do_truncate(Operation& op) {

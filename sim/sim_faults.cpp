@@ -6,8 +6,8 @@ namespace qh {
 
 std::string_view disk_op_name(DiskOp op) {
   static constexpr std::array<std::string_view, kDiskOps> kNames = {
-      "open",   "read",   "write", "durable write",  "sync",       "zero fill", "truncate",
-      "rename", "remove", "list",  "sync directory", "free space", "allocate"};
+      "open",     "read",   "write",  "durable write", "sync",           "zero fill",
+      "truncate", "rename", "remove", "list",          "sync directory", "free space"};
   return kNames[static_cast<std::size_t>(op)];
 }
 

@@ -30,9 +30,8 @@ enum class DiskOp : std::uint8_t {
   kList,
   kSyncDirectory,
   kFreeSpace,
-  kAllocate,
 };
-inline constexpr std::size_t kDiskOps = 13;
+inline constexpr std::size_t kDiskOps = 12;
 std::string_view disk_op_name(DiskOp op);
 
 /// A set of kinds, one bit each.
@@ -42,8 +41,7 @@ inline constexpr DiskOpSet kAnyDiskOp = (DiskOpSet{1} << kDiskOps) - 1;
 inline constexpr DiskOpSet kMakesDurable =
     only(DiskOp::kDurableWrite) | only(DiskOp::kSync) | only(DiskOp::kSyncDirectory);
 inline constexpr DiskOpSet kChangesDisk = kMakesDurable | only(DiskOp::kWrite) | only(DiskOp::kZeroFill) |
-                                          only(DiskOp::kAllocate) | only(DiskOp::kTruncate) | only(DiskOp::kRename) |
-                                          only(DiskOp::kRemove);
+                                          only(DiskOp::kTruncate) | only(DiskOp::kRename) | only(DiskOp::kRemove);
 
 class SimFaults {
  public:

@@ -76,34 +76,6 @@ TEST(SimFaults, AFullDiskFillsInPartAndTakesOverwrites) {
   EXPECT_TRUE(m.zero_fill(file, 0, 200'000));
 }
 
-TEST(SimFaults, AnAllocationIsAllOrAPartAndItsErrorSaysWhere) {
-  Machine m(5);
-  const FileId file = m.durable_file("f", 2, 'o');
-  m.disk.set_capacity(100'000);
-  const auto grown = m.allocate(file, 200'000);
-  ASSERT_FALSE(grown);
-  EXPECT_EQ(grown.error().code, Errc::kStorageFull);
-  EXPECT_EQ(grown.error().context, "allocate f at offset 100000");
-  m.disk.set_capacity(UINT64_MAX);
-  m.disk.set_read_only(true);
-  EXPECT_EQ(m.allocate(file, 200'000).error().os_errno, EROFS);
-  m.disk.set_read_only(false);
-  EXPECT_EQ(m.allocate(file, 200'000).value(), true);
-  EXPECT_EQ(m.disk.contents("f")->size(), 200'000u);
-  std::set<std::size_t> sizes;
-  for (std::uint64_t seed = 0; seed < 50; ++seed) {
-    Machine cut(seed);
-    const FileId g = cut.durable_file("g", 1, 'o');
-    cut.disk.allocate(g, 1u << 20, [](Result<bool>) {});
-    cut.disk.process_kill(seed);
-    cut.disk.reboot();
-    sizes.insert(cut.disk.contents("g")->size());
-  }
-  EXPECT_EQ(*sizes.begin(), 4096u);
-  EXPECT_EQ(*sizes.rbegin(), 1u << 20);
-  EXPECT_GT(sizes.size(), 2u) << "it may stop halfway";
-}
-
 TEST(SimFaults, EachKindOfFaultHasItsErrorAndItsEnd) {
   Machine m(6);
   const FileId file = m.durable_file("f", 1, 'o');

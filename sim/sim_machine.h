@@ -31,9 +31,6 @@ struct SimMachine {
   Result<void> sync(FileId file) {
     return answered<void>(world, [&](auto done) { disk.sync(file, std::move(done)); });
   }
-  Result<bool> allocate(FileId file, std::uint64_t bytes) {
-    return answered<bool>(world, [&](auto done) { disk.allocate(file, bytes, std::move(done)); });
-  }
   Result<void> zero_fill(FileId file, std::uint64_t from, std::uint64_t to) {
     return answered<void>(world, [&](auto done) { disk.zero_fill(file, from, to, std::move(done)); });
   }

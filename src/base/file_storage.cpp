@@ -310,10 +310,6 @@ void FileStorage::zero_fill(FileId file, std::uint64_t from, std::uint64_t to, D
   impl_->start_in_steps(std::move(step), std::move(done));
 }
 
-void FileStorage::allocate(FileId file, std::uint64_t bytes, Done<bool> done) {
-  impl_->start<bool>([file = impl_->file(file), bytes] { return file->allocate(bytes); }, std::move(done));
-}
-
 void FileStorage::truncate(FileId file, std::uint64_t bytes, Done<void> done) {
   impl_->start_in_steps([file = impl_->file(file), bytes] { return file->truncate_step(bytes); }, std::move(done));
 }

@@ -68,7 +68,6 @@ class FileStorage final : public Storage {
   void write(FileId file, std::uint64_t offset, ByteView bytes, Durability durability, Done<void> done) override;
   void sync(FileId file, Done<void> done) override;
   void zero_fill(FileId file, std::uint64_t from, std::uint64_t to, Done<void> done) override;
-  void allocate(FileId file, std::uint64_t bytes, Done<bool> done) override;
   void truncate(FileId file, std::uint64_t bytes, Done<void> done) override;
   void rename(std::string from, std::string to, Done<void> done) override;
   void remove(std::string name, Done<void> done) override;

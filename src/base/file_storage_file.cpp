@@ -29,7 +29,7 @@ int open_again(const char* name, int directory_fd, const struct stat& same, int 
   return 0;
 }
 
-/// A file system that has no O_DIRECT, or no fallocate(2), says so with one of these.
+/// A file system that has no O_DIRECT says so with one of these.
 bool refused(int os_errno) { return os_errno == EINVAL || os_errno == EOPNOTSUPP || os_errno == ENOSYS; }
 
 bool aligned(const void* memory, std::uint64_t offset, std::size_t bytes) {
@@ -222,19 +222,6 @@ Result<std::uint64_t> StorageFile::zero_fill_step(std::uint64_t from, std::uint6
       past_the_cache ? write_blocks(direct_.get(), zeros, from, 0, true) : write_plain(plain_.get(), zeros, from);
   if (error != 0) return storage_error(error, "zero", name_, from);
   return from + bytes;
-}
-
-Result<bool> StorageFile::allocate(std::uint64_t bytes) {
-  struct stat status {};
-  if (::fstat(plain_.get(), &status) != 0) return storage_error(errno, "allocate", name_, bytes);
-  const auto size = static_cast<std::uint64_t>(status.st_size);
-  if (size >= bytes) return true;
-  while (::fallocate(plain_.get(), 0, status.st_size, static_cast<off_t>(bytes - size)) != 0) {
-    if (errno == EINTR) continue;
-    if (refused(errno)) return false;
-    return storage_error(errno, "allocate", name_, size);
-  }
-  return true;
 }
 
 Result<bool> StorageFile::truncate_step(std::uint64_t bytes) {

@@ -72,8 +72,6 @@ class StorageFile {
   /// By writes and not fallocate, because the first write into an unwritten extent needs a journal commit; past the
   /// page cache where durable writes go past it: nothing is copied, and the sync has nothing to write back at once.
   Result<std::uint64_t> zero_fill_step(std::uint64_t from, std::uint64_t to, std::uint64_t write_bytes);
-  /// As Storage::allocate(), by fallocate(2).
-  Result<bool> allocate(std::uint64_t bytes);
   /// Cuts off at most kTruncateBytes, or grows it; true: it is `bytes` long. A disk that is told of what has become
   /// free (the mount option discard) does nothing else meanwhile: 10 ms for 64 MiB.
   Result<bool> truncate_step(std::uint64_t bytes);

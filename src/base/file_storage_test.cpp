@@ -245,21 +245,6 @@ TEST(FileStorage, ZerosAreThereByEveryMethodAndEveryPath) {
   }
 }
 
-TEST(FileStorage, AllocatedBlocksAreSetAsideAndNotWritten) {
-  for (const auto placement : {Placement::kInline, Placement::kExecutor}) {
-    const TempDirectory directory;
-    const auto storage = open_storage(directory.path(), {.placement = placement});
-    const auto file = open_file(*storage, "f", OpenMode::kCreate);
-    const auto could = answer<bool>(*storage, [&](auto done) { storage->allocate(*file, 1U << 20, std::move(done)); });
-    ASSERT_TRUE(could);
-    if (!*could) GTEST_SKIP() << "the file system has no fallocate(2)";
-    struct stat status {};
-    ASSERT_EQ(::stat((directory.path() / "f").c_str(), &status), 0);
-    EXPECT_EQ(status.st_size, 1 << 20);
-    EXPECT_GE(status.st_blocks * 512, 1 << 20) << "a full disk does not refuse a write into them";
-  }
-}
-
 TEST(FileStorage, AFileIsCutOffInPiecesAndKeepsWhatIsInFront) {
   for (const auto placement : {Placement::kInline, Placement::kExecutor}) {
     const TempDirectory directory;

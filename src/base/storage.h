@@ -63,11 +63,6 @@ class Storage {
   virtual void sync(FileId file, Done<void> done) = 0;
   /// Writes zeros from `from` up to `to`, growing the file; not durable before a sync.
   virtual void zero_fill(FileId file, std::uint64_t from, std::uint64_t to, Done<void> done) = 0;
-  /// Grows the file to `bytes` by blocks that read as zeros and that the file system has set aside without writing
-  /// them: much quicker than zero_fill(), but the first durable write into each of them has to make the file system's
-  /// note of it durable, too. Not durable before a sync. Answers false, and nothing is done, where the file system
-  /// cannot.
-  virtual void allocate(FileId file, std::uint64_t bytes, Done<bool> done) = 0;
   virtual void truncate(FileId file, std::uint64_t bytes, Done<void> done) = 0;
   /// Replaces `to` when it exists, atomically.
   virtual void rename(std::string from, std::string to, Done<void> done) = 0;

@@ -24,9 +24,6 @@ inline auto sync(Storage& s, FileId file) {
 inline auto zero_fill(Storage& s, FileId file, std::uint64_t from, std::uint64_t to) {
   return until<Result<void>>([&s, file, from, to](auto done) { s.zero_fill(file, from, to, std::move(done)); });
 }
-inline auto allocate(Storage& s, FileId file, std::uint64_t bytes) {
-  return until<Result<bool>>([&s, file, bytes](auto done) { s.allocate(file, bytes, std::move(done)); });
-}
 inline auto truncate(Storage& s, FileId file, std::uint64_t bytes) {
   return until<Result<void>>([&s, file, bytes](auto done) { s.truncate(file, bytes, std::move(done)); });
 }

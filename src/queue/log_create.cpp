@@ -122,7 +122,7 @@ Task<Result<void>> Recovery::create() {
   replay_.on_state(header.state);
   out_.start.queue_id = header.queue_id;
   out_.start.queue_name = header.queue_name;
-  out_.start.segment = {1, bytes, *segment, true};
+  out_.start.segment = {1, bytes, *segment};
   out_.start.life = header.life;
   out_.start.next_ordinal = 2;
   out_.start.mark_file = *mark;

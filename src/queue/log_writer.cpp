@@ -19,12 +19,6 @@ constexpr auto kSegmentTooQuick = std::chrono::seconds(5);
 constexpr auto kSegmentTooSlow = std::chrono::minutes(2);
 constexpr std::size_t kSpareBuffersMax = 4;
 
-/// Zeros that go with a write of so many bytes end at a multiple of this. Of the smallest writes below one in a hundred
-/// waits for a long piece; the larger ones are fewer, and hold up more.
-std::uint64_t zeros_along(std::uint64_t write_bytes) {
-  return write_bytes <= 2 * kBlockBytes ? std::uint64_t{1} << 20 : std::uint64_t{256} << 10;
-}
-
 /// Bytes behind `from` in a segment of so many.
 std::uint64_t usable(std::uint64_t from, std::uint64_t bytes) {
   const std::uint64_t slack = 2 * kBlockBytes;
@@ -50,7 +44,6 @@ void LogWriter::start(WriterStart start) {
   segment_ = start.segment;
   life_ = start.life;
   offset_ = start.offset;
-  written_end_ = segment_.written ? segment_.bytes : offset_;
   next_seq_ = durable_seq_ = start.next_seq;
   next_ordinal_ = start.next_ordinal;
   mark_file_ = start.mark_file;
@@ -155,15 +148,10 @@ bool LogWriter::can_hold(std::uint64_t record_bytes) const {
   });
 }
 
-bool LogWriter::may_issue() const {
-  if (failure_ || rolling_ || batches_.empty() || in_flight_.size() >= limits_.batches_in_flight) return false;
-  return in_flight_.empty() || !in_flight_.back().zeros_behind;
-}
-
 void LogWriter::pump() {
   if (pumping_ || rolling_ || failure_) return;
   pumping_ = true;
-  while (may_issue()) {
+  while (!failure_ && !rolling_ && !batches_.empty() && in_flight_.size() < limits_.batches_in_flight) {
     if (!roll_first_ && fits(batches_.front())) {
       Batch batch = std::move(batches_.front());
       batches_.pop_front();
@@ -190,26 +178,16 @@ AlignedBuffer LogWriter::buffer_of(std::size_t bytes) {
   return AlignedBuffer(std::max<std::size_t>(bytes, 16 * kBlockBytes));
 }
 
-/// Of the write of a batch that takes so much. A small one into blocks that were never written takes zeros for those
-/// behind it along: then one write of many, and not each, has to wait until the file system has noted it.
-std::uint64_t LogWriter::write_bytes(std::uint64_t space) const {
-  const auto end = offset_ + space;
-  if (end <= written_end_ || space >= Storage::kLargeWriteBytes) return space;
-  return std::min<std::uint64_t>(align_up(end, zeros_along(space)), segment_.bytes) - offset_;
-}
-
 void LogWriter::issue(Batch batch) {
   const auto space = space_of(batch.records.size());
-  const auto bytes = write_bytes(space);
   pending_bytes_ -= space;
   InFlight flight;
   flight.ordinal = batch.ordinal;
   flight.count = batch.count;
   flight.is_mark = batch.is_mark;
   flight.started = clock_.mono();
-  flight.zeros_behind = bytes > space;
-  flight.buffer = buffer_of(bytes);
-  const auto out = flight.buffer.span().first(bytes);
+  flight.buffer = buffer_of(space);
+  const auto out = flight.buffer.span().first(space);
   const auto used = kBatchRecordBytes + batch.records.size();
   write_batch_record(out, next_seq_, {life_, static_cast<std::uint32_t>(used), batch.count, durable_seq_});
   std::copy(batch.records.begin(), batch.records.end(), out.begin() + kBatchRecordBytes);
@@ -227,8 +205,6 @@ void LogWriter::issue(Batch batch) {
   }
   const auto offset = offset_;
   offset_ += space;
-  written_end_ = std::max(written_end_, offset + bytes);
-  if (space >= Storage::kLargeWriteBytes) large_bytes_ += space;
   owner_.on_placed(batch.ordinal, segment_.index);
   in_flight_.push_back(std::move(flight));
   storage_.write(segment_.file, offset, out, Storage::Durability::kDurable,
@@ -293,7 +269,6 @@ void LogWriter::write_mark_file() {
 }
 
 Task<void> LogWriter::roll() {
-  pool_.want_written(large_bytes_ < offset_ / 2);
   const auto next = pool_.take();
   INVARIANT(next.has_value(), "pump() has looked");
   const auto done = co_await enter(*next);
@@ -333,8 +308,6 @@ Task<Result<void>> LogWriter::enter(PreparedSegment next) {
   segment_ = next;
   life_ = header.life;
   offset_ = kBlockBytes;
-  written_end_ = next.written ? next.bytes : kBlockBytes;
-  large_bytes_ = 0;
   roll_first_ = nothing_open_ = false;
   co_return Result<void>();
 }

@@ -8,8 +8,6 @@
 // Rolling     when a batch does not fit, the log goes on in the next prepared segment: all batches before
 //             are durable first, then the new header, then the seal that names it, then the batch. So at
 //             most one segment, the newest that a seal names, can have a torn tail.
-// Zeros       in a segment whose blocks may not have been written a small write takes zeros for the blocks behind it
-//             along, and nothing is written there before it is done (docs/adr/0009-large-writes-without-zeros.md).
 // Errors      the first failed write of a batch, seal, header or mark is final: on_failed() is called
 //             once, nothing is acknowledged any more, and nothing is written again until a restart.
 // Sizes       segments double while they last less than 5 s; when one lasts 2 min, may_shrink_at() says so, and the
@@ -155,7 +153,6 @@ class LogWriter {
     std::uint64_t next_seq = 0;  ///< behind its last record
     std::uint32_t count = 0;
     bool is_mark = false;
-    bool zeros_behind = false;  ///< where the next batch goes: it waits until they are there
     bool done = false;
     AlignedBuffer buffer;
     MonoTime started;
@@ -166,8 +163,6 @@ class LogWriter {
   std::uint64_t bytes_to_end() const;
   Ordinal close_record(std::size_t at);
   bool fits(const Batch& batch) const;
-  bool may_issue() const;
-  std::uint64_t write_bytes(std::uint64_t space) const;
   void issue(Batch batch);
   void written(Ordinal ordinal, Result<void> result);
   Task<void> roll();
@@ -190,8 +185,6 @@ class LogWriter {
   PreparedSegment segment_;
   std::uint64_t life_ = 0;
   std::uint64_t offset_ = 0;       ///< where the next batch goes
-  std::uint64_t written_end_ = 0;  ///< up to here the segment's blocks were written before, or are being written
-  std::uint64_t large_bytes_ = 0;  ///< of the segment: what large writes have written
   std::uint64_t next_seq_ = 1;     ///< of the next batch that is issued
   std::uint64_t durable_seq_ = 1;  ///< every logical record below is durable
   std::uint64_t marked_seq_ = 0;   ///< up to here a mark in the log says it

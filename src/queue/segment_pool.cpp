@@ -270,7 +270,7 @@ void SegmentPool::failed(Error error) {
 
 Task<Result<void>> SegmentPool::make_next() {
   const auto index = next_index_;
-  Result<PreparedSegment> made = fail(Errc::kStorageFull, "no room");
+  Result<FileId> file = fail(Errc::kStorageFull, "no room");
   std::uint64_t bytes = std::max(wanted_bytes_, bytes_floor_);
   if (!retired_.empty()) {
     const auto from = retired_.front();
@@ -286,8 +286,8 @@ Task<Result<void>> SegmentPool::make_next() {
       in_work_bytes_ = 0;
       co_return co_await put_away();
     }
-    made = co_await recycle_file(from, index, bytes);
-    if (made) ++recycled_;
+    file = co_await recycle_file(from, segment_name(index), bytes);
+    if (file) ++recycled_;
   } else {
     const auto free = co_await io::free_space(storage_);
     if (said_errno_ || (free && *free < bytes)) bytes = bytes_floor_;
@@ -295,27 +295,25 @@ Task<Result<void>> SegmentPool::make_next() {
     // Tried all the same, it would fill the disk each second and take the last bytes from everybody.
     if (free && *free < bytes) co_return fail(no_room_for(index, bytes, *free));
     in_work_bytes_ = bytes;
-    made = co_await create_file(index, bytes);
+    file = co_await create_file(segment_name(index), bytes);
   }
   in_work_bytes_ = 0;
-  if (!made) co_return fail(std::move(made.error()));
-  ready_.push_back(*made);
+  if (!file) co_return fail(std::move(file.error()));
+  ready_.push_back({index, bytes, *file});
   ++next_index_;
   co_return Result<void>();
 }
 
-Task<Result<PreparedSegment>> SegmentPool::create_file(std::uint64_t index, std::uint64_t bytes) {
-  const std::string final_name = segment_name(index), making = final_name + ".new";
+Task<Result<FileId>> SegmentPool::create_file(std::string final_name, std::uint64_t bytes) {
+  const std::string making = final_name + ".new";
   static_cast<void>(co_await io::remove(storage_, making));  // of an attempt that failed
   auto file = co_await io::open(storage_, making, Storage::OpenMode::kCreate);
   if (!file) co_return fail(std::move(file.error()));
-  const auto written = co_await give_blocks(*file, bytes);
-  Result<void> done;
-  if (!written) done = fail(written.error());
+  auto done = co_await io::zero_fill(storage_, *file, 0, bytes);
   if (done) done = co_await io::sync(storage_, *file);
   if (done) done = co_await io::rename(storage_, making, final_name);
   if (done) done = co_await sync_names();
-  if (done) co_return PreparedSegment{index, bytes, *file, *written};
+  if (done) co_return *file;
   storage_.close(*file);
   if (broken_) co_return fail(std::move(done.error()));
   static_cast<void>(co_await io::remove(storage_, making));
@@ -323,20 +321,7 @@ Task<Result<PreparedSegment>> SegmentPool::create_file(std::uint64_t index, std:
   co_return fail(std::move(done.error()));
 }
 
-/// Answers whether they were written.
-Task<Result<bool>> SegmentPool::give_blocks(FileId file, std::uint64_t bytes) {
-  if (!wants_written_) {
-    const auto allocated = co_await io::allocate(storage_, file, bytes);
-    if (!allocated) co_return fail(allocated.error());
-    if (*allocated) co_return false;
-  }
-  const auto done = co_await io::zero_fill(storage_, file, 0, bytes);
-  if (!done) co_return fail(done.error());
-  co_return true;
-}
-
-Task<Result<PreparedSegment>> SegmentPool::recycle_file(RetiredSegment from, std::uint64_t index, std::uint64_t bytes) {
-  const auto final_name = segment_name(index);
+Task<Result<FileId>> SegmentPool::recycle_file(RetiredSegment from, std::string final_name, std::uint64_t bytes) {
   auto done = co_await io::rename(storage_, segment_name(from.index), final_name);
   if (!done) {
     // Nothing moved. The file stays where it is; the next start takes it back.
@@ -350,7 +335,7 @@ Task<Result<PreparedSegment>> SegmentPool::recycle_file(RetiredSegment from, std
     if (from.bytes > bytes) done = co_await io::truncate(storage_, *file, bytes);
     if (from.bytes < bytes) done = co_await io::zero_fill(storage_, *file, from.bytes, bytes);
     if (done && from.bytes != bytes) done = co_await io::sync(storage_, *file);
-    if (done) co_return PreparedSegment{index, bytes, *file, true};
+    if (done) co_return *file;
     storage_.close(*file);
   } else if (done) {
     done = fail(file.error());

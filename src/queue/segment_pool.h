@@ -1,8 +1,7 @@
 // queue/segment_pool.h - keeps the next segments of a log ready, and takes back the dead ones.
 //
 // A write into blocks that were written before needs no journal commit, so segments are filled with
-// zeros ahead of need, and recycled when nothing in them is alive (docs/performance.md has the figures). For large
-// writes they are only allocated (want_written(); docs/adr/0009-large-writes-without-zeros.md).
+// zeros ahead of need and recycled when nothing in them is alive (docs/performance.md has the figures).
 // This is background work: nothing waits for it but a log that has outrun it.
 //
 // Recycling   the usual case: a new file is not begun while an old one is about to be retired (expect_retired()),
@@ -33,9 +32,6 @@ struct PreparedSegment {
   std::uint64_t index = 0;
   std::uint64_t bytes = 0;
   FileId file;
-  /// Whether its blocks were written before, as far as is known; else a small write into one that was not costs a
-  /// commit of the file system.
-  bool written = false;
 };
 
 /// A file in the queue's directory whose content is not needed any more.
@@ -78,10 +74,6 @@ class SegmentPool {
   void want_to_fit(std::uint64_t bytes) { bytes_to_fit_ = bytes; }
   /// The least size of a segment that is made now.
   std::uint64_t bytes_floor() const { return bytes_floor_; }
-  /// Whether segments that are made from nothing are filled with zeros: the records come in small writes. Else their
-  /// blocks are only allocated, where the file system can: large writes put up with its commits, and spare the disk
-  /// half of its bytes.
-  void want_written(bool written) { wants_written_ = written; }
   /// One segment more than are ready now, until the next take(): something larger than usual waits.
   void want_one_more();
   /// Whether a segment will be retired soon. While that is so, or nobody has said anything since the last take(), one
@@ -113,9 +105,8 @@ class SegmentPool {
  private:
   Task<void> work();
   Task<Result<void>> make_next();
-  Task<Result<PreparedSegment>> create_file(std::uint64_t index, std::uint64_t bytes);
-  Task<Result<bool>> give_blocks(FileId file, std::uint64_t bytes);
-  Task<Result<PreparedSegment>> recycle_file(RetiredSegment from, std::uint64_t index, std::uint64_t bytes);
+  Task<Result<FileId>> create_file(std::string final_name, std::uint64_t bytes);
+  Task<Result<FileId>> recycle_file(RetiredSegment from, std::string final_name, std::uint64_t bytes);
   Task<Result<void>> put_away();
   Task<Result<void>> begin_removing(std::uint64_t index, std::uint64_t bytes);
   Task<void> go_on_removing();
@@ -147,7 +138,6 @@ class SegmentPool {
   std::uint64_t bytes_to_fit_ = 0;
   std::uint64_t wanted_bytes_;
   Hooks hooks_;
-  bool wants_written_ = true;
   bool started_ = false;
   std::uint64_t next_index_ = 1;
   std::deque<PreparedSegment> ready_;

@@ -195,52 +195,6 @@ TEST(SegmentPool, OnANearlyFullDiskANewSegmentHasWhatThereIs) {
   EXPECT_LT(pool.ready()[0].bytes, 4 * kLarge) << "a file system needs some for itself";
 }
 
-// -- Blocks that are not written -----------------------------------------------------------------------------------
-
-TEST(SegmentPool, ForLargeWritesBlocksAreOnlyAllocated) {
-  Pool p;
-  EXPECT_TRUE(p.pool.ready().back().written);
-  p.pool.want_written(false);
-  const auto made = p.made();
-  p.pool.want_one_more();
-  p.settle();
-  ASSERT_EQ(p.pool.ready().size(), 3U);
-  EXPECT_FALSE(p.pool.ready().back().written);
-  EXPECT_EQ(p.made(), made);
-  p.m.power_cycle(1);
-  EXPECT_EQ(p.m.disk.contents(wal::segment_name(3)), Bytes(kSmall)) << "it is as long as the others, and as durable";
-}
-
-TEST(SegmentPool, WhereTheFileSystemCannotAllocateBlocksAreWritten) {
-  SimDisk::Options cannot;
-  cannot.can_allocate = false;
-  SimMachine m(1, cannot);
-  wal::SegmentPool pool(m.disk, m.world, kSmall, {});
-  pool.want_written(false);
-  pool.start(1);
-  while (m.world.run_one()) {
-  }
-  ASSERT_EQ(pool.ready().size(), wal::SegmentPool::kReadyTarget);
-  EXPECT_TRUE(pool.ready().back().written);
-  EXPECT_EQ(m.disk.count(DiskOp::kZeroFill), wal::SegmentPool::kReadyTarget);
-}
-
-TEST(SegmentPool, AnAllocationThatFailsIsTriedAgainAndLeavesNothing) {
-  for (const int os_errno : {ENOSPC, EIO, EROFS}) {
-    Pool p;
-    p.pool.want_written(false);
-    p.m.disk.faults().plan({.ops = only(DiskOp::kAllocate), .nth = 1, .os_errno = os_errno});
-    const auto names = p.m.disk.names();
-    p.pool.want_one_more();
-    p.settle();
-    ASSERT_TRUE(p.pool.failure());
-    EXPECT_EQ(p.pool.failure()->os_errno, os_errno);
-    EXPECT_EQ(p.m.disk.names(), names);
-    p.second_passes();
-    EXPECT_EQ(p.pool.ready().size(), 3U);
-  }
-}
-
 // -- Failures ----------------------------------------------------------------------------------------------------
 
 TEST(SegmentPool, ADirectoryThatIsNotThereAnyMoreIsSaidToBePutBack) {

@@ -28,7 +28,6 @@ class Torture {
     }
     if (ledger_.failure().empty()) drain();
     result_.failure = ledger_.failure();
-    result_.allocated = machine_.disk.count(DiskOp::kAllocate);
     return result_;
   }
 
@@ -52,7 +51,6 @@ class Torture {
     SimDisk::Options disk;
     disk.inline_share = seed % 3 == 0 ? 1.0 : seed % 3 == 1 ? 0.5 : 0.0;
     if (seed % 5 == 0) disk.directory_loss = SimDirectory::Loss::kAnySubset;
-    disk.can_allocate = seed % 7 != 0;
     return disk;
   }
 
@@ -93,7 +91,7 @@ class Torture {
         machine_.disk.set_descriptors_max(rng_.below(6) + 2);
         break;
       case 4:
-        machine_.disk.faults().plan({.ops = only(DiskOp::kZeroFill) | only(DiskOp::kAllocate) | only(DiskOp::kRename),
+        machine_.disk.faults().plan({.ops = only(DiskOp::kZeroFill) | only(DiskOp::kRename),
                                      .nth = rng_.below(4) + 1,
                                      .os_errno = EROFS,
                                      .lasting = true});

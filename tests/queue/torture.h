@@ -16,12 +16,12 @@ struct TortureOptions {
   bool power_cuts = true;  ///< otherwise the process is killed, and the page cache lives on
   bool faults = false;     ///< failing writes and syncs, a full disk, no descriptors, read-only
   std::uint32_t batches_in_flight = 1;
-  bool large_writes = false;  ///< large enough that new segments are only allocated, and small ones between them
+  bool large_writes = false;  ///< batches of 64 KiB and more, of larger segments, and small ones between them
 };
 
 struct TortureResult {
   std::string failure;  ///< empty: every promise was kept
-  std::uint64_t submits = 0, hand_outs = 0, lives = 0, recycled = 0, files = 0, torn = 0, failed_lives = 0, allocated = 0;
+  std::uint64_t submits = 0, hand_outs = 0, lives = 0, recycled = 0, files = 0, torn = 0, failed_lives = 0;
   /// Retries of a death that was not on disk, repeats of a key of a message that just died, lives that ended there.
   std::uint64_t early_retries = 0, repeats_of_dead = 0, cut_deaths = 0;
 };

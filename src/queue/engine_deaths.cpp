@@ -122,13 +122,13 @@ void Engine::Impl::wall_due(Entry& entry, WallTime now) {
 
 /// The first of a class that has not expired. What has, and was still in its place, dies here: it is handed to nobody,
 /// though no tick has come by since. `deaths_left` bounds the work of one call.
-Entry* Engine::Impl::first_alive(KindMask mask, Priority priority, std::size_t& deaths_left) {
-  Entry* entry = store_.first(mask, priority);
+Entry* Engine::Impl::first_alive(KindMask mask, std::size_t& deaths_left) {
+  Entry* entry = store_.first(mask);
   while (entry != nullptr && entry->expires_at_ms != 0 && has_expired(*entry, clock_.wall())) {
     if (deaths_left == 0) return nullptr;
     --deaths_left;
     die(*entry, DeadReason::kExpired, expiry_text(*entry));
-    entry = store_.first(mask, priority);
+    entry = store_.first(mask);
   }
   return entry;
 }

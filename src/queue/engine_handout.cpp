@@ -15,6 +15,19 @@ constexpr std::uint32_t kHandOutMax = 1'000;
 /// So many are found to have expired in one call; it hands out nothing then, and the next tick goes on.
 constexpr std::size_t kDeathsAtOnce = 1'000;
 
+/// In the order of kPriorities.
+const std::array<KindMask, kPriorities.size()>& kinds_by_priority() {
+  static const auto kKinds = [] {
+    std::array<KindMask, kPriorities.size()> of;
+    for (const auto& kind : kinds()) {
+      auto& mask = of[static_cast<std::size_t>(std::ranges::find(kPriorities, kind.priority) - kPriorities.begin())];
+      mask = mask | KindMask::of(kind.kind);
+    }
+    return of;
+  }();
+  return kKinds;
+}
+
 }  // namespace
 
 // Strict priority, unless `fairness` has let enough of a higher class pass.
@@ -22,7 +35,10 @@ Entry* Engine::Impl::pick(KindMask mask) {
   mask = mask.without(KindMask(state_.paused_kinds));
   std::array<Entry*, kPriorities.size()> heads{};
   std::size_t deaths_left = kDeathsAtOnce;
-  for (std::size_t i = 0; i < kPriorities.size(); ++i) heads[i] = first_alive(mask, kPriorities[i], deaths_left);
+  for (std::size_t i = 0; i < kPriorities.size(); ++i) {
+    const auto of_it = mask & kinds_by_priority()[i];
+    if (store_.any_ready(of_it)) heads[i] = first_alive(of_it, deaths_left);
+  }
   if (deaths_left == 0) return nullptr;
   const auto next_from = [&](std::size_t from) {
     while (from < heads.size() && heads[from] == nullptr) ++from;

@@ -245,7 +245,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   std::uint64_t after_death_bytes(const Entry& entry) const;
   static bool has_expired(const Entry& entry, WallTime now);
   static std::string expiry_text(const Entry& entry);
-  Entry* first_alive(KindMask mask, Priority priority, std::size_t& deaths_left);
+  Entry* first_alive(KindMask mask, std::size_t& deaths_left);
   void revive(Entry& entry);
   void limit_dead(WallTime now);
   wal::Ordinal remove_entry(Entry& entry);

@@ -247,13 +247,11 @@ std::optional<MonoTime> Store::mono_deadline(const Entry& entry) const {
   return MonoTime{mono_.at_ns(entry)};
 }
 
-Entry* Store::first(KindMask mask, Priority priority) const {
+Entry* Store::first(KindMask mask) const {
   const auto ready = (mask & ready_kinds_).bits();
   Entry* best = nullptr;
   for (unsigned bits = ready; bits != 0; bits &= bits - 1) {
-    const auto kind = static_cast<Kind>(std::countr_zero(bits));
-    if (info(kind).priority != priority) continue;
-    Entry* head = oldest_ready(kind);
+    Entry* head = oldest_ready(static_cast<Kind>(std::countr_zero(bits)));
     if (best == nullptr || head->id < best->id) best = head;
   }
   return best;

@@ -114,8 +114,8 @@ class Store {
   void hold(Entry& entry);
   void make_dead(Entry& entry, DeadReason reason, WallTime at);
 
-  /// The message that take() would give, or nothing. `Fairness` is the caller's.
-  Entry* first(KindMask kinds, Priority priority) const;
+  /// The oldest that is ready, or nothing.
+  Entry* first(KindMask kinds) const;
   KindMask ready_kinds() const { return ready_kinds_; }
   bool any_ready(KindMask kinds) const { return !(kinds & ready_kinds_).empty(); }
   template <class Visit>  // bool(const Entry&): go on

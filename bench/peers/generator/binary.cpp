@@ -18,13 +18,12 @@ class Binary final : public Conversation {
     const auto text = message_body();
     const auto data = bytes_of(text);
     const auto gossip = queue::encode(queue::Gossip{"bench", Bytes(data.begin(), data.end())}).value();
-    const Submit submit{.message = gossip, .durability = queue::Durability::kSync};
     if (messages == 1) {
-      put_request(put_, 1, submit);
+      put_request(put_, 1, Submit{.message = gossip, .durability = queue::Durability::kSync});
       put_request(take_, 1, Pop{});
     } else {
-      const std::vector<Submit> all(messages, submit);
-      put_request(put_, 1, SubmitBatch{.messages = all, .durability = {}});
+      const std::vector<Submit> all(messages, Submit{.message = gossip});
+      put_request(put_, 1, SubmitBatch{.messages = all, .durability = queue::Durability::kSync});
       put_request(take_, 1, PopBatch{.max = messages});
     }
   }

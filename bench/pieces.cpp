@@ -4,7 +4,7 @@
 //   bench/with_journal.sh build/release/bin/bench_pieces      the same on an ext4 with a journal
 //
 // As a log does: a segment full of writes, one after the other, while on another thread the next one is filled with
-// zeros, or an old one removed. StorageFile::zero_piece and kTruncateBytes come from here (ADR 5).
+// zeros, or an old one removed. StorageFile::zero_piece and truncate_piece come from here (ADR 5).
 #include <algorithm>
 #include <atomic>
 #include <chrono>

@@ -170,7 +170,7 @@ struct FileStorage::Impl {
   std::uint32_t last_id = 0;
   std::size_t in_flight = 0;
   bool delivering = false;
-  std::atomic<std::uint64_t> last_write = 0;  ///< its bytes: StorageFile::zero_piece()
+  std::atomic<std::uint64_t> last_write = 0;  ///< its bytes: StorageFile::zero_piece(), truncate_piece()
   std::unique_ptr<DiskExecutor> executor;     ///< last: its threads use the members above; none with kInline
 
   const std::shared_ptr<StorageFile>& file(FileId id) {
@@ -311,7 +311,10 @@ void FileStorage::zero_fill(FileId file, std::uint64_t from, std::uint64_t to, D
 }
 
 void FileStorage::truncate(FileId file, std::uint64_t bytes, Done<void> done) {
-  impl_->start_in_steps([file = impl_->file(file), bytes] { return file->truncate_step(bytes); }, std::move(done));
+  auto step = [file = impl_->file(file), bytes, &last = impl_->last_write] {
+    return file->truncate_step(bytes, last.load(std::memory_order_relaxed));
+  };
+  impl_->start_in_steps(std::move(step), std::move(done));
 }
 
 void FileStorage::rename(std::string from, std::string to, Done<void> done) {

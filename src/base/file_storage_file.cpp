@@ -224,11 +224,16 @@ Result<std::uint64_t> StorageFile::zero_fill_step(std::uint64_t from, std::uint6
   return from + bytes;
 }
 
-Result<bool> StorageFile::truncate_step(std::uint64_t bytes) {
+std::uint64_t StorageFile::truncate_piece(std::uint64_t write_bytes) {
+  return write_bytes <= 2 * Storage::kBlockBytes ? 4U << 20 : 512U << 10;
+}
+
+Result<bool> StorageFile::truncate_step(std::uint64_t bytes, std::uint64_t write_bytes) {
   struct stat status {};
   if (::fstat(plain_.get(), &status) != 0) return storage_error(errno, "truncate", name_, bytes);
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  const auto next = size > bytes + kTruncateBytes ? size - kTruncateBytes : bytes;
+  const auto piece = truncate_piece(write_bytes);
+  const auto next = size > bytes + piece ? size - piece : bytes;
   if (::ftruncate(plain_.get(), static_cast<off_t>(next)) != 0) {
     return storage_error(errno, "truncate", name_, next);
   }

@@ -256,7 +256,7 @@ TEST(FileStorage, AFileIsCutOffInPiecesAndKeepsWhatIsInFront) {
       EXPECT_TRUE(answer<void>(*storage, [&](auto done) { storage->truncate(*file, bytes, std::move(done)); }));
       EXPECT_EQ(std::filesystem::file_size(directory.path() / "f"), bytes);
     };
-    constexpr auto piece = StorageFile::kTruncateBytes;
+    const auto piece = StorageFile::truncate_piece(4096);
     for (const std::uint64_t bytes : {4 * piece + 4096, piece + 1, std::uint64_t{4096}, std::uint64_t{4096}})
       ends_at(bytes);
     std::vector<std::byte> all(4096);
@@ -279,9 +279,11 @@ TEST(StorageFile, AStepIsNoLargerThanARecordShouldWaitFor) {
     EXPECT_EQ((*file)->zero_fill_step(0, kTo, write_bytes).value(), piece);
     EXPECT_EQ((*file)->zero_fill_step(kTo - 4096, kTo, write_bytes).value(), kTo);
   }
-  EXPECT_FALSE((*file)->truncate_step(kTo - StorageFile::kTruncateBytes - 1).value());
-  EXPECT_EQ(std::filesystem::file_size(directory.path() / "f"), kTo - StorageFile::kTruncateBytes);
-  EXPECT_TRUE((*file)->truncate_step(kTo - StorageFile::kTruncateBytes - 1).value());
+  const auto piece = StorageFile::truncate_piece(65536);
+  EXPECT_LT(piece, StorageFile::truncate_piece(4096));
+  EXPECT_FALSE((*file)->truncate_step(kTo - piece - 1, 65536).value());
+  EXPECT_EQ(std::filesystem::file_size(directory.path() / "f"), kTo - piece);
+  EXPECT_TRUE((*file)->truncate_step(kTo - piece - 1, 65536).value());
 }
 
 TEST(FileStorage, OperationsFromCompletionsAndManyInFlightThreads) {

@@ -275,6 +275,8 @@ Task<Result<void>> SegmentPool::make_next() {
   if (!retired_.empty()) {
     const auto from = retired_.front();
     retired_.pop_front();
+    // Not all the way at once: while a queue is drained that would be zeros for segments that nobody needs.
+    bytes = std::max(std::min(bytes, 2 * from.bytes), bytes_floor_);
     in_work_bytes_ = std::max(from.bytes, bytes);
     if (from.bytes < bytes) {
       const auto free = co_await io::free_space(storage_);

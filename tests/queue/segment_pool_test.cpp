@@ -142,6 +142,19 @@ TEST(SegmentPool, ASpareIsKeptWithinTheBoundAndUsedFirst) {
   EXPECT_FALSE(p.m.disk.contents(wal::segment_name(used->index))) << "the bound has come down";
 }
 
+TEST(SegmentPool, ARecycledFileGrowsToTwiceItsLengthOrToWhatIsNeeded) {
+  for (const std::uint64_t needed : {kSmall, 6 * kSmall}) {
+    Pool p;
+    p.pool.want_bytes(8 * kSmall);
+    p.pool.want_at_least(needed);
+    const auto used = p.pool.take();
+    p.pool.retire({used->index, used->bytes});
+    p.settle();
+    EXPECT_EQ(p.pool.recycled(), 1U);
+    EXPECT_EQ(p.pool.ready().back().bytes, std::max(2 * kSmall, needed));
+  }
+}
+
 TEST(SegmentPool, WhatWasMadeForSomebodyWhoWaitedIsGivenBack) {
   Pool p;
   p.pool.want_one_more();

@@ -20,7 +20,9 @@ const std::array<KindMask, kPriorities.size()>& kinds_by_priority() {
   static const auto kKinds = [] {
     std::array<KindMask, kPriorities.size()> of;
     for (const auto& kind : kinds()) {
-      auto& mask = of[static_cast<std::size_t>(std::ranges::find(kPriorities, kind.priority) - kPriorities.begin())];
+      const auto* const found = std::ranges::find(kPriorities, kind.priority);
+      INVARIANT(found != kPriorities.end(), "each priority is in kPriorities");
+      auto& mask = of[static_cast<std::size_t>(found - kPriorities.begin())];
       mask = mask | KindMask::of(kind.kind);
     }
     return of;

@@ -41,7 +41,7 @@ class Torture {
     queue.max_deliveries = kMaxDeliveries;
     if (options.large_writes) {
       queue.segment_bytes_min = 256U << 10;
-      queue.segment_bytes_max = 512U << 10;
+      queue.segment_bytes_max = 1U << 20;
       queue.max_message_bytes = kLargeMessage + 1024;
       queue.max_batch_bytes = 12 * queue.max_message_bytes;
     }

@@ -343,7 +343,7 @@ void LogWriter::adapt_segment_size() {
   const auto lasted = now - segment_started_;
   segment_started_ = now;
   auto bytes = segment_.bytes;
-  if (lasted < kSegmentTooQuick) bytes = std::max(2 * bytes, pool_.wanted_bytes());  // it may have been an old one
+  if (lasted < kSegmentTooQuick) bytes *= 2;
   if (lasted > kSegmentTooSlow) bytes = limits_.segment_bytes_min;
   pool_.want_bytes(std::clamp(bytes, limits_.segment_bytes_min, limits_.segment_bytes_max));
 }

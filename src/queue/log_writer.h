@@ -10,8 +10,9 @@
 //             most one segment, the newest that a seal names, can have a torn tail.
 // Errors      the first failed write of a batch, seal, header or mark is final: on_failed() is called
 //             once, nothing is acknowledged any more, and nothing is written again until a restart.
-// Sizes       while segments last less than 5 s the next are to be twice as large (SegmentPool::want_bytes()); when one
-//             lasts 2 min, may_shrink_at() says so, and the next are as small as they may be.
+// Sizes       while a segment lasts less than 5 s the next are to be twice as large as it was
+//             (SegmentPool::want_bytes()); when one lasts 2 min, may_shrink_at() says so, and the next are as small as
+//             they may be.
 // Threads     the queue's owner.
 #pragma once
 

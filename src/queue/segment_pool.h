@@ -68,7 +68,6 @@ class SegmentPool {
   /// Size of the segments that are made from now on, where the disk has room for it. One that is made of an old file
   /// grows to twice its length at most, or to want_at_least().
   void want_bytes(std::uint64_t bytes) { wanted_bytes_ = bytes; }
-  std::uint64_t wanted_bytes() const { return wanted_bytes_; }
   /// Size that a new segment has even when the disk is nearly full: what is alive in an old one should fit into it.
   /// Where the disk has not so much, it has what there is, down to the constructor's.
   void want_at_least(std::uint64_t bytes) { bytes_floor_ = std::max(bytes_min_, bytes); }

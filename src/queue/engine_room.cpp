@@ -117,6 +117,7 @@ void Engine::Impl::wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<vo
                                  MonoTime until) {
   const auto found = room(bytes, use);
   if (found == Room::kNone) {
+    note_refused(bytes, use);
     const Error error = no_room();
     return again(&error);
   }
@@ -141,6 +142,19 @@ void Engine::Impl::make_room() {
   want_pump();
 }
 
+/// A submit that finds no room leaves the wish for it behind. Else the failure would go with a segment that is taken
+/// or used again, though the next submit finds no more room than this one.
+void Engine::Impl::note_refused(std::uint64_t bytes, Use use) {
+  if (use == Use::kSubmit) refused_bytes_ = bytes;
+}
+
+void Engine::Impl::want_refused_room() {
+  if (refused_bytes_ == 0 || engine_state_ != EngineState::kRunning) return;
+  if (room(refused_bytes_, Use::kSubmit) != Room::kEnough) return pool_->want_one_more();
+  refused_bytes_ = 0;
+  pool_->want_no_more();
+}
+
 void Engine::Impl::retry_parked() {
   while (!parked_.empty()) {
     const auto found = room(parked_.front().bytes, parked_.front().use);
@@ -148,6 +162,7 @@ void Engine::Impl::retry_parked() {
     Parked parked = std::move(parked_.front());
     parked_.pop_front();
     if (found == Room::kNone) {
+      note_refused(parked.bytes, parked.use);
       const Error error = no_room();
       parked.again(&error);
     } else {
@@ -305,6 +320,7 @@ void Engine::Impl::tell_pool() {
   const auto carried_and_on = [&] { return carry_room(head->live_bytes) + writer_->segment_bytes() / 2; };
   pool_->expect_retired(engine_state_ == EngineState::kRunning && head != nullptr &&
                         (head_moving_ || (should_compact() && writer_->room() >= carried_and_on())));
+  want_refused_room();
 }
 
 /// Nothing is under way that the room of the log is needed for, and the compactor can do without the rest of the

@@ -68,7 +68,7 @@ std::optional<PreparedSegment> SegmentPool::take() {
   if (ready_.empty()) return std::nullopt;
   const auto segment = ready_.front();
   ready_.pop_front();
-  asked_ = 0;
+  if (asked_ > 0) --asked_;  // the one behind it is needed as before
   expecting_ = true;
   removing_stuck_ = false;
   run();
@@ -78,6 +78,11 @@ std::optional<PreparedSegment> SegmentPool::take() {
 void SegmentPool::want_one_more() {
   asked_ = std::max(asked_, ready_.size() + 1);
   giving_back_ = false;
+  run();
+}
+
+void SegmentPool::want_no_more() {
+  asked_ = 0;
   run();
 }
 

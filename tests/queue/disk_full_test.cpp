@@ -144,6 +144,34 @@ TEST(WhatMustHold6, AFullDiskIsEmptiedWhateverItsMessagesAre) {
   }
 }
 
+/// Also while what is there is carried from segment to segment, and when takes have made room.
+TEST(WhatMustHold6, AfterARefusalTheFiguresSayWhetherThereIsRoom) {
+  auto options = limit_options();
+  options.segment_bytes_min = 128U << 10;
+  options.segment_bytes_max = 1U << 20;
+  int full = 0;
+  for (std::uint64_t more = 100'000; more < 5'000'000; more += 25'000) {
+    QueueMachine m(more, options, at_once());
+    ASSERT_TRUE(m.start());
+    m.disk.set_capacity(m.disk.used_bytes() + more);
+    const auto submit = [&] { return m.submit(gossip("s", std::string(4'000, 's')), sync_by("a")); };
+    int there = 0;
+    for (; submit(); ++there) ASSERT_LT(there, 10'000);
+    m.run_for(seconds(5));  // nobody asks meanwhile
+    const bool said_full = m.engine->metrics().storage_full;
+    full += said_full ? 1 : 0;
+    EXPECT_EQ(submit().has_value(), !said_full) << more << " more on the disk";
+    for (const auto warnings = m.warnings.size(); there > 0; --there) {
+      ASSERT_TRUE(m.take());
+      EXPECT_EQ(m.warnings.size(), warnings) << m.warnings.back();
+    }
+    m.disk.set_capacity(UINT64_MAX);
+    m.run_for(seconds(3));
+    EXPECT_FALSE(m.engine->metrics().storage_full) << "by itself, without a submit";
+  }
+  EXPECT_GT(full, 100);
+}
+
 /// More than the log has room for at a time.
 TEST(WhatMustHold6, AFullDiskCanBePurged) {
   auto options = limit_options();

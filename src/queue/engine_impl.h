@@ -263,6 +263,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void make_room();
   void note_refused(std::uint64_t bytes, Use use);
   void want_refused_room();
+  void give_back_surplus();
   void want_more_segments();
   Error no_room() const;
   bool blocked(std::uint64_t bytes, Use use);

@@ -92,7 +92,9 @@ Error Engine::Impl::no_room() const {
 }
 
 bool Engine::Impl::blocked(std::uint64_t bytes, Use use) {
-  return (use == Use::kSubmit && !parked_.empty()) || room(bytes, use) != Room::kEnough;
+  if ((use == Use::kSubmit && !parked_.empty()) || room(bytes, use) != Room::kEnough) return true;
+  if (use == Use::kSubmit) refused_bytes_ = 0;
+  return false;
 }
 
 MonoTime Engine::Impl::patience(const HandOut& request) const {
@@ -142,17 +144,19 @@ void Engine::Impl::make_room() {
   want_pump();
 }
 
-/// A submit that finds no room leaves the wish for it behind. Else the failure would go with a segment that is taken
-/// or used again, though the next submit finds no more room than this one.
+/// A submit that finds no room leaves the wish for it behind, until there is room for it or a later one finds some.
+/// Else the failure would go with a segment that is taken or used again, though the next submit finds no more room.
 void Engine::Impl::note_refused(std::uint64_t bytes, Use use) {
-  if (use == Use::kSubmit) refused_bytes_ = bytes;
+  if (use == Use::kSubmit) refused_bytes_ = bytes + wal::kBlockBytes;  // the mark of an idle log takes one
 }
 
 void Engine::Impl::want_refused_room() {
-  if (refused_bytes_ == 0 || engine_state_ != EngineState::kRunning) return;
-  if (room(refused_bytes_, Use::kSubmit) != Room::kEnough) return pool_->want_one_more();
-  refused_bytes_ = 0;
-  pool_->want_no_more();
+  const bool nobody_asks = parked_.empty() && !pool_->failure();
+  if (refused_bytes_ == 0 || engine_state_ != EngineState::kRunning || !nobody_asks) return;
+  if (room(refused_bytes_, Use::kSubmit) == Room::kEnough)
+    refused_bytes_ = 0;
+  else
+    pool_->want_one_more();
 }
 
 void Engine::Impl::retry_parked() {
@@ -186,6 +190,7 @@ void Engine::Impl::pool_changed() {
   retry_parked();
   compact();
   check_compact_requests();
+  give_back_surplus();  // where nobody waits any longer for what was made
 }
 
 /// Starts write a few blocks whatever the disk says. Where they have used up what submits had left, one round of the
@@ -332,9 +337,13 @@ bool Engine::Impl::may_shrink() const {
          !should_compact() && pool_->idle() && !pool_->failure() && !pool_->ready().empty();
 }
 
+/// Not between two submits, of which the second needs it again.
+void Engine::Impl::give_back_surplus() {
+  if (may_shrink() && writer_->marked()) pool_->give_back();
+}
+
 void Engine::Impl::give_back_space(MonoTime now) {
-  if (!may_shrink()) return;
-  if (writer_->marked()) pool_->give_back();  // not between two submits, of which the second needs it again
+  give_back_surplus();
   if (now < writer_->may_shrink_at() || !may_shrink()) return;
   writer_->shrink();
   append_state(state_now());

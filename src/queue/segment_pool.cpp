@@ -68,7 +68,7 @@ std::optional<PreparedSegment> SegmentPool::take() {
   if (ready_.empty()) return std::nullopt;
   const auto segment = ready_.front();
   ready_.pop_front();
-  if (asked_ > 0) --asked_;  // the one behind it is needed as before
+  asked_ = 0;
   expecting_ = true;
   removing_stuck_ = false;
   run();
@@ -78,11 +78,6 @@ std::optional<PreparedSegment> SegmentPool::take() {
 void SegmentPool::want_one_more() {
   asked_ = std::max(asked_, ready_.size() + 1);
   giving_back_ = false;
-  run();
-}
-
-void SegmentPool::want_no_more() {
-  asked_ = 0;
   run();
 }
 
@@ -139,10 +134,12 @@ void SegmentPool::run() {
 Task<void> SegmentPool::work() {
   for (;;) {
     if (!wanted()) {
-      said_errno_.reset();
-      if (!failure_) co_return;
-      failure_.reset();  // what failed is not wanted any more: then it is no failure either
-      if (hooks_.changed) hooks_.changed();
+      if (!failure_) {
+        said_errno_.reset();
+        co_return;
+      }
+      failure_.reset();                      // what failed is not wanted any more: then it is no failure either
+      if (hooks_.changed) hooks_.changed();  // that may want it again, and has heard of it
       continue;
     }
     // A full disk may have room for a new one behind it.

@@ -75,10 +75,8 @@ class SegmentPool {
   void want_to_fit(std::uint64_t bytes) { bytes_to_fit_ = bytes; }
   /// The least size of a segment that is made now.
   std::uint64_t bytes_floor() const { return bytes_floor_; }
-  /// One segment more than are ready now: something larger than usual waits. After a take(), one less.
+  /// One segment more than are ready now, until the next take(): something larger than usual waits.
   void want_one_more();
-  /// Nobody waits for what want_one_more() asked for. A failure to make it is none any more.
-  void want_no_more();
   /// Whether a segment will be retired soon. While that is so, or nobody has said anything since the last take(), one
   /// ready segment is enough, and the next is not made from nothing.
   void expect_retired(bool soon);

@@ -146,8 +146,11 @@ void Engine::Impl::make_room() {
 
 /// A submit that finds no room leaves the wish for it behind, until there is room for it or a later one finds some.
 /// Else the failure would go with a segment that is taken or used again, though the next submit finds no more room.
+/// Of a batch no more than a large message needs: it may be larger than the disk. The mark of an idle log takes a
+/// block.
 void Engine::Impl::note_refused(std::uint64_t bytes, Use use) {
-  if (use == Use::kSubmit) refused_bytes_ = bytes + wal::kBlockBytes;  // the mark of an idle log takes one
+  const auto most = kFieldsBytes + largest_carried_;
+  if (use == Use::kSubmit) refused_bytes_ = std::min<std::uint64_t>(bytes, most) + wal::kBlockBytes;
 }
 
 void Engine::Impl::want_refused_room() {

@@ -73,6 +73,21 @@ TEST(ARefusal, OfABatchTooLargeForTheDiskIsForgottenBehindSmallerOnes) {
   }
 }
 
+TEST(ARefusal, OfABatchTooLargeForTheDiskIsForgottenWhenTheQueueIsEmpty) {
+  for (const std::uint64_t more : {600'000U, 900'000U, 1'500'000U}) {
+    QueueMachine m(more, large_batches(), at_once());
+    ASSERT_TRUE(m.start());
+    m.disk.set_capacity(m.disk.used_bytes() + more);
+    int there = 0;
+    while (there < 600 && submit_batch(m, messages(1, 1'000))) ++there;
+    ASSERT_FALSE(submit_batch(m, messages(550, 3'500)));
+    for (; there > 0; --there) ASSERT_TRUE(m.take());
+    m.run_for(minutes(1));
+    EXPECT_FALSE(m.engine->metrics().storage_full) << more;
+    EXPECT_LE(m.engine->metrics().wal_bytes, 4 * kSegmentBytes) << more;
+  }
+}
+
 TEST(ARefusal, LeavesNoSpaceBehindWhenThereIsRoom) {
   for (const std::uint64_t more : {600'000U, 1'000'000U, 1'500'000U}) {
     QueueMachine m(more, large_batches());  // its operations take time

@@ -263,7 +263,6 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void make_room();
   void note_refused(std::uint64_t bytes, Use use);
   void want_refused_room();
-  void give_back_surplus();
   void want_more_segments();
   Error no_room() const;
   bool blocked(std::uint64_t bytes, Use use);
@@ -313,6 +312,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void bound_pool();
   void tell_pool();
   bool may_shrink() const;
+  void give_back_surplus();
   void give_back_space(MonoTime now);
   void carry_head();
   void advance_head();
@@ -353,7 +353,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
     MonoTime since;                          ///< but for what the compactor takes out of it
   } head_seen_;                              ///< a mostly dead one
   std::set<MessageId> unwritten_deaths_;     ///< of dead letters, for which the log had no room
-  std::uint64_t refused_bytes_ = 0;          ///< of the last submit that found no room, or a message; 0: there is
+  std::uint64_t refused_bytes_ = 0;          ///< room wished for since a submit found none; 0: no such wish
   std::size_t parked_pauses_ = 0;            ///< calls of set_paused() that wait for room
   wal::Ordinal pause_ordinal_ = 0;           ///< of the newest record that says what is paused
   std::optional<std::uint64_t> pass_until_;  ///< disk full: the compactor has gone round behind this segment

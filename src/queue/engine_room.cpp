@@ -153,6 +153,7 @@ void Engine::Impl::note_refused(std::uint64_t bytes, Use use) {
   if (use == Use::kSubmit) refused_bytes_ = std::min<std::uint64_t>(bytes, most) + wal::kBlockBytes;
 }
 
+/// Who waits asks the pool for himself, and a pool that has failed tries again by itself.
 void Engine::Impl::want_refused_room() {
   const bool nobody_asks = parked_.empty() && !pool_->failure();
   if (refused_bytes_ == 0 || engine_state_ != EngineState::kRunning || !nobody_asks) return;
@@ -340,7 +341,7 @@ bool Engine::Impl::may_shrink() const {
          !should_compact() && pool_->idle() && !pool_->failure() && !pool_->ready().empty();
 }
 
-/// Not between two submits, of which the second needs it again.
+/// Of the pool, once the log is idle: not between two submits, of which the second needs it again.
 void Engine::Impl::give_back_surplus() {
   if (may_shrink() && writer_->marked()) pool_->give_back();
 }

@@ -138,8 +138,9 @@ Task<void> SegmentPool::work() {
         said_errno_.reset();
         co_return;
       }
-      failure_.reset();                      // what failed is not wanted any more: then it is no failure either
-      if (hooks_.changed) hooks_.changed();  // that may want it again, and has heard of it
+      failure_.reset();  // what failed is not wanted any more: then it is no failure either
+      // Who wants it again in there has been warned of the cause, so said_errno_ stands until nobody does.
+      if (hooks_.changed) hooks_.changed();
       continue;
     }
     // A full disk may have room for a new one behind it.

@@ -255,9 +255,11 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
 
   // The log
   Room room(std::uint64_t bytes, Use use);
-  std::uint64_t reserve(Use use) const;
-  std::uint64_t carry_room(std::uint64_t live) const;
-  std::uint64_t live_most() const;
+  std::uint64_t reserve(std::uint64_t bytes, Use use) const;
+  std::uint64_t carry_room(std::uint64_t live, std::uint64_t first = 0) const;
+  std::uint64_t largest_record(std::uint64_t bytes) const;
+  std::uint64_t waste(std::uint64_t bytes, std::uint64_t largest) const;
+  std::uint64_t live_most(std::uint64_t more) const;
   bool can_make_room() const;
   bool can_hold(std::uint64_t bytes, Use use) const;
   void make_room();

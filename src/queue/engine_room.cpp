@@ -35,36 +35,51 @@ bool is_mostly_dead(const SegmentTable::Segment& segment) {
 // when the compactor has gone round to it. Where it cannot, since what is alive does not fit into what is left, the
 // last of the room is better spent on takes than kept: with each there is less to carry.
 
-/// What carrying so many live bytes on can take: the records, a block for each of their batches, what does not fit
-/// at the end of a segment, and the records that move the head and reserve ids.
-std::uint64_t Engine::Impl::carry_room(std::uint64_t live) const {
+/// The largest record that an append of so many bytes can have.
+std::uint64_t Engine::Impl::largest_record(std::uint64_t bytes) const {
+  return std::min<std::uint64_t>(bytes, kFieldsBytes + largest_carried_);
+}
+
+/// What may be left over at the ends of the segments that so many bytes of records no larger than `largest` fill.
+std::uint64_t Engine::Impl::waste(std::uint64_t bytes, std::uint64_t largest) const {
+  return writer_->ends_before(bytes, largest) * largest;
+}
+
+/// What carrying so many live bytes on can take behind an append of `first`: the records, a block for each of their
+/// batches, what does not fit at the ends of segments, and the records that move the head and reserve ids.
+std::uint64_t Engine::Impl::carry_room(std::uint64_t live, std::uint64_t first) const {
   const auto batches = live / writer_->batch_bytes_max() + 2;
-  return live + batches * wal::kBlockBytes + std::min<std::uint64_t>(live, largest_carried_) + kStateRecordBytes;
+  const auto largest = std::max<std::uint64_t>(std::min<std::uint64_t>(live, largest_put_), largest_record(first));
+  return live + batches * wal::kBlockBytes + waste(first + live, largest) + kStateRecordBytes;
 }
 
 /// The most that may be alive in one segment once the compactor has carried on what there is: it fills those that come.
-std::uint64_t Engine::Impl::live_most() const {
+std::uint64_t Engine::Impl::live_most(std::uint64_t more) const {
   auto largest = writer_->segment_bytes();
   for (const auto& segment : pool_->ready()) largest = std::max(largest, segment.bytes);
-  return std::max(segments_.live_most(), std::min(largest, segments_.live_bytes()));
+  return std::max(segments_.live_most(), std::min(largest, segments_.live_bytes() + more));
 }
 
 /// What an append must leave. A round of the compactor loses a little at each segment before it comes to one that it
-/// wins something from: at least the block of the record that lets it go.
-std::uint64_t Engine::Impl::reserve(Use use) const {
+/// wins something from: at least the block of the record that lets it go, and what it packs worse than it was.
+std::uint64_t Engine::Impl::reserve(std::uint64_t bytes, Use use) const {
   if (use == Use::kCompact) return 0;
+  const bool submits = use == Use::kSubmit;
+  const auto largest = largest_record(bytes);
+  const auto live = live_most(submits ? bytes : 0);
+  const auto packed_worse = std::min<std::uint64_t>(live, std::max<std::uint64_t>(largest_put_, largest));
   const auto a_round = segments_.size() * wal::kBlockBytes + writer_->segment_bytes() / 8 + segments_.grown_over();
-  const auto for_ends = use == Use::kSubmit ? writer_->segment_bytes() / 4 : 0;
-  return carry_room(live_most()) + a_round + for_ends;
+  const auto for_ends = submits ? writer_->segment_bytes() / 4 + waste(bytes, largest) : 0;
+  return carry_room(live, bytes) + a_round + packed_worse + for_ends;
 }
 
 Engine::Impl::Room Engine::Impl::room(std::uint64_t bytes, Use use) {
   const auto there = writer_->room();
   const auto needed = wal::kBlockBytes + bytes;  // at worst in a batch of its own
   const bool held = can_hold(bytes, use);
-  if (held && there >= needed + reserve(use)) return Room::kEnough;
+  if (held && there >= needed + reserve(bytes, use)) return Room::kEnough;
   segments_.refresh();
-  if (held && there >= needed + reserve(use)) return Room::kEnough;
+  if (held && there >= needed + reserve(bytes, use)) return Room::kEnough;
   if (!pool_->failure() || writer_->rolling()) return Room::kWait;
   if (use == Use::kSubmit || use == Use::kCompact) return Room::kNone;
   if (can_make_room()) return Room::kWait;
@@ -201,7 +216,7 @@ void Engine::Impl::pool_changed() {
 /// compactor brings it back while it still can: once in a life.
 void Engine::Impl::tidy_when_full() {
   if (!pool_->failure()) return tidy_until_.reset();
-  if (std::exchange(tidied_, true) || writer_->room() >= reserve(Use::kSubmit)) return;
+  if (std::exchange(tidied_, true) || writer_->room() >= reserve(0, Use::kSubmit)) return;
   tidy_until_ = segments_.current();
 }
 

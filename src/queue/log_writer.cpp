@@ -137,6 +137,18 @@ std::uint64_t LogWriter::room_to_come() const {
   return room;
 }
 
+std::uint64_t LogWriter::ends_before(std::uint64_t more, std::uint64_t largest) const {
+  std::uint64_t ends = 0, left = pending_bytes_ + more;
+  auto there = roll_first_ ? 0 : usable(offset_, segment_.bytes);
+  for (const auto& segment : pool_.ready()) {
+    if (left <= there) break;
+    left -= there - std::min(there, largest);
+    there = usable(kBlockBytes, segment.bytes);
+    ++ends;
+  }
+  return ends;
+}
+
 std::uint64_t LogWriter::segment_bytes_to_hold(std::uint64_t record_bytes) {
   return space_of(record_bytes) + 2 * kBlockBytes;  // header and seal
 }

@@ -122,6 +122,8 @@ class LogWriter {
   std::uint64_t room() const;
   /// Of that, what stands in segments behind the one that is written to.
   std::uint64_t room_to_come() const;
+  /// How many segments will have ended once so many more bytes, of records no larger than `largest`, are in the log.
+  std::uint64_t ends_before(std::uint64_t more, std::uint64_t largest) const;
   /// Whether a record of this size fits into one of the segments that are there. They may be small ones of an earlier
   /// configuration.
   bool can_hold(std::uint64_t record_bytes) const;

@@ -101,7 +101,8 @@ TEST(Repair, AHeaderThatWasNeverUsedBoundsNothing) {
   options.max_message_bytes = 64U << 10;
   int unused = 0;
   for (int fillers = 46; fillers < 49; ++fillers) {
-    for (std::uint64_t cut = 1; cut < 8; ++cut) {
+    for (std::uint64_t seed = 0; seed < 64; ++seed) {  // four cuts of the power at each of the first operations
+      const auto cut = 1 + seed % 16;
       QueueMachine m(cut, options, at_once());
       ASSERT_TRUE(m.start());
       for (int i = 0; i < fillers; ++i) ASSERT_TRUE(m.submit(gossip("m", std::string(3'000, 'o')), sync_by("a")));
@@ -110,13 +111,14 @@ TEST(Repair, AHeaderThatWasNeverUsedBoundsNothing) {
       m.engine->submit({encode(Message(gossip("large", std::string(60'000, 'l')))).value(), sync_by("a")}, [](auto) {});
       m.run_until([] { return false; }, 2'000);
       m.disk.freeze_after(UINT64_MAX);
-      m.power_cut(977 + cut);
+      m.power_cut(977 + seed);
       ASSERT_TRUE(m.start());
       const auto before = m.engine->depth().total();
       for (const auto* topic : {"next", "and", "last"}) ASSERT_TRUE(m.submit(gossip(topic), sync_by("a")));
       m.run_for(seconds(1));
       m.process_kill(1);
       const auto files = files_of(m.disk);
+      if (!files.contains("00000001.wal")) continue;  // the log is further on, and the first has been let go
       const auto& first = files.at("00000001.wal");
       const auto next = to_bytes("next");
       const auto at = std::search(first.begin(), first.end(), next.begin(), next.end());
@@ -125,7 +127,7 @@ TEST(Repair, AHeaderThatWasNeverUsedBoundsNothing) {
       m.disk.corrupt("00000001.wal", static_cast<std::uint64_t>(at - first.begin()), std::byte{1});
       const auto report = m.start(true);
       ASSERT_TRUE(report);
-      EXPECT_EQ(m.engine->depth().total(), before + 2) << fillers << ", " << cut;
+      EXPECT_EQ(m.engine->depth().total(), before + 2) << fillers << ", " << seed;
       ASSERT_EQ(report->lost.size(), 1U);
       EXPECT_EQ(report->lost[0].from_seq, report->lost[0].to_seq) << "one record, and no more";
     }

@@ -157,7 +157,8 @@ Task<Result<void>> Engine::Impl::write_out() {
     write_death(entry);
   }
   // A lease is void after a start, written or not: on a full disk only its count is lost.
-  const bool can_write = leased.empty() || room(leased.size() * kReturnRecordBytes, Use::kCompact) == Room::kEnough;
+  const auto returns = Size(leased.size(), kReturnRecordBytes);
+  const bool can_write = leased.empty() || room(returns, Use::kCompact) == Room::kEnough;
   for (const auto id : leased) {
     Entry& entry = *store_.find(id);
     // A hand-out that the stop cut short is not the message's fault; a held one counts from 0 already.
@@ -171,7 +172,8 @@ Task<Result<void>> Engine::Impl::write_out() {
   for (std::size_t i = 0; i < in_memory.size(); ++i) {
     Entry* entry = store_.find(in_memory[i]);
     if (entry == nullptr || is_logged(*entry)) continue;
-    if (room(put_bytes(*entry), Use::kEnd) == Room::kNone) {
+    // As a submit: what is durable must not be shut in by what never was.
+    if (room(put_bytes(*entry), Use::kSubmit) == Room::kNone) {
       co_return fail(
           no_room().in(fmt::format("{} messages that were only in memory could not be written", in_memory.size() - i)));
     }

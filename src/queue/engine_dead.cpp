@@ -66,13 +66,13 @@ void Engine::Impl::retry_all_dead(double per_second, Done<std::uint64_t> done) {
     retry_job_ = RetryJob{per_second, count, clock_.mono()};
     return done(count);
   }
-  std::uint64_t bytes = 0;
+  Size size;
   store_.each_dead({}, [&](const Entry& entry) {
-    bytes += after_death_bytes(entry);
+    size += after_death_bytes(entry);
     return true;
   });
-  if (blocked(bytes, Use::kChange)) {
-    return wait_for_room(bytes, Use::kChange, [this, d = std::move(done)](const Error* error) mutable {
+  if (blocked(size, Use::kChange)) {
+    return wait_for_room(size, Use::kChange, [this, d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
         d(fail(*error));
       else
@@ -147,16 +147,16 @@ void Engine::Impl::work_purge(Purge purge) {
   while (purge.next < purge.ids.size()) {
     if (auto running = check_running(); !running) return purge.fail_with(running.error());
     std::vector<Entry*> go;
-    std::uint64_t bytes = 0;
+    Size size;
     const auto end = std::min(purge.ids.size(), purge.next + purge.at_once);
     for (auto i = purge.next; i < end; ++i) {
       Entry* entry = store_.find(purge.ids[i]);
       if (entry == nullptr || !purge.takes(*entry)) continue;
       go.push_back(entry);
-      bytes += after_death_bytes(*entry);
+      size += after_death_bytes(*entry);
     }
-    if (blocked(bytes, Use::kEnd)) {
-      return wait_for_room(bytes, Use::kEnd, [this, purge = std::move(purge)](const Error* error) mutable {
+    if (blocked(size, Use::kEnd)) {
+      return wait_for_room(size, Use::kEnd, [this, purge = std::move(purge)](const Error* error) mutable {
         if (error != nullptr && purge.at_once == 1) return purge.fail_with(*error);
         if (error != nullptr) purge.at_once = (purge.at_once + kFewerAtOnce - 1) / kFewerAtOnce;
         work_purge(std::move(purge));

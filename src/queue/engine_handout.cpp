@@ -125,8 +125,8 @@ Engine::WaitId Engine::Impl::take_batch(HandOut request, std::uint32_t max, Done
     done(fail(std::move(checked.error())));
     return 0;
   }
-  const auto bytes = std::uint64_t{kHandOutRecordBytes} * max;
-  if (blocked(bytes, Use::kEnd)) {
+  const auto size = Size(max, kHandOutRecordBytes);
+  if (blocked(size, Use::kEnd)) {
     if (as == 0) as = waiters_.new_id();
     auto again = [this, request, max, as, d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
@@ -134,7 +134,7 @@ Engine::WaitId Engine::Impl::take_batch(HandOut request, std::uint32_t max, Done
       else
         take_batch(request, max, std::move(d), as);
     };
-    wait_for_room(bytes, Use::kEnd, std::move(again), as, patience(request));
+    wait_for_room(size, Use::kEnd, std::move(again), as, patience(request));
     return as;
   }
   const bool in_turn = as != 0 || !others_are_first(request.kinds);
@@ -189,9 +189,9 @@ Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration 
     done(fail(std::move(checked.error())));
     return 0;
   }
-  const auto bytes = std::uint64_t{kHandOutRecordBytes} * max;
+  const auto size = Size(max, kHandOutRecordBytes);
   const bool no_ids = !ids_ready({.leases = max});
-  if (no_ids || blocked(bytes, Use::kChange)) {
+  if (no_ids || blocked(size, Use::kChange)) {
     if (as == 0) as = waiters_.new_id();
     auto again = [this, request, max, duration, as, d = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
@@ -202,7 +202,7 @@ Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration 
     if (no_ids)
       wait_for_ids({.leases = max}, std::move(again), as);
     else
-      wait_for_room(bytes, Use::kChange, std::move(again), as, patience(request));
+      wait_for_room(size, Use::kChange, std::move(again), as, patience(request));
     return as;
   }
   const bool in_turn = as != 0 || !others_are_first(request.kinds);

@@ -93,6 +93,17 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
     kCompact,  ///< makes room
   };
   enum class Room : std::uint8_t { kEnough, kWait, kNone };
+  /// Of the records of an append, together and of the largest.
+  struct Size {
+    std::uint64_t bytes = 0, largest = 0;
+    Size(std::uint64_t one = 0) : Size(1, one) {}  // NOLINT(google-explicit-constructor): most are one
+    Size(std::uint64_t records, std::uint64_t each) : bytes(records * each), largest(each) {}
+    Size& operator+=(Size more) {
+      bytes += more.bytes;
+      largest = std::max(largest, more.largest);
+      return *this;
+    }
+  };
   using CommitFn = UniqueFunction<void(const Error*)>;
   /// Room for the records that move the head and reserve ids, whatever else goes on.
   static constexpr std::uint64_t kStateRecordBytes = 4 * wal::kBlockBytes;
@@ -108,7 +119,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
     CommitFn fn;
   };
   struct Parked {
-    std::uint64_t bytes = 0;
+    Size size;
     Use use{};
     UniqueFunction<void(const Error*)> again;  ///< null: try again; else: answer this
     WaitId wait = 0;                           ///< of a take or lease, which can be cancelled
@@ -254,22 +265,19 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void work_retry_job(MonoTime now);
 
   // The log
-  Room room(std::uint64_t bytes, Use use);
-  std::uint64_t reserve(std::uint64_t bytes, Use use) const;
-  std::uint64_t carry_room(std::uint64_t live, std::uint64_t first = 0) const;
-  std::uint64_t largest_record(std::uint64_t bytes) const;
-  std::uint64_t waste(std::uint64_t bytes, std::uint64_t largest) const;
+  Room room(Size size, Use use);
+  std::uint64_t reserve(Size size, Use use) const;
+  std::uint64_t carry_room(std::uint64_t live, Size first = {}) const;
   std::uint64_t live_most(std::uint64_t more) const;
   bool can_make_room() const;
-  bool can_hold(std::uint64_t bytes, Use use) const;
   void make_room();
-  void note_refused(std::uint64_t bytes, Use use);
+  void note_refused(Size size, Use use);
   void want_refused_room();
   void want_more_segments();
   Error no_room() const;
-  bool blocked(std::uint64_t bytes, Use use);
+  bool blocked(Size size, Use use);
   /// `again` runs when there is room, or is told at once that there will be none.
-  void wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<void(const Error*)> again, WaitId wait = 0,
+  void wait_for_room(Size size, Use use, UniqueFunction<void(const Error*)> again, WaitId wait = 0,
                      MonoTime until = MonoTime::never());
   /// Until when a hand-out waits for room in the log.
   MonoTime patience(const HandOut& request) const;
@@ -355,7 +363,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
     MonoTime since;                          ///< but for what the compactor takes out of it
   } head_seen_;                              ///< a mostly dead one
   std::set<MessageId> unwritten_deaths_;     ///< of dead letters, for which the log had no room
-  std::uint64_t refused_bytes_ = 0;          ///< room wished for since a submit found none; 0: no such wish
+  std::optional<Size> wished_;               ///< room wished for since a submit found none
   std::size_t parked_pauses_ = 0;            ///< calls of set_paused() that wait for room
   wal::Ordinal pause_ordinal_ = 0;           ///< of the newest record that says what is paused
   std::optional<std::uint64_t> pass_until_;  ///< disk full: the compactor has gone round behind this segment

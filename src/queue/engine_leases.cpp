@@ -36,9 +36,9 @@ std::vector<Entry*> Engine::Impl::held_by(const std::vector<LeaseId>& leases, Le
 
 void Engine::Impl::ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
-  const auto bytes = std::uint64_t{kHandOutRecordBytes} * leases.size();
-  if (blocked(bytes, Use::kEnd)) {
-    return wait_for_room(bytes, Use::kEnd,
+  const auto size = Size(leases.size(), kHandOutRecordBytes);
+  if (blocked(size, Use::kEnd)) {
+    return wait_for_room(size, Use::kEnd,
                          [this, leases = std::move(leases), d = std::move(done)](const Error* error) mutable {
                            if (error != nullptr)
                              d(fail(*error));
@@ -74,11 +74,11 @@ void Engine::Impl::nack(std::vector<LeaseId> leases, std::optional<Duration> del
   // The text goes into the record, and with the message wherever it is carried: what the compactor must be left grows
   // by as much, twice where that is from the fullest segment. Where there is no room for that, the nack counts without
   // it.
-  const auto bytes = (kHandOutRecordBytes + 3 * error.size()) * leases.size();
+  const auto size = Size(leases.size(), kHandOutRecordBytes + 3 * error.size());
   const auto use = error.empty() ? Use::kChange : Use::kSubmit;
-  if (blocked(bytes, use)) {
+  if (blocked(size, use)) {
     return wait_for_room(
-        bytes, use, [this, leases = std::move(leases), delay, error, d = std::move(done)](const Error* e) mutable {
+        size, use, [this, leases = std::move(leases), delay, error, d = std::move(done)](const Error* e) mutable {
           const bool no_room = e != nullptr && (e->code == Errc::kStorageFull || e->code == Errc::kStorageFailed);
           if (e != nullptr && (!no_room || error.empty()))
             d(fail(*e));
@@ -132,9 +132,9 @@ Result<LeaseOutcome> Engine::Impl::extend(const std::vector<LeaseId>& leases, Du
 
 void Engine::Impl::hold(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {
   if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
-  const auto bytes = std::uint64_t{kHandOutRecordBytes} * leases.size();
-  if (blocked(bytes, Use::kChange)) {
-    return wait_for_room(bytes, Use::kChange,
+  const auto size = Size(leases.size(), kHandOutRecordBytes);
+  if (blocked(size, Use::kChange)) {
+    return wait_for_room(size, Use::kChange,
                          [this, leases = std::move(leases), d = std::move(done)](const Error* error) mutable {
                            if (error != nullptr)
                              d(fail(*error));

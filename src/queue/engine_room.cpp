@@ -35,22 +35,14 @@ bool is_mostly_dead(const SegmentTable::Segment& segment) {
 // when the compactor has gone round to it. Where it cannot, since what is alive does not fit into what is left, the
 // last of the room is better spent on takes than kept: with each there is less to carry.
 
-/// The largest record that an append of so many bytes can have.
-std::uint64_t Engine::Impl::largest_record(std::uint64_t bytes) const {
-  return std::min<std::uint64_t>(bytes, kFieldsBytes + largest_carried_);
-}
-
-/// What may be left over at the ends of the segments that so many bytes of records no larger than `largest` fill.
-std::uint64_t Engine::Impl::waste(std::uint64_t bytes, std::uint64_t largest) const {
-  return writer_->ends_before(bytes, largest) * largest;
-}
-
 /// What carrying so many live bytes on can take behind an append of `first`: the records, a block for each of their
-/// batches, what does not fit at the ends of segments, and the records that move the head and reserve ids.
-std::uint64_t Engine::Impl::carry_room(std::uint64_t live, std::uint64_t first) const {
+/// batches, what does not fit at the ends of the segments that both fill, and the records that move the head and
+/// reserve ids.
+std::uint64_t Engine::Impl::carry_room(std::uint64_t live, Size first) const {
   const auto batches = live / writer_->batch_bytes_max() + 2;
-  const auto largest = std::max<std::uint64_t>(std::min<std::uint64_t>(live, largest_put_), largest_record(first));
-  return live + batches * wal::kBlockBytes + waste(first + live, largest) + kStateRecordBytes;
+  const auto largest = std::max(std::min<std::uint64_t>(live, largest_put_), first.largest);
+  const auto waste = writer_->ends_before(first.bytes + live, largest) * largest;
+  return live + batches * wal::kBlockBytes + waste + kStateRecordBytes;
 }
 
 /// The most that may be alive in one segment once the compactor has carried on what there is: it fills those that come.
@@ -62,34 +54,27 @@ std::uint64_t Engine::Impl::live_most(std::uint64_t more) const {
 
 /// What an append must leave. A round of the compactor loses a little at each segment before it comes to one that it
 /// wins something from: at least the block of the record that lets it go, and what it packs worse than it was.
-std::uint64_t Engine::Impl::reserve(std::uint64_t bytes, Use use) const {
+std::uint64_t Engine::Impl::reserve(Size size, Use use) const {
   if (use == Use::kCompact) return 0;
   const bool submits = use == Use::kSubmit;
-  const auto largest = largest_record(bytes);
-  const auto live = live_most(submits ? bytes : 0);
-  const auto packed_worse = std::min<std::uint64_t>(live, std::max<std::uint64_t>(largest_put_, largest));
+  const auto live = live_most(submits ? size.bytes : 0);
+  const auto packed_worse = std::max(std::min<std::uint64_t>(live, largest_put_), size.largest);
   const auto a_round = segments_.size() * wal::kBlockBytes + writer_->segment_bytes() / 8 + segments_.grown_over();
-  const auto for_ends = submits ? writer_->segment_bytes() / 4 + waste(bytes, largest) : 0;
-  return carry_room(live, bytes) + a_round + packed_worse + for_ends;
+  const auto for_ends = submits ? writer_->segment_bytes() / 4 : 0;
+  return carry_room(live, size) + a_round + packed_worse + for_ends;
 }
 
-Engine::Impl::Room Engine::Impl::room(std::uint64_t bytes, Use use) {
+Engine::Impl::Room Engine::Impl::room(Size size, Use use) {
   const auto there = writer_->room();
-  const auto needed = wal::kBlockBytes + bytes;  // at worst in a batch of its own
-  const bool held = can_hold(bytes, use);
-  if (held && there >= needed + reserve(bytes, use)) return Room::kEnough;
+  const auto needed = wal::kBlockBytes + size.bytes;  // at worst in a batch of its own
+  const bool held = writer_->can_hold(size.largest);
+  if (held && there >= needed + reserve(size, use)) return Room::kEnough;
   segments_.refresh();
-  if (held && there >= needed + reserve(bytes, use)) return Room::kEnough;
+  if (held && there >= needed + reserve(size, use)) return Room::kEnough;
   if (!pool_->failure() || writer_->rolling()) return Room::kWait;
   if (use == Use::kSubmit || use == Use::kCompact) return Room::kNone;
   if (can_make_room()) return Room::kWait;
   return use == Use::kEnd && held && there >= needed + kStateRecordBytes ? Room::kEnough : Room::kNone;
-}
-
-/// Whether the largest record of an append of so many bytes fits into a segment that is there.
-bool Engine::Impl::can_hold(std::uint64_t bytes, Use use) const {
-  const auto largest = kFieldsBytes + (use == Use::kSubmit ? largest_carried_ : 0);
-  return writer_->can_hold(std::min<std::uint64_t>(bytes, largest));
 }
 
 /// While the disk is full: the compactor has something to win, as far as anybody knows.
@@ -106,9 +91,9 @@ Error Engine::Impl::no_room() const {
   return std::move(error).in("the log cannot grow");
 }
 
-bool Engine::Impl::blocked(std::uint64_t bytes, Use use) {
-  if ((use == Use::kSubmit && !parked_.empty()) || room(bytes, use) != Room::kEnough) return true;
-  if (use == Use::kSubmit) refused_bytes_ = 0;
+bool Engine::Impl::blocked(Size size, Use use) {
+  if ((use == Use::kSubmit && !parked_.empty()) || room(size, use) != Room::kEnough) return true;
+  if (use == Use::kSubmit) wished_.reset();
   return false;
 }
 
@@ -130,11 +115,11 @@ void Engine::Impl::end_parked(MonoTime now) {
   for (auto& parked : over) parked.again(&late);
 }
 
-void Engine::Impl::wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<void(const Error*)> again, WaitId wait,
+void Engine::Impl::wait_for_room(Size size, Use use, UniqueFunction<void(const Error*)> again, WaitId wait,
                                  MonoTime until) {
-  const auto found = room(bytes, use);
+  const auto found = room(size, use);
   if (found == Room::kNone) {
-    note_refused(bytes, use);
+    note_refused(size, use);
     const Error error = no_room();
     return again(&error);
   }
@@ -144,7 +129,7 @@ void Engine::Impl::wait_for_room(std::uint64_t bytes, Use use, UniqueFunction<vo
     error.retry_after_ms = 100;
     return again(&error);
   }
-  parked_.push_back({bytes, use, std::move(again), wait, until});
+  parked_.push_back({size, use, std::move(again), wait, until});
   if (found == Room::kWait) make_room();
 }
 
@@ -163,29 +148,31 @@ void Engine::Impl::make_room() {
 /// Else the failure would go with a segment that is taken or used again, though the next submit finds no more room.
 /// Of a batch no more than a large message needs: it may be larger than the disk. The mark of an idle log takes a
 /// block.
-void Engine::Impl::note_refused(std::uint64_t bytes, Use use) {
+void Engine::Impl::note_refused(Size size, Use use) {
   const auto most = kFieldsBytes + largest_carried_;
-  if (use == Use::kSubmit) refused_bytes_ = std::min<std::uint64_t>(bytes, most) + wal::kBlockBytes;
+  if (use != Use::kSubmit) return;
+  size.bytes = std::min<std::uint64_t>(size.bytes, most) + wal::kBlockBytes;
+  wished_ = size;
 }
 
 /// Who waits asks the pool for himself, and a pool that has failed tries again by itself.
 void Engine::Impl::want_refused_room() {
   const bool nobody_asks = parked_.empty() && !pool_->failure();
-  if (refused_bytes_ == 0 || engine_state_ != EngineState::kRunning || !nobody_asks) return;
-  if (room(refused_bytes_, Use::kSubmit) == Room::kEnough)
-    refused_bytes_ = 0;
+  if (!wished_ || engine_state_ != EngineState::kRunning || !nobody_asks) return;
+  if (room(*wished_, Use::kSubmit) == Room::kEnough)
+    wished_.reset();
   else
     pool_->want_one_more();
 }
 
 void Engine::Impl::retry_parked() {
   while (!parked_.empty()) {
-    const auto found = room(parked_.front().bytes, parked_.front().use);
+    const auto found = room(parked_.front().size, parked_.front().use);
     if (found == Room::kWait) return make_room();
     Parked parked = std::move(parked_.front());
     parked_.pop_front();
     if (found == Room::kNone) {
-      note_refused(parked.bytes, parked.use);
+      note_refused(parked.size, parked.use);
       const Error error = no_room();
       parked.again(&error);
     } else {

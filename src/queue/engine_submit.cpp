@@ -268,7 +268,8 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
   std::vector<Admitted> admitted;
   admitted.reserve(submissions.size());
   auto durability = Durability::kAsync;
-  std::uint64_t log_bytes = 0, fresh = 0;
+  Size log;
+  std::uint64_t fresh = 0;
   Admission::Load all;
   for (std::size_t i = 0; i < submissions.size(); ++i) {
     auto one = admit(submissions[i], now);
@@ -284,7 +285,7 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
     fresh += one->seen ? 0 : 1;
     all += {1, counted_bytes(submissions[i])};
     // The same first one twice counts twice: that asks for too much room, never for too little.
-    log_bytes += one->seen ? repeat_bytes(one->seen) : record_bytes(submissions[i]);
+    log += one->seen ? repeat_bytes(one->seen) : record_bytes(submissions[i]);
     admitted.push_back(*one);
   }
   if (auto load = check_load(submissions, admitted); !load)
@@ -301,11 +302,11 @@ void Engine::Impl::submit_batch(std::vector<Submission> submissions, Done<std::v
         submit_batch(std::move(s), std::move(d));
     };
   };
-  if (durability == Durability::kSync && log_bytes != 0 && blocked(log_bytes, Use::kSubmit)) {
+  if (durability == Durability::kSync && log.bytes != 0 && blocked(log, Use::kSubmit)) {
     // Repeats store nothing, but while they wait they are held.
     auto fits = admission_.check_bounds(load(), all.messages, all.bytes, Priority::kCritical);
     if (!fits) return done(fail(refuse(std::move(fits.error()), all.messages)));
-    return wait_for_room(log_bytes, Use::kSubmit, again());
+    return wait_for_room(log, Use::kSubmit, again());
   }
   if (durability == Durability::kAsync && !ids_ready({.messages = fresh}))
     return wait_for_ids({.messages = fresh}, again());

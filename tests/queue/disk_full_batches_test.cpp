@@ -19,7 +19,8 @@ using std::chrono::seconds;
 
 struct Sizes {
   Options options;
-  std::size_t large_bytes;  ///< of a message
+  std::size_t large_bytes;      ///< of a message
+  std::uint64_t segment_bytes;  ///< the disk has room for one and a half to seven and a half of these
 };
 
 class FullOfBatches {
@@ -31,7 +32,7 @@ class FullOfBatches {
   std::string run() {
     if (auto started = m_.start(); !started) return started.error().to_string();
     m_.run_for(seconds(1));
-    const auto segment = sizes_.options.segment_bytes_max;
+    const auto segment = sizes_.segment_bytes;
     m_.disk.set_capacity(m_.disk.used_bytes() + 3 * segment / 2 + rng_.below(6 * segment));
     fill();
     while (failure_.empty() && due_ > 0) take();
@@ -106,13 +107,15 @@ Options small_sizes() {
 TEST(WhatMustHold6, ADiskFullOfBatchesIsEmptiedOfAllThatIsDue) {
   const auto from = number_from_env("QH_FROM", 1), seeds = number_from_env("QH_SEEDS", 200);
   for (auto seed = from; seed < from + seeds; ++seed)
-    ASSERT_EQ(FullOfBatches(seed, {small_sizes(), 3500}).run(), "") << "replay: QH_FROM=" << seed << " QH_SEEDS=1";
+    ASSERT_EQ(FullOfBatches(seed, {small_sizes(), 3500, 256U << 10}).run(), "")
+        << "replay: QH_FROM=" << seed << " QH_SEEDS=1";
 }
 
 TEST(WhatMustHold6, ADiskFullOfLargeMessagesIsEmptiedOfAllThatIsDue) {
-  const auto from = number_from_env("QH_FROM", 1), seeds = number_from_env("QH_SEEDS", 4);
+  const auto from = number_from_env("QH_FROM", 440), seeds = number_from_env("QH_SEEDS", 40);
   for (auto seed = from; seed < from + seeds; ++seed)
-    ASSERT_EQ(FullOfBatches(seed, {real_sizes(), 900'000}).run(), "") << "replay: QH_FROM=" << seed << " QH_SEEDS=1";
+    ASSERT_EQ(FullOfBatches(seed, {real_sizes(), 900'000, 4U << 20}).run(), "")
+        << "replay: QH_FROM=" << seed << " QH_SEEDS=1";
 }
 
 /// A batch that would leave what is behind it no way out is refused, however much the segments that are there could

@@ -143,5 +143,45 @@ TEST(WhatMustHold6, ABatchMayNotFillWhatCarryingItOnTakes) {
   }
 }
 
+/// What was only in memory when the disk was full: a stop writes what there is room for, and takes go on in the next
+/// life.
+TEST(WhatMustHold6, WhatAStopWritesLeavesTheRoomOfTakes) {
+  std::uint64_t written = 0, too_many = 0;
+  for (std::uint64_t more = 100'000; more < 3'000'000; more += 58'000) {
+    auto options = small_sizes();
+    options.segment_bytes_min = options.segment_bytes_max;
+    QueueMachine m(more, options, at_once());
+    ASSERT_TRUE(m.start());
+    m.run_for(seconds(1));
+    m.disk.set_capacity(m.disk.used_bytes() + more);
+    auto how = sync_by("a");
+    std::size_t due = 0;
+    for (;; ++due) {
+      how.not_before = due % 2 == 0 ? m.world.wall() : m.world.wall() + hours(1000);
+      if (!m.submit(gossip("s", std::string(1000, 's')), how)) break;
+    }
+    due = (due + 1) / 2;
+    how = sync_by("a");
+    how.durability = Durability::kAsync;
+    for (int i = 0; i < 300; ++i) ASSERT_TRUE(m.submit(gossip("a", std::string(3000, 'a')), how));
+    const auto stopped = m.stop();
+    if (!stopped) {
+      EXPECT_EQ(stopped.error().code, Errc::kStorageFull) << stopped.error().to_string();
+      ++too_many;
+    }
+    ASSERT_TRUE(m.start());
+    const auto depth = m.engine->depth().total();
+    ASSERT_GE(depth, 2 * due - 1) << more << " more: of the durable ones none is lost";
+    written += depth - (2 * due - 1);
+    for (; due > 0; --due) {
+      const auto taken = m.take();
+      ASSERT_TRUE(taken) << more << " more, " << due << " left: " << taken.error().to_string();
+      ASSERT_TRUE(*taken);
+    }
+  }
+  EXPECT_GT(written, 0U);
+  EXPECT_GT(too_many, 0U);
+}
+
 }  // namespace
 }  // namespace qh::queue

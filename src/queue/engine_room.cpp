@@ -149,8 +149,8 @@ void Engine::Impl::make_room() {
 /// Of a batch no more than a large message needs: it may be larger than the disk. The mark of an idle log takes a
 /// block.
 void Engine::Impl::note_refused(Size size, Use use) {
-  const auto most = kFieldsBytes + largest_carried_;
   if (use != Use::kSubmit) return;
+  const auto most = kFieldsBytes + largest_carried_;
   size.bytes = std::min<std::uint64_t>(size.bytes, most) + wal::kBlockBytes;
   wished_ = size;
 }

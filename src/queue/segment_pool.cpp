@@ -12,6 +12,8 @@
 namespace qh::queue::wal {
 namespace {
 constexpr auto kRetryAfter = std::chrono::seconds(1);
+/// A cause that comes and goes, as room does on a full disk with each take, is said once.
+constexpr auto kSayAgainAfter = std::chrono::minutes(1);
 /// Left of a nearly full disk, for what a file system keeps of a file beside its content.
 constexpr std::uint64_t kLeftBytes = 64U << 10;
 const std::string kRemoving(kRemovingSuffix);
@@ -135,11 +137,10 @@ Task<void> SegmentPool::work() {
   for (;;) {
     if (!wanted()) {
       if (!failure_) {
-        said_errno_.reset();
+        was_short_ = false;
         co_return;
       }
       failure_.reset();  // what failed is not wanted any more: then it is no failure either
-      // Who wants it again in there has been warned of the cause, so said_errno_ stands until nobody does.
       if (hooks_.changed) hooks_.changed();
       continue;
     }
@@ -260,10 +261,13 @@ Task<Result<void>> SegmentPool::keep_aside(RetiredSegment segment) {
 
 void SegmentPool::failed(Error error) {
   giving_up_ = true;
-  const bool news = said_errno_ != error.os_errno;
+  const auto now = clock_.mono();
+  const bool news = said_errno_ != error.os_errno || now >= said_until_;
+  was_short_ = true;
   said_errno_ = error.os_errno;
+  said_until_ = now + kSayAgainAfter;
   failure_ = std::move(error);
-  retry_at_ = clock_.mono() + kRetryAfter;
+  retry_at_ = now + kRetryAfter;
   if (news && hooks_.warn) {
     hooks_.warn(fmt::format("cannot make the next log segment, trying again each second: {}{}", failure_->to_string(),
                             remedy_for(failure_->os_errno)));
@@ -283,7 +287,7 @@ Task<Result<void>> SegmentPool::make_next() {
     in_work_bytes_ = std::max(from.bytes, bytes);
     if (from.bytes < bytes) {
       const auto free = co_await io::free_space(storage_);
-      if (said_errno_ || (free && *free < bytes - from.bytes)) bytes = from.bytes;
+      if (was_short_ || (free && *free < bytes - from.bytes)) bytes = from.bytes;
     }
     if (bytes < std::max(bytes_to_fit_, kSegmentBytesLeast)) {
       // The largest record of the log, or batch, would not fit into it, and all that follow would wait behind that one.
@@ -295,7 +299,7 @@ Task<Result<void>> SegmentPool::make_next() {
     if (file) ++recycled_;
   } else {
     const auto free = co_await io::free_space(storage_);
-    if (said_errno_ || (free && *free < bytes)) bytes = bytes_floor_;
+    if (was_short_ || (free && *free < bytes)) bytes = bytes_floor_;
     if (free && *free < bytes) bytes = std::max({bytes_min_, bytes_to_fit_, nearly_all_of(*free)});
     // Tried all the same, it would fill the disk each second and take the last bytes from everybody.
     if (free && *free < bytes) co_return fail(no_room_for(index, bytes, *free));

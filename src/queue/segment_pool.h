@@ -156,7 +156,9 @@ class SegmentPool {
   bool giving_up_ = false;
   bool ending_ = false;  ///< giving up, with old files that cannot be put away
   std::optional<Error> failure_;
-  std::optional<int> said_errno_;  ///< of the failure that was last said, until all is well again
+  bool was_short_ = false;         ///< from a failure on, until all is well again
+  std::optional<int> said_errno_;  ///< of the failure that was last said
+  MonoTime said_until_;            ///< it is not said again before
   MonoTime retry_at_ = MonoTime::never();
   Task<void> work_;
 };

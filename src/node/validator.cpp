@@ -20,6 +20,7 @@
 
 #include "base/directory_lock.h"
 #include "base/file_storage.h"
+#include "base/heap_prefault.h"
 #include "base/make_directories.h"
 #include "base/signals_blocked.h"
 #include "crypto/random.h"
@@ -139,6 +140,7 @@ class Validator::Impl final : public rpc::NodeControl {
     queue::Engine::Hooks hooks;
     hooks.want_pump = [this] { pump_later(); };
     hooks.warn = [this](std::string_view line) { log_warn(options_.name, line); };
+    hooks.allocated = [this](const void* memory, std::size_t bytes) { heap_.allocated(memory, bytes); };
     engine_ = std::make_unique<queue::Engine>(*storage_, clock_, rng_, options_.queue, std::move(hooks));
     engine_->open([this](Result<queue::RecoveryReport> report) {
       // Not from inside the engine's own call.
@@ -367,6 +369,7 @@ class Validator::Impl final : public rpc::NodeControl {
   crypto::SystemRng rng_;
   std::optional<DirectoryLock> lock_;
   std::unique_ptr<FileStorage> storage_;
+  HeapPrefault heap_;
   std::unique_ptr<queue::Engine> engine_;
   std::unique_ptr<rpc::Dispatcher> dispatcher_;
   std::thread thread_;

@@ -125,6 +125,8 @@ class Engine {
   struct Hooks {
     UniqueFunction<void()> want_pump;                  ///< records wait for pump(); called once per pump
     UniqueFunction<void(std::string_view line)> warn;  ///< what an operator should read; never empty lines
+    /// A message was given this memory (base/heap_prefault.h). Not to call the engine.
+    UniqueFunction<void(const void* memory, std::size_t bytes)> allocated;
   };
 
   struct HandOut {
@@ -209,9 +211,11 @@ class Engine {
   void compact_wal(Done<void> done);
   /// Starts the write of what has gathered.
   void pump();
-  /// The same, if so much has gathered that it is a large write (Storage::kLargeWriteBytes) and none is under way: for
-  /// an owner that has more to look at before it would call pump().
+  /// The same, if kPumpLargeBytes have gathered and no write is under way: for an owner that has more to look at before
+  /// it would call pump(). Smaller writes are more of them, which costs more than it wins; with larger ones the disk
+  /// stands still meanwhile (docs/performance.md).
   void pump_large();
+  static constexpr std::size_t kPumpLargeBytes = std::size_t{160} << 10;
   void tick();
   MonoTime next_wakeup() const;
   /// Refuses new work, gives leases back uncounted, writes the in-memory messages to the log, and

@@ -10,7 +10,8 @@
 //   engine_deaths.cpp   how messages die, and their expiry
 //   engine_dead.cpp     dead letters, remove, purge, pause
 //   engine_log.cpp      commits, records, ids
-//   engine_room.cpp     room in the log, and compaction
+//   engine_room.cpp     room in the log
+//   engine_compaction.cpp  what makes it, and the log's space on the disk
 //   engine_replay.cpp   recovery
 //   engine_metrics.cpp  figures and health
 //   engine.cpp          the public face, time, open and stop
@@ -216,6 +217,11 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   /// Counts that so many messages did not come in, all for this reason.
   Error refuse(Error error, std::uint64_t messages);
   Entry& make_entry(Submission& submission, const Admitted& admitted, WallTime now_wall, MonoTime now);
+  Entry& add(MessageId id, ByteView body, std::string_view key, WallTime created_at, std::string_view submitted_by) {
+    Entry& entry = store_.add(id, body, key, created_at, submitted_by);
+    if (hooks_.allocated) hooks_.allocated(&entry, sizeof entry + body.size());
+    return entry;
+  }
   void settle_new(Entry& entry);
   void store_batch(std::vector<Submission> submissions, std::vector<Admitted> admitted, Durability durability,
                    Done<std::vector<Submitted>> done);
@@ -316,6 +322,11 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void compact();
   void work_compaction();
   bool should_compact() const;
+  bool may_carry(const SegmentTable::Segment& head) const;
+  bool is_long() const;
+  bool near_bound() const;
+  bool nearly_at_bound() const;
+  bool drains() const;
   void watch_head();
   MonoTime head_rests_at() const;
   MonoTime next_compaction() const;
@@ -359,9 +370,11 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   bool pump_wanted_ = false;
   bool head_moving_ = false;
   struct {
-    std::uint64_t index = 0, live_bytes = 0;
-    MonoTime since;                          ///< but for what the compactor takes out of it
-  } head_seen_;                              ///< a mostly dead one
+    std::uint64_t index = 0;
+    std::uint64_t first_live_bytes = 0, live_bytes = 0;  ///< of it, but for what the compactor takes out of it
+    std::uint64_t all_live_bytes = 0;                    ///< of the log, when it became the oldest
+    MonoTime since;                                      ///< it has `live_bytes`
+  } head_seen_;
   std::set<MessageId> unwritten_deaths_;     ///< of dead letters, for which the log had no room
   std::optional<Size> wished_;               ///< room wished for since a submit found none
   std::size_t parked_pauses_ = 0;            ///< calls of set_paused() that wait for room

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint64_t kIdBlockMin = 1'024;
 constexpr std::uint64_t kIdBlockMax = std::uint64_t{1} << 20;
+static_assert(Engine::kPumpLargeBytes >= Storage::kLargeWriteBytes, "it must not run inside the call");
 
 }  // namespace
 
@@ -34,7 +35,7 @@ void Engine::Impl::pump() {
 }
 
 void Engine::Impl::pump_large() {
-  if (writer_ && !failure_ && writer_->could_begin(Storage::kLargeWriteBytes)) pump();
+  if (writer_ && !failure_ && writer_->could_begin(kPumpLargeBytes)) pump();
 }
 
 void Engine::Impl::when_durable(wal::Ordinal ordinal, CommitFn fn) {

@@ -112,7 +112,7 @@ Result<void> Engine::Impl::replay_put(const wal::Put& put, wal::Ordinal ordinal,
     // Carried forward by compaction: the same message, as it stood then.
     segments_.drop_live(entry->ordinal, entry->record_bytes);
   } else {
-    entry = &store_.add(put.id, put.body, put.key, put.created_at, put.submitted_by);
+    entry = &add(put.id, put.body, put.key, put.created_at, put.submitted_by);
     if (!put.carried) ++state_.counters.submitted_sync;
     if (!put.key.empty()) {
       if (const KeyRef known = replayed_key(put.key, put.id)) erase_key(known);  // of a record before it

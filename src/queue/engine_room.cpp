@@ -1,35 +1,18 @@
-// The engine and the room in its log: who may write how much, who waits, and compaction, which makes room.
+// The engine and the room in its log: who may write how much, and who waits.
 #include <algorithm>
-
-#include <fmt/format.h>
 
 #include "queue/engine_impl.h"
 
 namespace qh::queue {
 namespace {
 
-// Carried in one go: little enough that a submit behind it does not wait long, or, on a full disk where nobody
-// may submit, as closely packed as any batch.
-constexpr std::uint64_t kCarryBytes = 128U << 10;
-constexpr std::uint64_t kCarryBytesWhenFull = 1U << 20;
-/// A segment is mostly dead below this part of it.
-constexpr std::uint64_t kMostlyDeadPart = 4;
-constexpr auto kHeadRests = std::chrono::seconds(1);
 /// All of a record but a message's body.
 constexpr std::uint64_t kFieldsBytes = 2U << 10;
 /// A hand-out that nobody waits for any longer is not made.
 constexpr auto kRoomPatience = std::chrono::seconds(10);
-/// Identity, mark and lock.
-constexpr std::uint64_t kOtherFileBytes = 4 * wal::kBlockBytes;
-
-bool is_mostly_dead(const SegmentTable::Segment& segment) {
-  return segment.live_bytes * kMostlyDeadPart < segment.bytes;
-}
 
 }  // namespace
 
-// -- Room --------------------------------------------------------------------------------------------------
-//
 // Submits leave room for takes and acks, those leave room for the compactor, which makes room. So a disk that is
 // full can be emptied to the last message, though a take by itself costs a block of the log: its block comes back
 // when the compactor has gone round to it. Where it cannot, since what is alive does not fit into what is left, the
@@ -205,179 +188,6 @@ void Engine::Impl::tidy_when_full() {
   if (!pool_->failure()) return tidy_until_.reset();
   if (std::exchange(tidied_, true) || writer_->room() >= reserve(0, Use::kSubmit)) return;
   tidy_until_ = segments_.current();
-}
-
-// -- Compaction --------------------------------------------------------------------------------------------
-//
-// The log is a ring: what is alive in its oldest segment is appended again, then the segment is let go.
-// Puts therefore always leave before, or with, the records that end them, and space is bounded by
-// twice the live bytes with at most one copied byte for each written one (docs/adr/0005).
-
-bool Engine::Impl::should_compact() const {
-  const auto* head = segments_.head();
-  if (head == nullptr || head_moving_) return false;
-  if (!compact_requests_.empty() && head->index <= compact_requests_.back().through_segment) return true;
-  if (pool_->failure() && (tidy_until_ || (pass_until_ && !parked_.empty()))) return true;
-  if (head->live_bytes == 0 || (is_mostly_dead(*head) && clock_.mono() >= head_rests_at())) return true;
-  return segments_.sealed_bytes() > 2 * segments_.live_bytes() + writer_->segment_bytes() / 2;
-}
-
-/// From then on the head is carried for being mostly dead. A consumer that is working its way through it would take
-/// most of what is left sooner than it is written, so it must have been left alone for a while; as long as the log is
-/// that far from the bound of its space.
-MonoTime Engine::Impl::head_rests_at() const {
-  const auto segment = writer_->segment_bytes();
-  const auto live = 2 * segments_.live_bytes();
-  const auto* head = segments_.head();
-  // The bound is four segments above twice the live bytes; to carry a head takes room before it gives some.
-  const auto carried = segments_.disk_bytes() + pool_->disk_bytes() + (head != nullptr ? head->live_bytes : 0);
-  const bool is_long = segments_.sealed_bytes() > segment && segments_.sealed_bytes() + 2 * segment > live;
-  const bool near_bound = is_long && carried > live + 3 * segment;
-  return near_bound || pool_->failure() ? MonoTime{} : head_seen_.since + kHeadRests;
-}
-
-void Engine::Impl::watch_head() {
-  const auto* head = segments_.head();
-  if (head == nullptr || !is_mostly_dead(*head)) return;
-  if (head_seen_.index == head->index && head_seen_.live_bytes == head->live_bytes) return;
-  head_seen_ = {head->index, head->live_bytes, clock_.mono()};
-}
-
-MonoTime Engine::Impl::next_compaction() const {
-  const auto* head = segments_.head();
-  const bool waits = engine_state_ == EngineState::kRunning && !failure_ && head != nullptr && !head_moving_;
-  return waits && is_mostly_dead(*head) && !should_compact() ? head_rests_at() : MonoTime::never();
-}
-
-void Engine::Impl::compact() {
-  work_compaction();
-  tell_pool();
-}
-
-void Engine::Impl::work_compaction() {
-  watch_head();
-  if (engine_state_ != EngineState::kRunning || !writer_ || !should_compact()) return;
-  const auto* head = segments_.head();
-  if (head->live_bytes == 0) return advance_head();
-  if (writer_->has_pending()) return;  // one go at a time, so that submits get their turn
-  if (writer_->room() >= carry_room(head->live_bytes)) return carry_head();
-  want_more_segments();
-}
-
-void Engine::Impl::carry_head() {
-  const auto chunk = pool_->failure() ? kCarryBytesWhenFull : kCarryBytes;
-  const auto through = segments_.head()->last_ordinal;
-  std::uint64_t carried = 0;
-  for (Entry* entry = store_.oldest_logged(); entry != nullptr && entry->ordinal <= through && carried < chunk;
-       entry = store_.oldest_logged()) {
-    append_put(*entry, 0, true);
-    carried += entry->record_bytes;
-  }
-  for (EndedKey* key = keys_.oldest_logged(); key != nullptr && key->ordinal <= through && carried < chunk;
-       key = keys_.oldest_logged()) {
-    append_key(*key);
-    carried += wal::key_record_bytes(key->key_bytes);
-  }
-  if (const auto* head = segments_.head(); head->index == head_seen_.index) head_seen_.live_bytes = head->live_bytes;
-}
-
-void Engine::Impl::advance_head() {
-  if (room(0, Use::kCompact) != Room::kEnough) return want_more_segments();
-  head_moving_ = true;
-  const wal::RetiredSegment dead{segments_.head()->index, segments_.head()->bytes};
-  auto next = state_now();
-  next.head_segment = segments_.second().index;
-  when_durable(append_state(next), [this, dead](const Error* error) {
-    head_moving_ = false;
-    if (error != nullptr) return;
-    let_head_go(dead);
-    check_compact_requests();
-    compact();
-  });
-}
-
-void Engine::Impl::let_head_go(wal::RetiredSegment dead) {
-  segments_.drop_head();
-  ++compactions_;
-  const auto* head = segments_.head();
-  if (tidy_until_ && (head == nullptr || head->index > *tidy_until_)) tidy_until_.reset();
-  if (pass_until_ && (head == nullptr || head->index > *pass_until_)) {
-    // Gone round once: who still waits when this one has been recycled waits for nothing.
-    pass_until_.reset();
-    fruitless_seq_ = writer_->next_seq();
-  }
-  bound_pool();  // it may be a spare in the room that it had in the log
-  if (std::erase(damaged_segments_, dead.index) > 0)
-    pool_->keep_damaged(dead);
-  else
-    pool_->retire(dead);
-}
-
-// -- Space ---------------------------------------------------------------------------------------------------
-
-/// The log's bound is twice the live bytes and four segments.
-void Engine::Impl::bound_pool() {
-  const auto bound = 2 * segments_.live_bytes() + 4 * writer_->segment_bytes();
-  const auto others = segments_.disk_bytes() + kOtherFileBytes;
-  pool_->may_hold(bound > others ? bound - others : 0);
-}
-
-/// What the pool may keep, and what it can count on.
-void Engine::Impl::tell_pool() {
-  if (!writer_) return;
-  bound_pool();
-  const auto* head = segments_.head();
-  // Where much is carried on first, the log needs the room of a new segment before it gets the old one.
-  const auto carried_and_on = [&] { return carry_room(head->live_bytes) + writer_->segment_bytes() / 2; };
-  pool_->expect_retired(engine_state_ == EngineState::kRunning && head != nullptr &&
-                        (head_moving_ || (should_compact() && writer_->room() >= carried_and_on())));
-  want_refused_room();
-}
-
-/// Nothing is under way that the room of the log is needed for, and the compactor can do without the rest of the
-/// current segment: the disk may have no other.
-bool Engine::Impl::may_shrink() const {
-  const auto a_round = carry_room(segments_.live_most()) + segments_.size() * wal::kBlockBytes;
-  if (writer_->room_to_come() < a_round) return false;
-  return engine_state_ == EngineState::kRunning && !writer_->busy() && parked_.empty() && !head_moving_ &&
-         !should_compact() && pool_->idle() && !pool_->failure() && !pool_->ready().empty();
-}
-
-/// Of the pool, once the log is idle: not between two submits, of which the second needs it again.
-void Engine::Impl::give_back_surplus() {
-  if (may_shrink() && writer_->marked()) pool_->give_back();
-}
-
-void Engine::Impl::give_back_space(MonoTime now) {
-  give_back_surplus();
-  if (now < writer_->may_shrink_at() || !may_shrink()) return;
-  writer_->shrink();
-  append_state(state_now());
-}
-
-void Engine::Impl::compact_wal(Done<void> done) {
-  if (auto running = check_running(); !running) return done(fail(std::move(running.error())));
-  const auto* head = segments_.head();
-  compact_requests_.push_back({head == nullptr ? 0 : segments_.current() - 1, std::move(done)});
-  compact();
-  check_compact_requests();
-}
-
-void Engine::Impl::check_compact_requests() {
-  if (compact_requests_.empty()) return;
-  const auto* head = segments_.head();
-  const bool full = pool_->failure() && !pool_->working();
-  if (head != nullptr && head->index <= compact_requests_.back().through_segment) {
-    if (!full || head_moving_ || writer_->busy() || writer_->room() >= carry_room(head->live_bytes)) return;
-  } else if (!pool_->idle() && !full) {
-    return;
-  }
-  for (auto& request : std::exchange(compact_requests_, {})) {
-    if (full)
-      request.done(fail(no_room()));
-    else
-      request.done({});
-  }
 }
 
 }  // namespace qh::queue

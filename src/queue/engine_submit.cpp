@@ -91,7 +91,7 @@ Entry& Engine::Impl::make_entry(Submission& submission, const Admitted& admitted
   const MessageId id = options.id.value_or(MessageId(next_message_id_));
   next_message_id_ = id.value() + 1;
   const auto created_at = options.created_at.value_or(now_wall);
-  Entry& entry = store_.add(id, submission.bytes(), options.idempotency_key, created_at, options.submitted_by);
+  Entry& entry = add(id, submission.bytes(), options.idempotency_key, created_at, options.submitted_by);
   if (options.not_before) entry.not_before_ms = options.not_before->ms();
   if (options.expires_at) entry.expires_at_ms = options.expires_at->ms();
   if (admitted.kind == Kind::kTransaction) {

@@ -67,13 +67,25 @@ TEST(Engine, ALargeWriteBeginsBeforeTheTurnEnds) {
   submit(1'000);
   m.engine->pump_large();
   EXPECT_EQ(m.disk.count(DiskOp::kDurableWrite), writes) << "a small write did not wait for what else is to come";
-  for (std::size_t sum = 0; sum < Storage::kLargeWriteBytes; sum += 4'000) submit(4'000);
+  for (std::size_t sum = 0; sum < Engine::kPumpLargeBytes; sum += 4'000) submit(4'000);
   m.engine->pump_large();
   EXPECT_EQ(m.disk.count(DiskOp::kDurableWrite), writes + 1);
-  for (std::size_t sum = 0; sum < Storage::kLargeWriteBytes; sum += 4'000) submit(4'000);
+  for (std::size_t sum = 0; sum < Engine::kPumpLargeBytes; sum += 4'000) submit(4'000);
   m.engine->pump_large();
   EXPECT_EQ(m.disk.count(DiskOp::kDurableWrite), writes + 1) << "a second one is under way";
-  ASSERT_TRUE(m.run_until([&] { return answered == 2 * (Storage::kLargeWriteBytes / 4'000 + 1) + 1; }, 10'000));
+  ASSERT_TRUE(m.run_until([&] { return answered == 2 * (Engine::kPumpLargeBytes / 4'000 + 1) + 1; }, 10'000));
+}
+
+/// So that the next one's can be made ready meanwhile (base/heap_prefault.h), also while a log is read.
+TEST(Engine, TellsWhatMemoryEachMessageWasGiven) {
+  QueueMachine m(4);
+  ASSERT_TRUE(m.start());
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(m.submit(gossip("g", std::string(100, 'x')), sync_by("a")));
+  EXPECT_EQ(m.allocations, 3U);
+  EXPECT_GT(m.allocated_bytes, 300U);
+  m.process_kill(4);
+  ASSERT_TRUE(m.start());
+  EXPECT_EQ(m.allocations, 6U);
 }
 
 /// A caller that asks in its answer to a submit does not get what somebody else waits for.

@@ -44,7 +44,11 @@ class QueueMachine {
     pump_wanted_ = false;
     engine = std::make_unique<Engine>(
         disk, world, rng, options,
-        Engine::Hooks{[this] { pump_wanted_ = true; }, [this](std::string_view line) { warnings.emplace_back(line); }});
+        Engine::Hooks{[this] { pump_wanted_ = true; }, [this](std::string_view line) { warnings.emplace_back(line); },
+                      [this](const void* memory, std::size_t bytes) {
+                        allocations += memory != nullptr;
+                        allocated_bytes += bytes;
+                      }});
     return answer<RecoveryReport>([&](auto done) {
       if (salvage)
         engine->open_salvage(std::move(done));
@@ -130,6 +134,7 @@ class QueueMachine {
   Options options;
   std::unique_ptr<Engine> engine;
   std::vector<std::string> warnings;
+  std::uint64_t allocations = 0, allocated_bytes = 0;  ///< for messages, since the machine was made
 
  private:
   bool pump_wanted_ = false;

@@ -165,15 +165,19 @@ TEST(WhatMustHold5, AFloodThatIsDrainedGivesItsSpaceBack) {
   EXPECT_LT(m.on_disk().first, 6U << 20) << "three waves of 3 MB have gone through";
 }
 
+void fill(SpaceMachine& m, int batches) {
+  const std::vector<Submission> some(
+      200, Submission{encode(Message(gossip("x", std::string(100, 'x')))).value(), sync_by("a")});
+  for (int i = 0; i < batches; ++i) {
+    ASSERT_TRUE(m.answer<std::vector<Submitted>>([&](auto done) { m.engine->submit_batch(some, std::move(done)); }));
+  }
+}
+
 /// Who takes one message after the other ends what the compactor would write again.
 TEST(WhatMustHold5, AHeadThatIsBeingTakenIsCarriedOnlyWhenItIsLeftAlone) {
   SpaceMachine m(10);
   ASSERT_TRUE(m.start());
-  const std::vector<Submission> some(
-      200, Submission{encode(Message(gossip("x", std::string(100, 'x')))).value(), sync_by("a")});
-  for (int i = 0; i < 100; ++i) {
-    ASSERT_TRUE(m.answer<std::vector<Submitted>>([&](auto done) { m.engine->submit_batch(some, std::move(done)); }));
-  }
+  fill(m, 100);
   m.run_for(seconds(5));
   std::uint64_t taken = 0;
   const auto take = [&] {
@@ -199,6 +203,28 @@ TEST(WhatMustHold5, AHeadThatIsBeingTakenIsCarriedOnlyWhenItIsLeftAlone) {
   }
   EXPECT_TRUE(carried);
   EXPECT_TRUE(m.bounded());
+}
+
+/// Also where the last of its segments holds most of the log, and the rest of it is a small part of that.
+TEST(WhatMustHold5, ADrainToTheLastWritesNoMessageAgain) {
+  auto options = space_options();
+  options.segment_bytes_max = 1U << 20;
+  SpaceMachine m(11, options);
+  ASSERT_TRUE(m.start());
+  fill(m, 100);
+  const auto before = m.engine->metrics();
+  std::uint64_t taken = 0;
+  for (bool more = true; more;) {
+    const auto got = m.answer<std::vector<Taken>>([&](auto done) {
+      m.engine->take_batch({KindMask::all(), MonoTime{}}, 100, std::move(done));
+    });
+    taken += got->size();
+    more = !got->empty();
+    ASSERT_TRUE(m.bounded()) << "after " << taken;
+  }
+  ASSERT_EQ(taken, 20'000U);
+  const auto records = m.engine->metrics().wal_appended_seq - before.wal_appended_seq;
+  EXPECT_LT(records, taken + 10 * before.wal_segments);
 }
 
 // -- At rest -----------------------------------------------------------------------------------------------------

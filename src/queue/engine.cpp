@@ -15,8 +15,6 @@ constexpr auto kWallPoll = std::chrono::milliseconds(500);
 constexpr std::size_t kWallDueAtOnce = 1'000;
 /// How often a death is tried again for which the log has no room, where nothing tells of new room.
 constexpr auto kDeathRetry = std::chrono::seconds(1);
-constexpr std::uint64_t kStopChunkBytes = 4U << 20;
-constexpr std::uint64_t kReturnRecordBytes = 64;
 
 }  // namespace
 
@@ -112,118 +110,6 @@ MonoTime Engine::Impl::next_wakeup() const {
   if (may_shrink()) next = std::min(next, writer_->may_shrink_at());
   if (store_.dead_count() > 0) next = std::min(next, now + std::chrono::minutes(1));
   return next;
-}
-
-// -- Stop ----------------------------------------------------------------------------------------------------
-
-void Engine::Impl::stop(Done<void> done) {
-  if (engine_state_ == EngineState::kFailed) return done(fail(*failure_));
-  if (engine_state_ != EngineState::kRunning) return done(fail(Errc::kShuttingDown, "the queue is not running"));
-  engine_state_ = EngineState::kStopping;
-  const Error ending(Errc::kShuttingDown, "the queue is shutting down");
-  while (const auto* waiter = waiters_.front()) waiters_.take_out(waiter->id)->fail(ending);
-  for (auto& parked : std::exchange(parked_, {})) parked.again(&ending);
-  for (auto& waiting : std::exchange(waiting_for_ids_, {})) waiting.again(&ending);
-  for (auto& request : std::exchange(compact_requests_, {})) request.done(fail(ending));
-  stop_deadline_ = clock_.mono() + options_.stop_within;
-  stop_task_ = run_stop(std::move(done));
-  stop_task_.start();
-}
-
-Task<Result<void>> Engine::Impl::durable(wal::Ordinal ordinal) {
-  co_return co_await until<Result<void>>([this, ordinal](auto done) {
-    if (ordinal <= durable_ordinal_ && !failure_) return done(Result<void>());
-    when_durable(newest_of(ordinal), [done = std::move(done)](const Error* error) mutable {
-      if (error != nullptr)
-        done(fail(*error));
-      else
-        done(Result<void>());
-    });
-  });
-}
-
-Task<Result<void>> Engine::Impl::write_out() {
-  auto done = co_await durable(last_ordinal_);  // finish what is in flight
-  if (!done) co_return done;
-  std::vector<MessageId> leased, in_memory;
-  store_.each([&](Entry& entry) {
-    if (entry.state == EntryState::kLeased) leased.push_back(entry.id);
-    if (!is_logged(entry) && entry.state != EntryState::kPending) in_memory.push_back(entry.id);
-  });
-  // On a full disk the next start finds the same reasons to die.
-  while (!unwritten_deaths_.empty()) {
-    Entry& entry = *store_.find(*unwritten_deaths_.begin());
-    if (room(death_bytes(entry), Use::kChange) == Room::kNone) break;
-    write_death(entry);
-  }
-  // A lease is void after a start, written or not: on a full disk only its count is lost.
-  const auto returns = Size(leased.size(), kReturnRecordBytes);
-  const bool can_write = leased.empty() || room(returns, Use::kCompact) == Room::kEnough;
-  for (const auto id : leased) {
-    Entry& entry = *store_.find(id);
-    // A hand-out that the stop cut short is not the message's fault; a held one counts from 0 already.
-    if (!entry.extra->held && entry.deliveries > 0) --entry.deliveries;
-    const wal::Return back{id, entry.deliveries};
-    if (is_logged(entry) && can_write) append(wal::RecordType::kReturn, [&](Bytes& out) { wal::encode(back, out); });
-    store_.make_ready(entry);
-  }
-  std::sort(in_memory.begin(), in_memory.end());
-  std::uint64_t bytes = 0;
-  for (std::size_t i = 0; i < in_memory.size(); ++i) {
-    Entry* entry = store_.find(in_memory[i]);
-    if (entry == nullptr || is_logged(*entry)) continue;
-    // As a submit: what is durable must not be shut in by what never was.
-    if (room(put_bytes(*entry), Use::kSubmit) == Room::kNone) {
-      co_return fail(
-          no_room().in(fmt::format("{} messages that were only in memory could not be written", in_memory.size() - i)));
-    }
-    append_put(*entry, 0, true);
-    bytes += entry->record_bytes;
-    if (std::exchange(bytes, bytes % kStopChunkBytes) < kStopChunkBytes) continue;
-    done = co_await durable(last_ordinal_);
-    if (!done) co_return done;
-  }
-  // A message that was never in the log may be over; its key lasts all the same.
-  keys_.each_ended([this](EndedKey& key) {
-    if (key.ordinal == 0 && room(wal::key_record_bytes(key.key_bytes), Use::kCompact) != Room::kNone) append_key(key);
-  });
-  auto exact = state_now();
-  exact.next_message_id = next_message_id_;
-  exact.next_lease_id = next_lease_id_;
-  append_state(exact);
-  co_return co_await durable(last_ordinal_);
-}
-
-Task<void> Engine::Impl::run_stop(Done<void> done) {
-  // Whoever comes first answers: the end of the work, or the deadline.
-  auto answered = std::make_shared<bool>(false);
-  auto answer = std::make_shared<Done<void>>(std::move(done));
-  stop_timed_out_ = [this, answered, answer] {
-    *answered = true;
-    stop_deadline_ = MonoTime::never();
-    (*answer)(fail(Errc::kTimeout,
-                   "the queue did not stop in time: messages that were only in memory may be lost, what was "
-                   "acknowledged as durable is not"));
-  };
-  auto written = co_await write_out();
-  while (written && !failure_ && !writer_->marked()) {
-    // The mark is one more batch, and a write of the mark file behind it.
-    if (writer_->wants_mark()) writer_->mark();
-    if (writer_->marked() || failure_) break;
-    written = co_await until<Result<void>>([this](auto marked) {
-      mark_waiter_ = [this, marked = std::move(marked)]() mutable {
-        if (failure_)
-          marked(fail(*failure_));
-        else
-          marked(Result<void>());
-      };
-    });
-  }
-  if (*answered) co_return;
-  stop_timed_out_ = {};
-  stop_deadline_ = MonoTime::never();
-  if (engine_state_ == EngineState::kStopping) engine_state_ = EngineState::kStopped;
-  (*answer)(std::move(written));
 }
 
 // -- The public face -------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@
 //   engine_compaction.cpp  what makes it, and the log's space on the disk
 //   engine_replay.cpp   recovery
 //   engine_metrics.cpp  figures and health
-//   engine.cpp          the public face, time, open and stop
+//   engine_stop.cpp     the graceful stop
+//   engine.cpp          the public face, time and open
 #pragma once
 
 #include <deque>
@@ -207,6 +208,11 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void start_log(wal::Recovered& recovered);
   Task<void> run_stop(Done<void> done);
   Task<Result<void>> write_out();
+  Task<Result<void>> room_for(Size size, Use use);
+  Task<void> write_deaths();
+  Task<void> return_leases();
+  Task<Result<void>> write_in_memory();
+  Task<void> write_ended_keys();
   Task<Result<void>> durable(wal::Ordinal ordinal);
 
   // In

@@ -1,0 +1,177 @@
+// The engine's graceful stop: what is in flight is finished, what is only in memory is written.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "queue/engine_impl.h"
+
+namespace qh::queue {
+namespace {
+
+constexpr std::uint64_t kStopChunkBytes = 4U << 20;
+constexpr std::uint64_t kReturnRecordBytes = 64;
+
+}  // namespace
+
+void Engine::Impl::stop(Done<void> done) {
+  if (engine_state_ == EngineState::kFailed) return done(fail(*failure_));
+  if (engine_state_ != EngineState::kRunning) return done(fail(Errc::kShuttingDown, "the queue is not running"));
+  engine_state_ = EngineState::kStopping;
+  const Error ending(Errc::kShuttingDown, "the queue is shutting down");
+  while (const auto* waiter = waiters_.front()) waiters_.take_out(waiter->id)->fail(ending);
+  for (auto& parked : std::exchange(parked_, {})) parked.again(&ending);
+  for (auto& waiting : std::exchange(waiting_for_ids_, {})) waiting.again(&ending);
+  for (auto& request : std::exchange(compact_requests_, {})) request.done(fail(ending));
+  stop_deadline_ = clock_.mono() + options_.stop_within;
+  stop_task_ = run_stop(std::move(done));
+  stop_task_.start();
+}
+
+Task<Result<void>> Engine::Impl::durable(wal::Ordinal ordinal) {
+  co_return co_await until<Result<void>>([this, ordinal](auto done) {
+    if (ordinal <= durable_ordinal_ && !failure_) return done(Result<void>());
+    when_durable(newest_of(ordinal), [done = std::move(done)](const Error* error) mutable {
+      if (error != nullptr)
+        done(fail(*error));
+      else
+        done(Result<void>());
+    });
+  });
+}
+
+/// Waits for it. An error: there will be none, the disk is full.
+Task<Result<void>> Engine::Impl::room_for(Size size, Use use) {
+  co_return co_await until<Result<void>>([this, size, use](auto done) {
+    if (failure_) return done(fail(*failure_));
+    if (!blocked(size, use)) return done(Result<void>());
+    auto again = [done = std::move(done)](const Error* error) mutable {
+      if (error != nullptr)
+        done(fail(*error));
+      else
+        done(Result<void>());
+    };
+    wait_for_room(size, use, std::move(again), 0, MonoTime::never());
+  });
+}
+
+Task<Result<void>> Engine::Impl::write_out() {
+  auto done = co_await durable(last_ordinal_);  // finish what is in flight
+  if (!done) co_return done;
+  co_await write_deaths();
+  co_await return_leases();
+  done = co_await write_in_memory();
+  if (!done) co_return done;
+  co_await write_ended_keys();
+  auto exact = state_now();
+  exact.next_message_id = next_message_id_;
+  exact.next_lease_id = next_lease_id_;
+  append_state(exact);
+  co_return co_await durable(last_ordinal_);
+}
+
+/// On a full disk the next start finds the same reasons to die.
+Task<void> Engine::Impl::write_deaths() {
+  while (!unwritten_deaths_.empty()) {
+    const auto id = *unwritten_deaths_.begin();
+    const Size size = death_bytes(*store_.find(id));
+    const auto there = co_await room_for(size, Use::kChange);
+    if (!there) co_return;
+    if (unwritten_deaths_.contains(id)) write_death(*store_.find(id));
+  }
+}
+
+/// A lease is void after a start, written or not: on a full disk only its count is lost.
+Task<void> Engine::Impl::return_leases() {
+  const auto size = Size(store_.leased_count(), kReturnRecordBytes);
+  const auto there = co_await room_for(size, Use::kCompact);
+  std::vector<MessageId> leased;
+  store_.each([&](const Entry& entry) {
+    if (entry.state == EntryState::kLeased) leased.push_back(entry.id);
+  });
+  for (const auto id : leased) {
+    Entry& entry = *store_.find(id);
+    // A hand-out that the stop cut short is not the message's fault; a held one counts from 0 already.
+    if (!entry.extra->held && entry.deliveries > 0) --entry.deliveries;
+    const wal::Return back{id, entry.deliveries};
+    if (is_logged(entry) && there) append(wal::RecordType::kReturn, [&](Bytes& out) { wal::encode(back, out); });
+    store_.make_ready(entry);
+  }
+}
+
+/// As submits: what is durable must not be shut in by what never was.
+Task<Result<void>> Engine::Impl::write_in_memory() {
+  std::vector<MessageId> in_memory;
+  store_.each([&](const Entry& entry) {
+    if (!is_logged(entry) && entry.state != EntryState::kPending) in_memory.push_back(entry.id);
+  });
+  std::sort(in_memory.begin(), in_memory.end());
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < in_memory.size(); ++i) {
+    const Entry* found = store_.find(in_memory[i]);
+    if (found == nullptr) continue;
+    const Size size = put_bytes(*found);
+    const auto there = co_await room_for(size, Use::kSubmit);
+    if (!there) {
+      co_return fail(
+          Error(there.error())
+              .in(fmt::format("{} messages that were only in memory could not be written", in_memory.size() - i)));
+    }
+    Entry* entry = store_.find(in_memory[i]);  // time has passed
+    if (entry == nullptr || is_logged(*entry)) continue;
+    append_put(*entry, 0, true);
+    bytes += entry->record_bytes;
+    if (std::exchange(bytes, bytes % kStopChunkBytes) < kStopChunkBytes) continue;
+    const auto done = co_await durable(last_ordinal_);
+    if (!done) co_return done;
+  }
+  co_return Result<void>();
+}
+
+/// A message that was never in the log may be over; its key lasts all the same. On a full disk as many as there is
+/// room for.
+Task<void> Engine::Impl::write_ended_keys() {
+  Size all(0);
+  keys_.each_ended([&](const EndedKey& key) {
+    if (key.ordinal == 0) all += wal::key_record_bytes(key.key_bytes);
+  });
+  if (all.bytes == 0) co_return;
+  static_cast<void>(co_await room_for(all, Use::kCompact));
+  keys_.each_ended([this](EndedKey& key) {
+    const auto bytes = wal::key_record_bytes(key.key_bytes);
+    if (key.ordinal == 0 && room(bytes, Use::kCompact) == Room::kEnough) append_key(key);
+  });
+}
+
+Task<void> Engine::Impl::run_stop(Done<void> done) {
+  // Whoever comes first answers: the end of the work, or the deadline.
+  auto answered = std::make_shared<bool>(false);
+  auto answer = std::make_shared<Done<void>>(std::move(done));
+  stop_timed_out_ = [this, answered, answer] {
+    *answered = true;
+    stop_deadline_ = MonoTime::never();
+    (*answer)(fail(Errc::kTimeout,
+                   "the queue did not stop in time: messages that were only in memory may be lost, what was "
+                   "acknowledged as durable is not"));
+  };
+  auto written = co_await write_out();
+  while (written && !failure_ && !writer_->marked()) {
+    // The mark is one more batch, and a write of the mark file behind it.
+    if (writer_->wants_mark()) writer_->mark();
+    if (writer_->marked() || failure_) break;
+    written = co_await until<Result<void>>([this](auto marked) {
+      mark_waiter_ = [this, marked = std::move(marked)]() mutable {
+        if (failure_)
+          marked(fail(*failure_));
+        else
+          marked(Result<void>());
+      };
+    });
+  }
+  if (*answered) co_return;
+  stop_timed_out_ = {};
+  stop_deadline_ = MonoTime::never();
+  if (engine_state_ == EngineState::kStopping) engine_state_ = EngineState::kStopped;
+  (*answer)(std::move(written));
+}
+
+}  // namespace qh::queue

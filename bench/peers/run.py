@@ -83,16 +83,20 @@ class Run:
             if self.options.verbose:
                 say(f"  {SHAPES[shape].title:<55} {server.title:<26} {work:<4} {seen['rate']:>10,.0f}/s "
                     f"p50 {seen['p50_us']:>6,.0f} p99 {seen['p99_us']:>7,.0f} us; "
-                    f"{seen['cpu_us']:.1f} us of the server's processor time a message; "
+                    f"{seen['cpu_us']:.2f} us of the server's processor time a message ({seen['by_thread']}); "
                     f"others {100 * self.others[-1]:.0f} %; {seen['messages']} messages, measured for {seen['seconds']:.2f} s")
 
     def watched_load(self, server: Server, shape: str, work: str, messages: int) -> dict:
-        watch, cpu, own = machine.Watch(), server.cpu_seconds(), own_cpu_seconds()
+        watch, cpu, own, before = machine.Watch(), server.cpu_seconds(), own_cpu_seconds(), server.thread_seconds()
         seen = self.load(server, shape, work, messages)
+        after = server.thread_seconds()
         server_s = server.cpu_seconds() - cpu
         for shares, share in zip((self.others, self.stolen), watch.others(server_s + own_cpu_seconds() - own)):
             shares.append(share)
-        return seen | {"cpu_us": 1e6 * server_s / max(1, seen["messages"])}
+        each = 1e6 / max(1, seen["messages"])
+        by_thread = {name: each * (seconds - before.get(name, 0)) for name, seconds in after.items()}
+        return seen | {"cpu_us": each * server_s, "by_thread": ", ".join(
+            f"{name} {us:.2f}" for name, us in sorted(by_thread.items(), key=lambda one: -one[1]) if us >= 0.01)}
 
     def load(self, server: Server, shape: str, work: str, messages: int) -> dict:
         clients, kind, batch = SHAPES[shape]

@@ -57,26 +57,37 @@ bool Engine::Impl::near_bound() const {
   return is_the_log && carried > live + 3 * segment;
 }
 
-/// Spares of the pool give way, but for the segments that are ready to come next.
+/// Spares of the pool give way. The log may go on in its next segment before the head is let go, and the pool makes one
+/// for it where it has no other.
 bool Engine::Impl::nearly_at_bound() const {
   const auto segment = writer_->segment_bytes();
-  auto all = segments_.disk_bytes() + kOtherFileBytes;
-  for (const auto& ready : pool_->ready()) all += ready.bytes;
-  return all + segment / 16 > 2 * segments_.live_bytes() + 4 * segment;
+  const auto all = segments_.disk_bytes() + pool_->disk_bytes() - pool_->spare_bytes() + kOtherFileBytes;
+  const bool makes_one = pool_->ready().size() < 2 && pool_->spare_bytes() == 0;
+  return all + (makes_one ? segment : 0) + segment / 8 > 2 * segments_.live_bytes() + 4 * segment;
 }
 
-/// What was in the head goes, and what comes is a small part of that.
+/// What was in the head goes, and what comes is a small part of that. A head that nobody has come to yet is as the one
+/// before it was.
 bool Engine::Impl::drains() const {
   const auto* head = segments_.head();
-  const auto of_head = head_seen_.index == head->index ? head_seen_.first_live_bytes - head->live_bytes : 0;
-  return of_head > 0 && segments_.live_bytes() + of_head / 4 * 3 <= head_seen_.all_live_bytes;
+  if (head_seen_.index != head->index) return false;
+  const auto of_head = head_seen_.first_live_bytes - head->live_bytes;
+  if (of_head == 0) return head_seen_.last_drained;
+  return segments_.live_bytes() + of_head / 4 * 3 <= head_seen_.all_live_bytes;
 }
 
 void Engine::Impl::watch_head() {
   const auto* head = segments_.head();
   if (head == nullptr) return;
+  const auto all = segments_.live_bytes();
   if (head_seen_.index != head->index)
-    head_seen_ = {head->index, head->live_bytes, head->live_bytes, segments_.live_bytes(), clock_.mono()};
+    head_seen_ = {head->index, head->live_bytes, head->live_bytes, all, clock_.mono(), head_seen_.drained};
+  if (all > head_seen_.all_live_bytes) {
+    head_seen_.all_live_bytes = all;
+    head_seen_.first_live_bytes = head->live_bytes;
+    head_seen_.last_drained = false;
+  }
+  head_seen_.drained = drains();
   if (head_seen_.live_bytes == head->live_bytes) return;
   head_seen_.live_bytes = head->live_bytes;
   head_seen_.since = clock_.mono();

@@ -378,8 +378,10 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   struct {
     std::uint64_t index = 0;
     std::uint64_t first_live_bytes = 0, live_bytes = 0;  ///< of it, but for what the compactor takes out of it
-    std::uint64_t all_live_bytes = 0;                    ///< of the log, when it became the oldest
+    std::uint64_t all_live_bytes = 0;                    ///< of the log, at their most since it became the oldest
     MonoTime since;                                      ///< it has `live_bytes`
+    bool last_drained = false;                           ///< the one before it, at the end
+    bool drained = false;                                ///< drains(), when last seen
   } head_seen_;
   std::set<MessageId> unwritten_deaths_;     ///< of dead letters, for which the log had no room
   std::optional<Size> wished_;               ///< room wished for since a submit found none

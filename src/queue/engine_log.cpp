@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint64_t kIdBlockMin = 1'024;
 constexpr std::uint64_t kIdBlockMax = std::uint64_t{1} << 20;
-static_assert(Engine::kPumpLargeBytes >= Storage::kLargeWriteBytes, "it must not run inside the call");
+static_assert(Engine::kPumpLargeBytes >= Storage::kLargeWriteBytes, "what begins so is a large write");
 
 }  // namespace
 

@@ -111,8 +111,14 @@ void SegmentPool::keep_damaged(RetiredSegment segment) {
 std::uint64_t SegmentPool::disk_bytes() const {
   std::uint64_t bytes = in_work_bytes_;
   for (const auto& s : ready_) bytes += s.bytes;
-  for (const auto& s : retired_) bytes += s.bytes;
+  bytes += spare_bytes();
   for (const auto& s : removing_) bytes += s.bytes;
+  return bytes;
+}
+
+std::uint64_t SegmentPool::spare_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& s : retired_) bytes += s.bytes;
   return bytes;
 }
 

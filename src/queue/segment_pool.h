@@ -95,6 +95,8 @@ class SegmentPool {
   const std::optional<Error>& failure() const { return failure_; }
   /// Of the files that this pool holds: ready, in work, and waiting to be recycled or removed.
   std::uint64_t disk_bytes() const;
+  /// Of that, old segments that may be used again, and go where there are more than may_hold().
+  std::uint64_t spare_bytes() const;
   /// Segments that were made of old files since the start.
   std::uint64_t recycled() const { return recycled_; }
   /// Nothing waits to be made, recycled or put away. True already in the call of Hooks::changed that says so.

@@ -82,6 +82,7 @@ Task<void> Engine::Impl::write_deaths() {
 
 /// A lease is void after a start, written or not: on a full disk only its count is lost.
 Task<void> Engine::Impl::return_leases() {
+  if (store_.leased_count() == 0) co_return;
   const auto size = Size(store_.leased_count(), kReturnRecordBytes);
   const auto there = co_await room_for(size, Use::kCompact);
   std::vector<MessageId> leased;

@@ -6,8 +6,10 @@
 // takes new memory from a large piece in turn (mimalloc: 64 KiB pages of 32 MiB segments; Leijen, Zorn, de Moura,
 // ISMM 2019, section 2.3).
 //
-// A guess that is wrong costs at most kAhead of memory: MADV_POPULATE_WRITE (madvise(2), Linux 5.14) changes no byte,
-// and fails where nothing is mapped. A kernel without it is asked once.
+// Each guess that is wrong costs at most kAhead of memory: MADV_POPULATE_WRITE (madvise(2), Linux 5.14) changes no
+// byte, and fails where nothing is mapped or may be written. A kernel without it is asked once. For a heap like
+// mimalloc's: where large allocations are mappings of their own, what is ahead may be somebody else's, a shared file
+// even.
 //
 // Threads  allocated() belongs to one thread, and so does the destructor. The other thread starts when the first
 //          memory has moved forward; where it cannot start, nothing is made present.

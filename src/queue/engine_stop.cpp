@@ -57,10 +57,15 @@ Task<Result<void>> Engine::Impl::room_for(Size size, Use use) {
 Task<Result<void>> Engine::Impl::write_out() {
   auto done = co_await durable(last_ordinal_);  // finish what is in flight
   if (!done) co_return done;
+  pool_->try_again();  // a disk that was full a moment ago may have room
   co_await write_deaths();
   co_await return_leases();
   done = co_await write_in_memory();
-  if (!done) co_return done;
+  if (!done) {
+    // Those that there was room for are not of the number that this says.
+    const auto written = co_await durable(last_ordinal_);
+    co_return written ? std::move(done) : written;
+  }
   co_await write_ended_keys();
   auto exact = state_now();
   exact.next_message_id = next_message_id_;
@@ -128,18 +133,18 @@ Task<Result<void>> Engine::Impl::write_in_memory() {
   co_return Result<void>();
 }
 
-/// A message that was never in the log may be over; its key lasts all the same. On a full disk as many as there is
-/// room for.
+/// A message that was never in the log may be over; its key lasts all the same, and is alive there as a put is. So, as
+/// submits: on a full disk as many as there is room for.
 Task<void> Engine::Impl::write_ended_keys() {
   Size all(0);
   keys_.each_ended([&](const EndedKey& key) {
     if (key.ordinal == 0) all += wal::key_record_bytes(key.key_bytes);
   });
   if (all.bytes == 0) co_return;
-  static_cast<void>(co_await room_for(all, Use::kCompact));
+  static_cast<void>(co_await room_for(all, Use::kSubmit));
   keys_.each_ended([this](EndedKey& key) {
     const auto bytes = wal::key_record_bytes(key.key_bytes);
-    if (key.ordinal == 0 && room(bytes, Use::kCompact) == Room::kEnough) append_key(key);
+    if (key.ordinal == 0 && room(bytes, Use::kSubmit) == Room::kEnough) append_key(key);
   });
 }
 

@@ -130,6 +130,14 @@ void SegmentPool::tick() {
   }
 }
 
+void SegmentPool::try_again() {
+  if (!failure_ || broken_) return;
+  failure_.reset();
+  retry_at_ = MonoTime::never();
+  removing_stuck_ = false;
+  run();
+}
+
 void SegmentPool::run() {
   if (!started_ || broken_ || work_.running() || (!wanted() && !failure_)) return;
   if (failure_ && retry_at_ != MonoTime::never() && retired_.empty() && damaged_.empty()) return;

@@ -103,6 +103,8 @@ class SegmentPool {
   bool idle() const { return !wanted() || failure_; }
 
   void tick();
+  /// Forgets that something has failed: what is wanted is tried now and not when a second is over.
+  void try_again();
   MonoTime next_wakeup() const { return failure_ ? retry_at_ : MonoTime::never(); }
 
  private:

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "full_queue.h"
 #include "limit_machine.h"
 #include "queue_machine.h"
 #include "queue_snapshot.h"
@@ -141,72 +142,6 @@ TEST(WhatMustHold6, ABatchMayNotFillWhatCarryingItOnTakes) {
     ASSERT_TRUE(taken) << due << " left: " << taken.error().to_string();
     ASSERT_TRUE(*taken) << due << " left";
   }
-}
-
-/// A disk that takes so many bytes more, and is full of durable messages of 1,000 bytes, every second one due. Behind
-/// them 300 that are only in memory, and the disk has no room for.
-class FullAndMoreInMemory {
- public:
-  FullAndMoreInMemory(std::uint64_t more, Duration lifetime) : m(more, one_size(), at_once()) {
-    EXPECT_TRUE(m.start());
-    m.run_for(seconds(1));
-    m.disk.set_capacity(m.disk.used_bytes() + more);
-    auto how = sync_by("a");
-    for (;; ++durable) {
-      how.not_before = durable % 2 == 0 ? m.world.wall() : m.world.wall() + hours(1000);
-      if (!m.submit(gossip("s", std::string(1000, 's')), how)) break;
-    }
-    due = (durable + 1) / 2;
-    how = sync_by("a");
-    how.durability = Durability::kAsync;
-    if (lifetime != Duration(0)) how.expires_at = m.world.wall() + lifetime;
-    for (int i = 0; i < 300; ++i) EXPECT_TRUE(m.submit(gossip("a", std::string(3000, 'a')), how));
-  }
-
-  ::testing::AssertionResult take() {
-    const auto taken = m.take();
-    if (!taken) return ::testing::AssertionFailure() << due << " left: " << taken.error().to_string();
-    if (!*taken) return ::testing::AssertionFailure() << due << " left, and nothing comes";
-    --due, --durable;
-    return ::testing::AssertionSuccess();
-  }
-  ::testing::AssertionResult takes_all_that_is_due() {
-    while (due > 0) {
-      if (auto taken = take(); !taken) return taken;
-    }
-    return ::testing::AssertionSuccess();
-  }
-
-  QueueMachine m;
-  std::size_t durable = 0, due = 0;
-
- private:
-  static Options one_size() {
-    auto options = small_sizes();
-    options.segment_bytes_min = options.segment_bytes_max;
-    return options;
-  }
-};
-
-/// A stop writes what there is room for, and takes go on in the next life.
-TEST(WhatMustHold6, WhatAStopWritesLeavesTheRoomOfTakes) {
-  std::uint64_t written = 0, too_many = 0;
-  for (std::uint64_t more = 100'000; more < 3'000'000; more += 58'001) {
-    FullAndMoreInMemory full(more, Duration(0));
-    for (auto takes = full.due * (more % 5) / 5; takes > 0; --takes) ASSERT_TRUE(full.take());
-    const auto stopped = full.m.stop();
-    if (!stopped) {
-      EXPECT_EQ(stopped.error().code, Errc::kStorageFull) << stopped.error().to_string();
-      ++too_many;
-    }
-    ASSERT_TRUE(full.m.start());
-    const auto depth = full.m.engine->depth().total();
-    ASSERT_GE(depth, full.durable) << more << " more: of the durable ones none is lost";
-    written += depth - full.durable;
-    ASSERT_TRUE(full.takes_all_that_is_due()) << more << " more";
-  }
-  EXPECT_GT(written, 0U);
-  EXPECT_GT(too_many, 0U);
 }
 
 /// A dead letter is durable, also of a message that was only in memory; but not at the cost of those that were before.

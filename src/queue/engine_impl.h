@@ -366,6 +366,9 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   std::deque<Commit> commits_;
   Admission::Load waiting_;  ///< submits in the next two
   std::deque<Parked> parked_;
+  bool starting_over_ = false;  ///< one that was parked
+  bool waits_again_ = false;    ///< a call was parked meanwhile
+  bool room_came_ = false;      ///< perhaps, meanwhile
   std::deque<IdsWaiter> waiting_for_ids_;
 
   std::uint64_t next_message_id_ = 1, next_lease_id_ = 1;

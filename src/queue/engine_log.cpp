@@ -225,7 +225,12 @@ void Engine::Impl::reserve_ids(IdsNeeded needed) {
     if (error != nullptr) return;
     durable_message_ids_ = next.next_message_id;
     durable_lease_ids_ = next.next_lease_id;
-    for (auto& waiting : std::exchange(waiting_for_ids_, {})) waiting.again(nullptr);
+    // Each once: who needs more than there is waits again, behind them. In the answer to one another can be cancelled.
+    for (auto left = waiting_for_ids_.size(); left > 0 && !waiting_for_ids_.empty(); --left) {
+      auto waiting = std::move(waiting_for_ids_.front());
+      waiting_for_ids_.pop_front();
+      waiting.again(nullptr);
+    }
     reserve_ids();
   });
 }

@@ -75,7 +75,8 @@ Error Engine::Impl::no_room() const {
 }
 
 bool Engine::Impl::blocked(Size size, Use use) {
-  if ((use == Use::kSubmit && !parked_.empty()) || room(size, use) != Room::kEnough) return true;
+  const bool queues_up = use == Use::kSubmit && !parked_.empty() && !starting_over_;
+  if (queues_up || room(size, use) != Room::kEnough) return true;
   if (use == Use::kSubmit) wished_.reset();
   return false;
 }
@@ -113,6 +114,7 @@ void Engine::Impl::wait_for_room(Size size, Use use, UniqueFunction<void(const E
     return again(&error);
   }
   parked_.push_back({size, use, std::move(again), wait, until});
+  waits_again_ = true;
   if (found == Room::kWait) make_room();
 }
 
@@ -148,7 +150,12 @@ void Engine::Impl::want_refused_room() {
     pool_->want_one_more();
 }
 
+/// In the answer to one of them the others may be cancelled, or end with the queue; and calls may come that park.
 void Engine::Impl::retry_parked() {
+  if (starting_over_) {  // further down the stack, where it goes on
+    room_came_ = true;
+    return;
+  }
   while (!parked_.empty()) {
     const auto found = room(parked_.front().size, parked_.front().use);
     if (found == Room::kWait) return make_room();
@@ -160,12 +167,11 @@ void Engine::Impl::retry_parked() {
       parked.again(&error);
     } else {
       // The call starts over; it must not queue up behind those that wait.
-      auto rest = std::exchange(parked_, {});
+      starting_over_ = true;
+      waits_again_ = room_came_ = false;
       parked.again(nullptr);
-      const bool waits_again = !parked_.empty();
-      for (auto& later : parked_) rest.push_back(std::move(later));
-      parked_ = std::move(rest);
-      if (waits_again) return;
+      starting_over_ = false;
+      if (waits_again_ && !room_came_) return;
     }
   }
   pass_until_.reset();

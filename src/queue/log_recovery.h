@@ -123,6 +123,7 @@ class Recovery {
   Task<Result<void>> read_mark();
   Result<void> check_durable() const;
   Task<Result<void>> set_torn_aside();
+  Task<Result<void>> cut_off_torn(FileId segment);
   Task<Result<std::string>> write_torn(std::string name, ByteView torn);
   Task<Result<bool>> is_begun_copy(std::string name, ByteView of);
   Task<bool> torn_creation(std::uint64_t index);

@@ -22,13 +22,22 @@ Task<Result<void>> Recovery::set_torn_aside() {
   const auto end = std::min<std::uint64_t>(end_.fault_end, view_.size());
   const auto torn = view_.subspan(end_.offset, end - end_.offset);
   out_.report.torn_bytes += torn.size();
-  out_.start.roll_first = true;
   const auto what = fmt::format("{}: torn tail at offset {} ({}): {} bytes that were never acknowledged", segment,
                                 end_.offset, end_.fault, torn.size());
   auto kept = co_await write_torn(fmt::format("{}.{}.torn", segment, end_.offset), torn);
   if (!kept && kept.error().code != Errc::kStorageFull) co_return fail(std::move(kept.error()));
   note(kept ? what + " are kept in " + *kept : what + " are given up: the disk has no room to keep them");
   co_return Result<void>();
+}
+
+/// The log goes on where it ended, in the same segment: on a full disk the rest of that one may be all the room that
+/// takes have. All that this life may have written there is zero, durably, before anything follows what was read: no
+/// batch of the tail may come to stand behind one that fits its numbers.
+Task<Result<void>> Recovery::cut_off_torn(FileId segment) {
+  if (end_.fault.empty()) co_return Result<void>();
+  auto done = co_await io::zero_fill(storage_, segment, end_.offset, align_up(end_.fault_end, kBlockBytes));
+  if (done) done = co_await io::sync(storage_, segment);
+  co_return done;
 }
 
 /// Whether a file of this name is there that a recovery began to write which was cut off: nothing but the same bytes,
@@ -168,7 +177,8 @@ Task<Result<void>> Recovery::make_ready() {
   auto file = co_await io::open(storage_, segment_name(last_index_), Storage::OpenMode::kReadWrite);
   if (!file) co_return fail(std::move(file.error()));
   out_.start.segment = {last_index_, header.bytes, *file};
-  done = co_await sort_other_files();
+  done = co_await cut_off_torn(*file);
+  if (done) done = co_await sort_other_files();
   if (done) done = co_await make_identity_and_mark();
   if (done) done = co_await io::sync_directory(storage_);
   co_return done;

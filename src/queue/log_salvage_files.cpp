@@ -240,7 +240,6 @@ Task<Result<void>> Recovery::make_ready_salvaged() {
   start.nothing_open = true;
   Result<void> done;
   if (last_index_ != 0 && !is_damaged(last_index_)) done = co_await set_torn_aside();
-  start.roll_first = true;
   if (done) done = co_await sync_what_was_read();
   if (done) done = co_await sort_salvaged_files();
   if (done) done = co_await put_in_place();

@@ -48,8 +48,7 @@ void LogWriter::start(WriterStart start) {
   next_ordinal_ = start.next_ordinal;
   mark_file_ = start.mark_file;
   mark_turn_ = start.mark_turn;
-  roll_first_ = start.roll_first;
-  nothing_open_ = start.nothing_open;
+  roll_first_ = nothing_open_ = start.nothing_open;
   segment_started_ = clock_.mono();
 }
 

@@ -45,7 +45,6 @@ struct WriterStart {
   Ordinal next_ordinal = 1;
   FileId mark_file;
   std::uint64_t mark_turn = 0;
-  bool roll_first = false;    ///< a torn tail stands at `offset`: seal there, and go on elsewhere
   bool nothing_open = false;  ///< after a salvage: `segment` only has a number; go on elsewhere without a seal
 };
 

@@ -63,8 +63,9 @@ Task<Result<void>> Engine::Impl::write_out() {
   done = co_await write_in_memory();
   if (!done) {
     // Those that there was room for are not of the number that this says.
-    const auto written = co_await durable(last_ordinal_);
-    co_return written ? std::move(done) : written;
+    auto written = co_await durable(last_ordinal_);
+    if (!written) co_return written;
+    co_return done;
   }
   co_await write_ended_keys();
   auto exact = state_now();

@@ -77,6 +77,10 @@ Engine::WaitId Engine::Impl::take(HandOut request, Done<std::optional<Taken>> do
     return as;
   }
   const bool in_turn = as != 0 || !others_are_first(request.kinds);
+  if (auto running = check_running(); !running) {  // a call of others that was answered may have stopped the queue
+    done(fail(std::move(running.error())));
+    return 0;
+  }
   if (Entry* entry = in_turn ? pick(request.kinds) : nullptr; entry != nullptr) {
     give(*entry, std::move(done));
     return 0;
@@ -138,6 +142,10 @@ Engine::WaitId Engine::Impl::take_batch(HandOut request, std::uint32_t max, Done
     return as;
   }
   const bool in_turn = as != 0 || !others_are_first(request.kinds);
+  if (auto running = check_running(); !running) {  // a call of others that was answered may have stopped the queue
+    done(fail(std::move(running.error())));
+    return 0;
+  }
   if (Entry* entry = in_turn ? pick(request.kinds) : nullptr; entry != nullptr) {
     give_batch(*entry, request.kinds, max, std::move(done));
     return 0;
@@ -206,6 +214,10 @@ Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration 
     return as;
   }
   const bool in_turn = as != 0 || !others_are_first(request.kinds);
+  if (auto running = check_running(); !running) {  // a call of others that was answered may have stopped the queue
+    done(fail(std::move(running.error())));
+    return 0;
+  }
   if (Entry* entry = in_turn ? pick(request.kinds) : nullptr; entry != nullptr) {
     give_leases(*entry, request.kinds, max, duration, std::move(done));
     return 0;

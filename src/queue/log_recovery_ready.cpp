@@ -31,11 +31,11 @@ Task<Result<void>> Recovery::set_torn_aside() {
 }
 
 /// The log goes on where it ended, in the same segment: on a full disk the rest of that one may be all the room that
-/// takes have. All that this life may have written there is zero, durably, before anything follows what was read: no
-/// batch of the tail may come to stand behind one that fits its numbers.
+/// takes have. So all behind it is zero, durably, before anything follows what was read, also what no batch record
+/// stands in front of any more: half of a lost batch could make one that checks with half of a new one.
 Task<Result<void>> Recovery::cut_off_torn(FileId segment) {
-  if (end_.fault.empty()) co_return Result<void>();
-  auto done = co_await io::zero_fill(storage_, segment, end_.offset, align_up(end_.fault_end, kBlockBytes));
+  if (end_.written_end <= end_.offset) co_return Result<void>();
+  auto done = co_await io::zero_fill(storage_, segment, end_.offset, end_.written_end);
   if (done) done = co_await io::sync(storage_, segment);
   co_return done;
 }

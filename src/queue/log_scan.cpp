@@ -59,6 +59,8 @@ void visit_batch(ByteView file, std::uint64_t life, const Batch& batch, ScanEnd&
 /// What of this life stands behind the last good batch, and up to where it was known to be durable.
 void look_behind(ByteView file, std::uint64_t life, ScanEnd& end) {
   for (std::uint64_t at = end.offset; at + kBlockBytes <= file.size(); at += kBlockBytes) {
+    if (is_zero(file.subspan(at, kBlockBytes))) continue;
+    end.written_end = at + kBlockBytes;
     const auto batch = read_batch(file, life, at);
     if (!batch) {
       if (!looks_like_batch_of(file.subspan(at, kBlockBytes), life)) continue;

@@ -24,6 +24,9 @@ struct ScanEnd {
   /// not continue it: a torn tail, or damage when `durable_seq` > `next_seq`.
   std::string fault;
   std::uint64_t fault_end = 0;  ///< behind the last such byte
+  /// Behind the last block there that is not all zeros: a batch whose beginning was lost may have left some of the
+  /// rest.
+  std::uint64_t written_end = 0;
   /// The next whole batch of this life behind the fault that goes on from it, for a reader that salvages.
   std::optional<std::uint64_t> resume_offset;
   std::uint64_t resume_seq = 0;

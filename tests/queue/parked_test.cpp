@@ -102,5 +102,29 @@ TEST(WhatWaitsForRoom, EndsWithAStopInTheAnswerToAnother) {
   EXPECT_TRUE(seen);
 }
 
+/// Who waits longest is served in the call of another one, and may stop the queue in the answer: that call ends, too.
+TEST(WhatWaitsForAMessage, EndsWhereTheOneBeforeItStopsTheQueue) {
+  for (const int how : {0, 1, 2}) {
+    QueueMachine m(1, limit_options(), at_once());
+    ASSERT_TRUE(m.start());
+    bool stopped = false;
+    std::optional<Errc> second;
+    const Engine::HandOut wait{KindMask::all(), m.world.mono() + std::chrono::seconds(10)};
+    m.engine->take(wait, [&](const Result<std::optional<Taken>>&) {
+      m.engine->stop([&](const Result<void>&) { stopped = true; });
+    });
+    const auto end = [&](const auto& answer) { second = answer ? Errc::kExists : answer.error().code; };
+    auto in_memory = sync_by("a");
+    in_memory.durability = Durability::kAsync;
+    m.engine->submit({encode(Message(gossip("s"))).value(), in_memory}, [&](const Result<Submitted>&) {
+      if (how == 0) m.engine->take(wait, end);
+      if (how == 1) m.engine->take_batch(wait, 2, end);
+      if (how == 2) m.engine->lease(wait, 2, std::chrono::seconds(1), end);
+    });
+    ASSERT_TRUE(m.run_until([&] { return stopped; }));
+    EXPECT_EQ(second, Errc::kShuttingDown) << how;
+  }
+}
+
 }  // namespace
 }  // namespace qh::queue

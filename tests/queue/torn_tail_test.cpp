@@ -78,6 +78,36 @@ TEST(ATornTail, DoesNotComeBackBehindWhatIsWrittenInItsPlace) {
   EXPECT_GE(seen, 15);
 }
 
+/// A batch of two blocks of which only the second is on the disk: nothing says that it is one, so it is no torn tail.
+/// Half of a batch that is lost in its place later would make it one again.
+TEST(ATornTail, LeavesNothingBehindOfABatchWhoseBeginningWasLost) {
+  const std::string mark(64, '#');
+  int seen = 0;
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    QueueMachine m(seed, limit_options());
+    ASSERT_TRUE(m.start());
+    ASSERT_TRUE(m.submit(letter("before"), sync_by("a")));
+    m.run_for(seconds(1));
+    m.engine->submit({encode(Message(gossip("cut", std::string(3'800, 'c')))).value(), sync_by("a")},
+                     [](const Result<Submitted>&) {});
+    m.engine->submit({encode(Message(gossip("cut", std::string(2'000, '#')))).value(), sync_by("a")},
+                     [](const Result<Submitted>&) {});
+    m.step();
+    m.power_cut(seed);
+    const auto there = [&] {
+      const auto bytes = *m.disk.contents("00000001.wal");
+      return as_text(bytes).find(mark) != std::string_view::npos;
+    };
+    const bool was_there = there();
+    const auto report = m.start();
+    ASSERT_TRUE(report);
+    if (!was_there || report->torn_bytes > 0 || m.engine->depth().total() != 1) continue;
+    ++seen;
+    EXPECT_FALSE(there()) << "seed " << seed;
+  }
+  EXPECT_GE(seen, 5);
+}
+
 /// Where a start went on in the next segment, the rest of this one was lost to takes.
 TEST(WhatMustHold6, ACutInAWriteOnAFullDiskTakesNothingOfTheRoomOfTakes) {
   const auto from = number_from_env("QH_FROM", 150), seeds = number_from_env("QH_SEEDS", 50);

@@ -6,7 +6,8 @@
 // Errors      kCorrupt: something at or below a known-durable mark does not check, or a file is missing,
 //             empty or short; names the file, the offset, and what is lost. Nothing was changed then.
 //             What stands above the last mark and does not check is a torn tail: set aside as
-//             `<segment>.<offset>.torn`, counted, and said in the report.
+//             `<segment>.<offset>.torn`, counted, and said in the report. All behind the log's end in that segment is
+//             overwritten with zeros.
 // Threads     the owner's.
 #pragma once
 

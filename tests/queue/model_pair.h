@@ -82,7 +82,7 @@ class Pair {
   /// Leases one message again and again; its next delivery that fails is its death. Its id, 0: there is none.
   std::uint64_t lease_to_the_last();
   void give_back(Asking& asking, const std::string& error);
-  bool lapse(std::uint64_t id);
+  bool lapse(std::uint64_t id);  ///< true: the log has written its death already
   void undo(Asking& asking, std::uint32_t how);
   void repeat(Asking& asking, const std::string& key);
   void expect_answers(const Asking& asking) const;

@@ -1,4 +1,4 @@
-// Takes that wait for room in the log: what may happen to one of them while another one is answered.
+// Takes that wait, for room in the log or for a message: what may happen to one of them while another one is answered.
 #include <map>
 #include <optional>
 #include <vector>

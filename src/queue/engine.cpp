@@ -127,13 +127,13 @@ void Engine::submit_batch(std::vector<Submission> s, Done<std::vector<Submitted>
 }
 void Engine::submit_held(Submission s, Done<Leased> done) { impl_->submit_held(std::move(s), std::move(done)); }
 Engine::WaitId Engine::take(HandOut request, Done<std::optional<Taken>> done) {
-  return impl_->take(request, std::move(done));
+  return impl_->hand_out({request, std::move(done)});
 }
 Engine::WaitId Engine::take_batch(HandOut request, std::uint32_t max, Done<std::vector<Taken>> done) {
-  return impl_->take_batch(request, max, std::move(done));
+  return impl_->hand_out({request, std::move(done), max});
 }
 Engine::WaitId Engine::lease(HandOut request, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done) {
-  return impl_->lease(request, max, duration, std::move(done));
+  return impl_->hand_out({request, std::move(done), max, duration});
 }
 void Engine::cancel(WaitId wait) { impl_->cancel(wait); }
 void Engine::ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done) {

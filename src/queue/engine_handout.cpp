@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <variant>
 
 #include <fmt/format.h>
 
@@ -58,45 +59,82 @@ Entry* Engine::Impl::pick(KindMask mask) {
   return heads[chosen];
 }
 
-// -- Take ----------------------------------------------------------------------------------------------------
+// -- A call --------------------------------------------------------------------------------------------------
 
-Engine::WaitId Engine::Impl::take(HandOut request, Done<std::optional<Taken>> done, WaitId as) {
-  if (auto running = check_running(); !running) {
-    done(fail(std::move(running.error())));
-    return 0;
-  }
-  if (blocked(kHandOutRecordBytes, Use::kEnd)) {
-    if (as == 0) as = waiters_.new_id();
-    auto again = [this, request, as, d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr)
-        d(fail(*error));
-      else
-        take(request, std::move(d), as);
-    };
-    wait_for_room(kHandOutRecordBytes, Use::kEnd, std::move(again), as, patience(request));
-    return as;
-  }
-  const bool in_turn = as != 0 || !others_are_first(request.kinds);
-  if (auto running = check_running(); !running) {  // a call of others that was answered may have stopped the queue
-    done(fail(std::move(running.error())));
-    return 0;
-  }
-  if (Entry* entry = in_turn ? pick(request.kinds) : nullptr; entry != nullptr) {
-    give(*entry, std::move(done));
-    return 0;
-  }
-  if (in_turn && request.wait_until <= clock_.mono()) {
-    done(std::optional<Taken>());
-    return 0;
-  }
-  Waiter waiter;
-  waiter.take = std::move(done);
-  return wait_in_turn(std::move(waiter), request, as);
+Result<void> Engine::Impl::check_call(const HandOutCall& call) const {
+  if (auto running = check_running(); !running) return running;
+  if (call.max == 0 || call.max > kHandOutMax)
+    return fail(Error(Errc::kInvalid, "max: must be 1 to 1000").about("max"));
+  if (!call.is_lease() || (call.duration >= options_.lease_min && call.duration <= options_.lease_max)) return {};
+  return fail(Error(Errc::kInvalid, fmt::format("duration_ms: must be {} to {}", options_.lease_min.count() / 1'000'000,
+                                                options_.lease_max.count() / 1'000'000))
+                  .about("duration_ms"));
 }
+
+Engine::WaitId Engine::Impl::hand_out(HandOutCall&& call) {
+  auto checked = check_call(call);
+  if (checked && must_wait_for_log(call)) return wait_for_log(std::move(call));
+  const bool in_turn = call.id != 0 || (checked && !others_are_first(call.request.kinds));
+  if (checked) checked = check_running();  // others that were answered there may have stopped the queue
+  if (!checked) {
+    call.fail(checked.error());
+    return 0;
+  }
+  if (Entry* entry = in_turn ? pick(call.request.kinds) : nullptr; entry != nullptr) {
+    give(*entry, std::move(call));
+    return 0;
+  }
+  if (in_turn && call.request.wait_until <= clock_.mono()) {
+    call.give_nothing();
+    return 0;
+  }
+  return wait_in_turn(std::move(call));
+}
+
+Engine::Impl::Size Engine::Impl::room_of(const HandOutCall& call) { return {call.max, kHandOutRecordBytes}; }
+
+Engine::Impl::Use Engine::Impl::use_of(const HandOutCall& call) { return call.is_lease() ? Use::kChange : Use::kEnd; }
+
+bool Engine::Impl::must_wait_for_log(const HandOutCall& call) {
+  return (call.is_lease() && !ids_ready({.leases = call.max})) || blocked(room_of(call), use_of(call));
+}
+
+/// For ids or room; then the call starts over.
+Engine::WaitId Engine::Impl::wait_for_log(HandOutCall call) {
+  if (call.id == 0) call.id = waiters_.new_id();
+  const auto id = call.id;
+  const IdsNeeded ids{.leases = call.is_lease() ? call.max : 0};
+  const auto size = room_of(call);
+  const auto use = use_of(call);
+  const auto until = patience(call.request);
+  auto again = [this, call = std::move(call)](const Error* error) mutable {
+    if (error != nullptr)
+      call.fail(*error);
+    else
+      hand_out(std::move(call));
+  };
+  if (ids.leases > 0 && !ids_ready(ids))
+    wait_for_ids(ids, std::move(again), id);
+  else
+    wait_for_room(size, use, std::move(again), id, until);
+  return id;
+}
+
+void Engine::Impl::give(Entry& first, HandOutCall&& call) {
+  const auto kinds = call.request.kinds;
+  if (auto* one = std::get_if<Done<std::optional<Taken>>>(&call.done))
+    give_one(first, std::move(*one));
+  else if (auto* batch = std::get_if<Done<std::vector<Taken>>>(&call.done))
+    give_batch(first, kinds, call.max, std::move(*batch));
+  else
+    give_leases(first, kinds, call.max, call.duration, std::get<Done<std::vector<Leased>>>(std::move(call.done)));
+}
+
+// -- Take ----------------------------------------------------------------------------------------------------
 
 // The record of the hand-out is durable before anybody sees the message. One that is only in memory needs
 // none: after a crash it is gone.
-void Engine::Impl::give(Entry& entry, Done<std::optional<Taken>> done) {
+void Engine::Impl::give_one(Entry& entry, Done<std::optional<Taken>> done) {
   const auto now = clock_.mono_coarse();
   if (!is_logged(entry)) {
     ++state_.counters.taken;
@@ -121,45 +159,6 @@ void Engine::Impl::give(Entry& entry, Done<std::optional<Taken>> done) {
   });
 }
 
-Engine::WaitId Engine::Impl::take_batch(HandOut request, std::uint32_t max, Done<std::vector<Taken>> done, WaitId as) {
-  auto checked = check_running();
-  if (checked && (max == 0 || max > kHandOutMax))
-    checked = fail(Error(Errc::kInvalid, "max: must be 1 to 1000").about("max"));
-  if (!checked) {
-    done(fail(std::move(checked.error())));
-    return 0;
-  }
-  const auto size = Size(max, kHandOutRecordBytes);
-  if (blocked(size, Use::kEnd)) {
-    if (as == 0) as = waiters_.new_id();
-    auto again = [this, request, max, as, d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr)
-        d(fail(*error));
-      else
-        take_batch(request, max, std::move(d), as);
-    };
-    wait_for_room(size, Use::kEnd, std::move(again), as, patience(request));
-    return as;
-  }
-  const bool in_turn = as != 0 || !others_are_first(request.kinds);
-  if (auto running = check_running(); !running) {  // a call of others that was answered may have stopped the queue
-    done(fail(std::move(running.error())));
-    return 0;
-  }
-  if (Entry* entry = in_turn ? pick(request.kinds) : nullptr; entry != nullptr) {
-    give_batch(*entry, request.kinds, max, std::move(done));
-    return 0;
-  }
-  if (in_turn && request.wait_until <= clock_.mono()) {
-    done(std::vector<Taken>());
-    return 0;
-  }
-  Waiter waiter;
-  waiter.max = max;
-  waiter.batch = std::move(done);
-  return wait_in_turn(std::move(waiter), request, as);
-}
-
 /// One commit for all of them.
 void Engine::Impl::give_batch(Entry& first, KindMask mask, std::uint32_t max, Done<std::vector<Taken>> done) {
   std::vector<Taken> taken;
@@ -181,57 +180,6 @@ void Engine::Impl::give_batch(Entry& first, KindMask mask, std::uint32_t max, Do
 }
 
 // -- Lease ---------------------------------------------------------------------------------------------------
-
-Engine::WaitId Engine::Impl::lease(HandOut request, std::uint32_t max, Duration duration,
-                                   Done<std::vector<Leased>> done, WaitId as) {
-  auto checked = check_running();
-  if (checked && (max == 0 || max > kHandOutMax))
-    checked = fail(Error(Errc::kInvalid, "max: must be 1 to 1000").about("max"));
-  if (checked && (duration < options_.lease_min || duration > options_.lease_max)) {
-    checked =
-        fail(Error(Errc::kInvalid, fmt::format("duration_ms: must be {} to {}", options_.lease_min.count() / 1'000'000,
-                                               options_.lease_max.count() / 1'000'000))
-                 .about("duration_ms"));
-  }
-  if (!checked) {
-    done(fail(std::move(checked.error())));
-    return 0;
-  }
-  const auto size = Size(max, kHandOutRecordBytes);
-  const bool no_ids = !ids_ready({.leases = max});
-  if (no_ids || blocked(size, Use::kChange)) {
-    if (as == 0) as = waiters_.new_id();
-    auto again = [this, request, max, duration, as, d = std::move(done)](const Error* error) mutable {
-      if (error != nullptr)
-        d(fail(*error));
-      else
-        lease(request, max, duration, std::move(d), as);
-    };
-    if (no_ids)
-      wait_for_ids({.leases = max}, std::move(again), as);
-    else
-      wait_for_room(size, Use::kChange, std::move(again), as, patience(request));
-    return as;
-  }
-  const bool in_turn = as != 0 || !others_are_first(request.kinds);
-  if (auto running = check_running(); !running) {  // a call of others that was answered may have stopped the queue
-    done(fail(std::move(running.error())));
-    return 0;
-  }
-  if (Entry* entry = in_turn ? pick(request.kinds) : nullptr; entry != nullptr) {
-    give_leases(*entry, request.kinds, max, duration, std::move(done));
-    return 0;
-  }
-  if (in_turn && request.wait_until <= clock_.mono()) {
-    done(std::vector<Leased>());
-    return 0;
-  }
-  Waiter waiter;
-  waiter.max = max;
-  waiter.duration = duration;
-  waiter.lease = std::move(done);
-  return wait_in_turn(std::move(waiter), request, as);
-}
 
 void Engine::Impl::give_leases(Entry& first, KindMask mask, std::uint32_t max, Duration duration,
                                Done<std::vector<Leased>> done) {
@@ -281,20 +229,15 @@ void Engine::Impl::finish_leases(std::vector<LeaseId> leases, Duration duration,
 
 // -- Waiters -------------------------------------------------------------------------------------------------
 
-Engine::WaitId Engine::Impl::wait_in_turn(Waiter waiter, const HandOut& request, WaitId as) {
-  if (waiters_.size() >= options_.max_waiters) {
-    waiter.fail(Error(Errc::kQueueFull, "too many calls wait for a message already").about("max_waiters"));
-    return 0;
-  }
-  waiter.id = as;
-  waiter.kinds = request.kinds;
-  waiter.until = request.wait_until;
-  return waiters_.add(std::move(waiter));
+Engine::WaitId Engine::Impl::wait_in_turn(HandOutCall call) {
+  if (waiters_.size() < options_.max_waiters) return waiters_.add(std::move(call));
+  call.fail(Error(Errc::kQueueFull, "too many calls wait for a message already").about("max_waiters"));
+  return 0;
 }
 
 void Engine::Impl::cancel(WaitId wait) {
   const Error cancelled(Errc::kTimeout, "the wait was cancelled");
-  if (auto waiter = waiters_.take_out(wait)) return waiter->fail(cancelled);
+  if (auto call = waiters_.take_out(wait)) return call->fail(cancelled);
   const auto cancel_in = [&](auto& calls) {
     const auto found =
         std::find_if(calls.begin(), calls.end(), [&](const auto& c) { return wait != 0 && c.wait == wait; });
@@ -325,17 +268,10 @@ void Engine::Impl::serve_waiters() {
   serving_ = true;
   while (waiters_.size() > 0) {
     const auto ready = store_.ready_kinds().without(KindMask(state_.paused_kinds));
-    const Waiter* first = ready.empty() ? nullptr : waiters_.first_for(ready);
+    const auto* first = ready.empty() ? nullptr : waiters_.first_for(ready);
     if (first == nullptr) break;
-    auto waiter = *waiters_.take_out(first->id);
-    const auto id = waiter.id;
-    const HandOut request{waiter.kinds, waiter.until};
-    if (waiter.take)
-      take(request, std::move(waiter.take), waiter.id);
-    else if (waiter.batch)
-      take_batch(request, waiter.max, std::move(waiter.batch), waiter.id);
-    else
-      lease(request, waiter.max, waiter.duration, std::move(waiter.lease), waiter.id);
+    const auto id = first->id;
+    hand_out(*waiters_.take_out(id));
     if (waiters_.has(id)) break;  // much has expired: the next tick goes on
   }
   serving_ = false;

@@ -52,10 +52,9 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void submit_batch(std::vector<Submission> submissions, Done<std::vector<Submitted>> done);
   void submit_held(Submission submission, Done<Leased> done);
 
-  // `as`: the call was given this id before, and had to wait for room in the log.
-  WaitId take(HandOut request, Done<std::optional<Taken>> done, WaitId as = 0);
-  WaitId take_batch(HandOut request, std::uint32_t max, Done<std::vector<Taken>> done, WaitId as = 0);
-  WaitId lease(HandOut request, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done, WaitId as = 0);
+  /// A call that comes, or one that has waited and starts over. Answers the id of its wait, 0 once it has been
+  /// answered.
+  WaitId hand_out(HandOutCall&& call);
   void cancel(WaitId wait);
   void ack(std::vector<LeaseId> leases, Done<LeaseOutcome> done);
   void nack(std::vector<LeaseId> leases, std::optional<Duration> delay, std::string error, Done<LeaseOutcome> done);
@@ -246,9 +245,15 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   Entry* pick(KindMask kinds);
   void serve_waiters();
   bool others_are_first(KindMask kinds);
-  void give(Entry& entry, Done<std::optional<Taken>> done);
+  Result<void> check_call(const HandOutCall& call) const;
+  static Size room_of(const HandOutCall& call);
+  static Use use_of(const HandOutCall& call);
+  bool must_wait_for_log(const HandOutCall& call);
+  WaitId wait_for_log(HandOutCall call);
+  void give(Entry& first, HandOutCall&& call);
+  void give_one(Entry& entry, Done<std::optional<Taken>> done);
   void give_batch(Entry& first, KindMask kinds, std::uint32_t max, Done<std::vector<Taken>> done);
-  WaitId wait_in_turn(Waiter waiter, const HandOut& request, WaitId as);
+  WaitId wait_in_turn(HandOutCall call);
   void give_leases(Entry& first, KindMask kinds, std::uint32_t max, Duration duration, Done<std::vector<Leased>> done);
   void finish_leases(std::vector<LeaseId> leases, Duration duration, Done<std::vector<Leased>> done);
   void lease_expired(Entry& entry);

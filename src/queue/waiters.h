@@ -5,40 +5,32 @@
 
 #include <cstdint>
 #include <list>
+#include <optional>
 #include <set>
 #include <unordered_map>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "queue/engine.h"
 
 namespace qh::queue {
 
-struct Waiter {
-  Engine::WaitId id = 0;
-  KindMask kinds;
-  MonoTime until;
-  std::uint32_t max = 0;  ///< of a batch or a lease
+/// A take or lease, from its call to its answer.
+struct HandOutCall {
+  Engine::HandOut request;
+  std::variant<Engine::Done<std::optional<Taken>>, Engine::Done<std::vector<Taken>>, Engine::Done<std::vector<Leased>>>
+      done;
+  std::uint32_t max = 1;
   Duration duration{};    ///< of a lease
-  // One of them:
-  Engine::Done<std::optional<Taken>> take;
-  Engine::Done<std::vector<Taken>> batch;
-  Engine::Done<std::vector<Leased>> lease;
+  Engine::WaitId id = 0;  ///< of one that has waited: its turn has come before
 
+  bool is_lease() const { return std::holds_alternative<Engine::Done<std::vector<Leased>>>(done); }
   void fail(const Error& error) {
-    if (take)
-      take(tl::unexpected<Error>(error));
-    else if (batch)
-      batch(tl::unexpected<Error>(error));
-    else
-      lease(tl::unexpected<Error>(error));
+    std::visit([&](auto& of_its_kind) { of_its_kind(tl::unexpected<Error>(error)); }, done);
   }
   void give_nothing() {
-    if (take)
-      take(std::optional<Taken>());
-    else if (batch)
-      batch(std::vector<Taken>());
-    else
-      lease(std::vector<Leased>());
+    std::visit([]<class T>(UniqueFunction<void(Result<T>)>& of_its_kind) { of_its_kind(T()); }, done);
   }
 };
 
@@ -46,31 +38,31 @@ class Waiters {
  public:
   Engine::WaitId new_id() { return ++last_id_; }
   /// Under its id, or a new one if it has none.
-  Engine::WaitId add(Waiter waiter) {
-    if (waiter.id == 0) waiter.id = new_id();
-    const auto id = waiter.id;
-    deadlines_.emplace(waiter.until.ns, waiter.id);
-    queue_.push_back(std::move(waiter));
-    by_id_.emplace(queue_.back().id, std::prev(queue_.end()));
+  Engine::WaitId add(HandOutCall call) {
+    if (call.id == 0) call.id = new_id();
+    const auto id = call.id;
+    deadlines_.emplace(call.request.wait_until.ns, id);
+    queue_.push_back(std::move(call));
+    by_id_.emplace(id, std::prev(queue_.end()));
     return id;
   }
-  std::optional<Waiter> take_out(Engine::WaitId id) {
+  std::optional<HandOutCall> take_out(Engine::WaitId id) {
     const auto it = by_id_.find(id);
     if (it == by_id_.end()) return std::nullopt;
-    Waiter waiter = std::move(*it->second);
+    HandOutCall call = std::move(*it->second);
     queue_.erase(it->second);
     by_id_.erase(it);
-    deadlines_.erase({waiter.until.ns, waiter.id});
-    return waiter;
+    deadlines_.erase({call.request.wait_until.ns, call.id});
+    return call;
   }
   /// The one that has waited longest for one of these kinds.
-  const Waiter* first_for(KindMask kinds) const {
-    for (const auto& waiter : queue_) {
-      if (!(waiter.kinds & kinds).empty()) return &waiter;
+  const HandOutCall* first_for(KindMask kinds) const {
+    for (const auto& call : queue_) {
+      if (!(call.request.kinds & kinds).empty()) return &call;
     }
     return nullptr;
   }
-  const Waiter* front() const { return queue_.empty() ? nullptr : &queue_.front(); }
+  const HandOutCall* front() const { return queue_.empty() ? nullptr : &queue_.front(); }
   std::optional<Engine::WaitId> due(MonoTime now) const {
     if (deadlines_.empty() || deadlines_.begin()->first > now.ns) return std::nullopt;
     return deadlines_.begin()->second;
@@ -80,8 +72,8 @@ class Waiters {
   bool has(Engine::WaitId id) const { return by_id_.contains(id); }
 
  private:
-  std::list<Waiter> queue_;
-  std::unordered_map<Engine::WaitId, std::list<Waiter>::iterator> by_id_;
+  std::list<HandOutCall> queue_;
+  std::unordered_map<Engine::WaitId, std::list<HandOutCall>::iterator> by_id_;
   std::set<std::pair<std::int64_t, Engine::WaitId>> deadlines_;
   Engine::WaitId last_id_ = 0;
 };

@@ -81,7 +81,7 @@ void Engine::Impl::retry_all_dead(double per_second, Done<std::uint64_t> done) {
   }
   while (Entry* entry = store_.oldest_dead()) revive(*entry);
   const auto wait_for = newest_of(last_ordinal_);
-  answer_at(wait_for <= durable_ordinal_ ? 0 : wait_for, count, std::move(done));
+  answer_at(wait_for, count, std::move(done));
   serve_waiters();
 }
 

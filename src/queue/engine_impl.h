@@ -88,10 +88,11 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
 
   /// What a record is for decides how much room it must leave to others.
   enum class Use : std::uint8_t {
-    kSubmit,   ///< there is more to keep than before: leaves enough for the next two
-    kChange,   ///< as much as before: leaves enough for the compactor, which makes room
-    kEnd,      ///< less: the same, but may have what is left where no room can be made
-    kCompact,  ///< makes room
+    kSubmit,    ///< there is more to keep than before: leaves enough for the next two
+    kOptional,  ///< as much as before, and the log can do without it: the same, and is no reason to make room
+    kChange,    ///< as much as before: leaves enough for the compactor, which makes room
+    kEnd,       ///< less: the same, but may have what is left where no room can be made
+    kCompact,   ///< makes room
   };
   enum class Room : std::uint8_t { kEnough, kWait, kNone };
   /// Of the records of an append, together and of the largest.
@@ -212,6 +213,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   Task<void> return_leases();
   Task<Result<void>> write_in_memory();
   Task<void> write_ended_keys();
+  Task<void> write_exact_state();
+  std::size_t count_in_memory() const;
   Task<Result<void>> durable(wal::Ordinal ordinal);
 
   // In
@@ -344,6 +347,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void bound_pool();
   void tell_pool();
   bool may_shrink() const;
+  bool wants_mark() const;
   void give_back_surplus();
   void give_back_space(MonoTime now);
   void carry_head();
@@ -353,7 +357,9 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void pool_changed();
   void tidy_when_full();
   std::uint32_t put_bytes(const Entry& entry) const;
-  bool log_ok() const { return engine_state_ == EngineState::kRunning || engine_state_ == EngineState::kStopping; }
+  bool log_ok() const {
+    return engine_state_ == EngineState::kRunning || (engine_state_ == EngineState::kStopping && !gives_up_);
+  }
   bool is_logged(const Entry& entry) const { return entry.ordinal != 0; }
   std::vector<HealthPart> health(const Metrics& metrics, MonoTime now) const;
   void warn(std::string_view line);
@@ -413,6 +419,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   std::vector<std::uint64_t> damaged_segments_;  ///< salvage: kept aside, not recycled
 
   MonoTime opened_at_, last_append_, durable_at_, stop_deadline_ = MonoTime::never();
+  bool gives_up_ = false;  ///< a stop that has found no room: it writes nothing more
   std::optional<WallTime> last_message_at_;
   std::uint64_t torn_bytes_ = 0, compactions_ = 0;
   mutable Refusals refusals_;

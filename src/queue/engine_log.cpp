@@ -38,8 +38,10 @@ void Engine::Impl::pump_large() {
   if (writer_ && !failure_ && writer_->could_begin(kPumpLargeBytes)) pump();
 }
 
+/// What its caller did since it was appended may have had it written: no other batch would come by to say so.
 void Engine::Impl::when_durable(wal::Ordinal ordinal, CommitFn fn) {
   if (failure_) return fn(&*failure_);
+  if (ordinal <= durable_ordinal_ && commits_.empty()) return fn(nullptr);
   commits_.push_back({ordinal, std::move(fn)});
   want_pump();
 }

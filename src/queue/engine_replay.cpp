@@ -336,6 +336,8 @@ Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> d
                                          options_.batches_in_flight},
                   *this);
   pool_->want_to_fit(wal::LogWriter::segment_bytes_to_hold(largest_put_));
+  // A put may be what the rest of a batch submit that was cut off would look like: another record goes in front of it.
+  const bool must_close = mode == wal::RecoveryMode::kSalvage || !open_group_.empty();
   drop_open_group();  // before the compactor can run: it would carry what was never acknowledged
   engine_state_ = EngineState::kRunning;
   start_log(*recovered);
@@ -349,22 +351,17 @@ Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> d
   report.dead_letters = store_.dead_count();
   opened_at_ = clock_.mono();
   for (const auto& note : report.notes) warn(note);
-  // The first block of ids is durable before the first answer, and a record of this life with it.
-  const auto reserved = co_await until<Result<void>>([this](auto reserve_done) {
-    wait_for_room(kFirstRecordBytes, Use::kCompact, [this, d = std::move(reserve_done)](const Error* no_room) mutable {
-      if (no_room != nullptr) return d(fail(*no_room));
-      reserve_ids();
-      when_durable(last_ordinal_, [d = std::move(d)](const Error* error) mutable {
-        if (error != nullptr)
-          d(fail(*error));
-        else
-          d(Result<void>());
-      });
-    });
-    retry_parked();
-  });
-  if (!reserved) {
-    done(fail(Error(reserved.error()).in("open the queue")));
+  // The first block of ids is durable before the first answer, and a record of this life with it. On a full disk it is
+  // left until somebody needs ids: start after start would take the room of takes.
+  auto first = co_await room_for(kFirstRecordBytes, must_close ? Use::kCompact : Use::kOptional);
+  if (first) {
+    reserve_ids();
+    first = co_await durable(last_ordinal_);
+  } else if (!must_close && !failure_) {
+    first = Result<void>();
+  }
+  if (!first) {
+    done(fail(Error(first.error()).in("open the queue")));
     co_return;
   }
   serve_waiters();

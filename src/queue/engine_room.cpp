@@ -40,10 +40,11 @@ std::uint64_t Engine::Impl::live_most(std::uint64_t more) const {
 std::uint64_t Engine::Impl::reserve(Size size, Use use) const {
   if (use == Use::kCompact) return 0;
   const bool submits = use == Use::kSubmit;
+  const bool leaves_more = submits || use == Use::kOptional;
   const auto live = live_most(submits ? size.bytes : 0);
   const auto packed_worse = std::max(std::min<std::uint64_t>(live, largest_put_), size.largest);
   const auto a_round = segments_.size() * wal::kBlockBytes + writer_->segment_bytes() / 8 + segments_.grown_over();
-  const auto for_ends = submits ? writer_->segment_bytes() / 4 : 0;
+  const auto for_ends = leaves_more ? writer_->segment_bytes() / 4 : 0;
   return carry_room(live, size) + a_round + packed_worse + for_ends;
 }
 
@@ -55,7 +56,7 @@ Engine::Impl::Room Engine::Impl::room(Size size, Use use) {
   segments_.refresh();
   if (held && there >= needed + reserve(size, use)) return Room::kEnough;
   if (!pool_->failure() || writer_->rolling()) return Room::kWait;
-  if (use == Use::kSubmit || use == Use::kCompact) return Room::kNone;
+  if (use == Use::kSubmit || use == Use::kOptional || use == Use::kCompact) return Room::kNone;
   if (can_make_room()) return Room::kWait;
   return use == Use::kEnd && held && there >= needed + kStateRecordBytes ? Room::kEnough : Room::kNone;
 }
@@ -186,6 +187,12 @@ void Engine::Impl::pool_changed() {
   compact();
   check_compact_requests();
   give_back_surplus();  // where nobody waits any longer for what was made
+}
+
+/// It takes a block of the log, which on a full disk is the room of takes.
+bool Engine::Impl::wants_mark() const {
+  if (failure_ || !writer_->wants_mark()) return false;
+  return !pool_->failure() || writer_->room() >= wal::kBlockBytes + reserve(wal::kBlockBytes, Use::kOptional);
 }
 
 /// Starts write a few blocks whatever the disk says. Where they have used up what submits had left, one round of the

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint64_t kStopChunkBytes = 4U << 20;
 constexpr std::uint64_t kReturnRecordBytes = 64;
+constexpr std::size_t kReturnsAtOnce = 1'000;
 
 }  // namespace
 
@@ -29,7 +30,6 @@ void Engine::Impl::stop(Done<void> done) {
 
 Task<Result<void>> Engine::Impl::durable(wal::Ordinal ordinal) {
   co_return co_await until<Result<void>>([this, ordinal](auto done) {
-    if (ordinal <= durable_ordinal_ && !failure_) return done(Result<void>());
     when_durable(newest_of(ordinal), [done = std::move(done)](const Error* error) mutable {
       if (error != nullptr)
         done(fail(*error));
@@ -60,19 +60,35 @@ Task<Result<void>> Engine::Impl::write_out() {
   pool_->try_again();  // a disk that was full a moment ago may have room
   co_await write_deaths();
   co_await return_leases();
-  done = co_await write_in_memory();
-  if (!done) {
-    // Those that there was room for are not of the number that this says.
-    auto written = co_await durable(last_ordinal_);
-    if (!written) co_return written;
-    co_return done;
+  const auto there = co_await write_in_memory();
+  if (there) {
+    co_await write_ended_keys();
+    co_await write_exact_state();
   }
-  co_await write_ended_keys();
+  if (!there) gives_up_ = true;
+  done = co_await durable(last_ordinal_);
+  const auto lost = there ? 0 : count_in_memory();
+  if (!done || lost == 0) co_return done;
+  co_return fail(
+      Error(there.error()).in(fmt::format("{} messages that were only in memory could not be written", lost)));
+}
+
+/// Gives back the ids that were not used. On a full disk they are not: it would be a block of the takes' room, and one
+/// for a mark, each time.
+Task<void> Engine::Impl::write_exact_state() {
+  const auto there = co_await room_for(kStateRecordBytes, Use::kOptional);
+  gives_up_ = !there;
+  if (!there) co_return;
   auto exact = state_now();
   exact.next_message_id = next_message_id_;
   exact.next_lease_id = next_lease_id_;
   append_state(exact);
-  co_return co_await durable(last_ordinal_);
+}
+
+std::size_t Engine::Impl::count_in_memory() const {
+  std::size_t count = 0;
+  store_.each([&](const Entry& entry) { count += !is_logged(entry) && entry.state != EntryState::kPending; });
+  return count;
 }
 
 /// On a full disk the next start finds the same reasons to die.
@@ -86,22 +102,24 @@ Task<void> Engine::Impl::write_deaths() {
   }
 }
 
-/// A lease is void after a start, written or not: on a full disk only its count is lost.
+/// A lease is void after a start, written or not: on a full disk only its count is lost, and what there is room for is
+/// what takes can do without.
 Task<void> Engine::Impl::return_leases() {
-  if (store_.leased_count() == 0) co_return;
-  const auto size = Size(store_.leased_count(), kReturnRecordBytes);
-  const auto there = co_await room_for(size, Use::kCompact);
   std::vector<MessageId> leased;
   store_.each([&](const Entry& entry) {
     if (entry.state == EntryState::kLeased) leased.push_back(entry.id);
   });
-  for (const auto id : leased) {
-    Entry& entry = *store_.find(id);
+  Result<void> there;
+  for (std::size_t i = 0; i < leased.size(); ++i) {
+    if (there && i % kReturnsAtOnce == 0)
+      there = co_await room_for(Size(std::min(kReturnsAtOnce, leased.size() - i), kReturnRecordBytes), Use::kChange);
+    Entry* entry = store_.find(leased[i]);
+    if (entry == nullptr || entry->state != EntryState::kLeased) continue;  // time has passed: it ran out
     // A hand-out that the stop cut short is not the message's fault; a held one counts from 0 already.
-    if (!entry.extra->held && entry.deliveries > 0) --entry.deliveries;
-    const wal::Return back{id, entry.deliveries};
-    if (is_logged(entry) && there) append(wal::RecordType::kReturn, [&](Bytes& out) { wal::encode(back, out); });
-    store_.make_ready(entry);
+    if (!entry->extra->held && entry->deliveries > 0) --entry->deliveries;
+    const wal::Return back{entry->id, entry->deliveries};
+    if (is_logged(*entry) && there) append(wal::RecordType::kReturn, [&](Bytes& out) { wal::encode(back, out); });
+    store_.make_ready(*entry);
   }
 }
 
@@ -113,17 +131,13 @@ Task<Result<void>> Engine::Impl::write_in_memory() {
   });
   std::sort(in_memory.begin(), in_memory.end());
   std::uint64_t bytes = 0;
-  for (std::size_t i = 0; i < in_memory.size(); ++i) {
-    const Entry* found = store_.find(in_memory[i]);
+  for (const auto id : in_memory) {
+    const Entry* found = store_.find(id);
     if (found == nullptr) continue;
     const Size size = put_bytes(*found);
     const auto there = co_await room_for(size, Use::kSubmit);
-    if (!there) {
-      co_return fail(
-          Error(there.error())
-              .in(fmt::format("{} messages that were only in memory could not be written", in_memory.size() - i)));
-    }
-    Entry* entry = store_.find(in_memory[i]);  // time has passed
+    if (!there) co_return there;
+    Entry* entry = store_.find(id);  // time has passed
     if (entry == nullptr || is_logged(*entry)) continue;
     append_put(*entry, 0, true);
     bytes += entry->record_bytes;
@@ -161,7 +175,7 @@ Task<void> Engine::Impl::run_stop(Done<void> done) {
                    "acknowledged as durable is not"));
   };
   auto written = co_await write_out();
-  while (written && !failure_ && !writer_->marked()) {
+  while (written && !gives_up_ && !failure_ && !writer_->marked()) {
     // The mark is one more batch, and a write of the mark file behind it.
     if (writer_->wants_mark()) writer_->mark();
     if (writer_->marked() || failure_) break;

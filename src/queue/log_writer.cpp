@@ -44,7 +44,7 @@ void LogWriter::start(WriterStart start) {
   segment_ = start.segment;
   life_ = start.life;
   offset_ = start.offset;
-  next_seq_ = durable_seq_ = start.next_seq;
+  next_seq_ = durable_seq_ = marked_seq_ = start.next_seq;
   next_ordinal_ = start.next_ordinal;
   mark_file_ = start.mark_file;
   mark_turn_ = start.mark_turn;

@@ -189,7 +189,7 @@ class LogWriter {
   std::uint64_t offset_ = 0;       ///< where the next batch goes
   std::uint64_t next_seq_ = 1;     ///< of the next batch that is issued
   std::uint64_t durable_seq_ = 1;  ///< every logical record below is durable
-  std::uint64_t marked_seq_ = 0;   ///< up to here a mark in the log says it
+  std::uint64_t marked_seq_ = 0;   ///< up to here a mark in the log says it, or nothing is behind what a start read
   Ordinal next_ordinal_ = 1;
   std::deque<Batch> batches_;  ///< not yet issued; the last one is open
   std::uint64_t pending_bytes_ = 0;

@@ -186,7 +186,8 @@ Task<void> SegmentPool::work() {
     if (!done) {
       ending_ = !making || !wants_more();
       failed(std::move(done.error()));
-      if (!making || !wants_more()) co_return;  // an old file is still where it was: not at once again
+      // An old file is still where it was: not at once again, unless somebody asked for that meanwhile.
+      if (failure_ && (!making || !wants_more())) co_return;
       ending_ = false;
       continue;
     }

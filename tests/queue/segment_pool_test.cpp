@@ -74,7 +74,10 @@ TEST(WhatMustHold6, ASegmentThatHasNoRoomIsNotBegun) {
 
 /// A pool on a disk without latency, with two small segments ready.
 struct Pool {
-  explicit Pool(wal::SegmentPool::Hooks hooks = {}) : pool(m.disk, m.world, kSmall, std::move(hooks)) {
+  /// `self`: where the hooks find the pool.
+  explicit Pool(wal::SegmentPool::Hooks hooks = {}, wal::SegmentPool** self = nullptr)
+      : pool(m.disk, m.world, kSmall, std::move(hooks)) {
+    if (self != nullptr) *self = &pool;
     pool.start(1);
     settle();
   }
@@ -295,6 +298,27 @@ TEST(SegmentPool, ARemoveThatFailsIsNotTriedAgainAtOnce) {
     }
     EXPECT_LT(m.disk.count(DiskOp::kRemove), 10U) << "inline " << inline_share;
   }
+}
+
+/// A stop that is called in the answer to somebody whom the failure has refused.
+TEST(SegmentPool, WhatIsAskedForWhileAFailureIsToldIsTriedAgain) {
+  int told = 0;
+  wal::SegmentPool* asked = nullptr;
+  Pool p({.changed =
+              [&] {
+                if (asked->failure() && ++told == 1) asked->try_again();
+              },
+          .warn = [](std::string_view) {},
+          .broken = {}},
+         &asked);
+  p.m.disk.close(p.m.durable_file(wal::segment_name(9), kSmall / wal::kBlockBytes, 'x'));
+  for (const auto op : {DiskOp::kRename, DiskOp::kRemove})
+    p.m.disk.faults().plan({.ops = only(op), .nth = 1, .os_errno = EIO});
+  p.pool.retire({9, kSmall});
+  p.settle();
+  EXPECT_EQ(told, 1);
+  EXPECT_FALSE(p.pool.failure());
+  EXPECT_FALSE(p.m.disk.contents(wal::segment_name(9))) << "nobody would come back to it";
 }
 
 /// Under its other name a file can neither be opened nor removed while that lasts.

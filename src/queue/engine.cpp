@@ -84,7 +84,7 @@ void Engine::Impl::tick() {
   work_retry_job(now);
   admission_.drained(hand_outs_sync_.per_second(now) + hand_outs_async_.per_second(now));
   pool_->tick();
-  if (wants_mark() && now >= last_append_ + options_.idle_mark_after) writer_->mark();
+  if (!failure_ && writer_->wants_mark() && now >= last_append_ + options_.idle_mark_after) writer_->mark(mark_in());
   compact();  // keys that ran out may have been all that was alive in a segment
   give_back_space(now);
   if (now >= stop_deadline_ && stop_timed_out_) std::exchange(stop_timed_out_, {})();
@@ -96,7 +96,7 @@ MonoTime Engine::Impl::next_wakeup() const {
   const auto now = clock_.mono();
   auto next = std::min({waiters_.next(), store_.next_mono(), keys_.next(), pool_->next_wakeup(), stop_deadline_});
   for (const auto& parked : parked_) next = std::min(next, parked.until);
-  if (wants_mark()) next = std::min(next, last_append_ + options_.idle_mark_after);
+  if (!failure_ && writer_->wants_mark()) next = std::min(next, last_append_ + options_.idle_mark_after);
   if (store_.has_wall_timers()) {
     const auto until = std::clamp(store_.next_wall() - clock_.wall(), Duration(0), Duration(kWallPoll));
     next = std::min(next, now + until);

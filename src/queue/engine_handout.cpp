@@ -73,22 +73,21 @@ Result<void> Engine::Impl::check_call(const HandOutCall& call) const {
 
 Engine::WaitId Engine::Impl::hand_out(HandOutCall&& call) {
   auto checked = check_call(call);
-  if (checked && must_wait_for_log(call)) return wait_for_log(std::move(call));
   const bool in_turn = call.id != 0 || (checked && !others_are_first(call.request.kinds));
   if (checked) checked = check_running();  // others that were answered there may have stopped the queue
   if (!checked) {
     call.fail(checked.error());
     return 0;
   }
-  if (Entry* entry = in_turn ? pick(call.request.kinds) : nullptr; entry != nullptr) {
+  if (!in_turn) return wait_in_turn(std::move(call));
+  if (must_wait_for_log(call)) return wait_for_log(std::move(call));
+  if (Entry* entry = pick(call.request.kinds); entry != nullptr) {
     give(*entry, std::move(call));
     return 0;
   }
-  if (in_turn && call.request.wait_until <= clock_.mono()) {
-    call.give_nothing();
-    return 0;
-  }
-  return wait_in_turn(std::move(call));
+  if (call.request.wait_until > clock_.mono()) return wait_in_turn(std::move(call));
+  call.give_nothing();
+  return 0;
 }
 
 Engine::Impl::Size Engine::Impl::room_of(const HandOutCall& call) { return {call.max, kHandOutRecordBytes}; }

@@ -214,6 +214,8 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   Task<Result<void>> write_in_memory();
   Task<void> write_ended_keys();
   Task<void> write_exact_state();
+  Task<Result<void>> write_mark();
+  bool may_return(Size size, bool last_chance);
   std::size_t count_in_memory() const;
   Task<Result<void>> durable(wal::Ordinal ordinal);
 
@@ -347,7 +349,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void bound_pool();
   void tell_pool();
   bool may_shrink() const;
-  bool wants_mark() const;
+  wal::MarkIn mark_in() const;
   void give_back_surplus();
   void give_back_space(MonoTime now);
   void carry_head();

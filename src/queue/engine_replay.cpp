@@ -357,7 +357,7 @@ Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> d
   if (first) {
     reserve_ids();
     first = co_await durable(last_ordinal_);
-  } else if (!must_close && !failure_) {
+  } else if (!must_close && pool_->failure() && engine_state_ == EngineState::kRunning) {
     first = Result<void>();
   }
   if (!first) {

@@ -189,10 +189,10 @@ void Engine::Impl::pool_changed() {
   give_back_surplus();  // where nobody waits any longer for what was made
 }
 
-/// It takes a block of the log, which on a full disk is the room of takes.
-bool Engine::Impl::wants_mark() const {
-  if (failure_ || !writer_->wants_mark()) return false;
-  return !pool_->failure() || writer_->room() >= wal::kBlockBytes + reserve(wal::kBlockBytes, Use::kOptional);
+/// In the log it takes a block, which on a full disk is the room of takes.
+wal::MarkIn Engine::Impl::mark_in() const {
+  const bool there = writer_->room() >= wal::kBlockBytes + reserve(wal::kBlockBytes, Use::kOptional);
+  return there && !gives_up_ ? wal::MarkIn::kLogToo : wal::MarkIn::kFileAlone;
 }
 
 /// Starts write a few blocks whatever the disk says. Where they have used up what submits had left, one round of the

@@ -1,5 +1,6 @@
 // The engine's graceful stop: what is in flight is finished, what is only in memory is written.
 #include <algorithm>
+#include <functional>
 
 #include <fmt/format.h>
 
@@ -10,7 +11,7 @@ namespace {
 
 constexpr std::uint64_t kStopChunkBytes = 4U << 20;
 constexpr std::uint64_t kReturnRecordBytes = 64;
-constexpr std::size_t kReturnsAtOnce = 1'000;
+constexpr std::size_t kReturnsAtOnce = 32;
 
 }  // namespace
 
@@ -73,8 +74,8 @@ Task<Result<void>> Engine::Impl::write_out() {
       Error(there.error()).in(fmt::format("{} messages that were only in memory could not be written", lost)));
 }
 
-/// Gives back the ids that were not used. On a full disk they are not: it would be a block of the takes' room, and one
-/// for a mark, each time.
+/// Gives back the ids that were not used, and says what only the counters know. On a full disk a block of it each time
+/// would be the takes' room.
 Task<void> Engine::Impl::write_exact_state() {
   const auto there = co_await room_for(kStateRecordBytes, Use::kOptional);
   gives_up_ = !there;
@@ -102,22 +103,34 @@ Task<void> Engine::Impl::write_deaths() {
   }
 }
 
-/// A lease is void after a start, written or not: on a full disk only its count is lost, and what there is room for is
-/// what takes can do without.
+/// A lease is void after a start, written or not: what is not returned was delivered once more. Where that was the last
+/// time, the start makes a dead letter of it, so a return may have all but what the compactor needs to go on.
+bool Engine::Impl::may_return(Size size, bool last_chance) {
+  if (room(size, Use::kChange) == Room::kEnough) return true;
+  const auto block = wal::kBlockBytes + size.bytes;
+  return last_chance && writer_->room() >= block + carry_room(live_most(0)) + segments_.size() * wal::kBlockBytes;
+}
+
+/// Those first that have been delivered most. On a full disk as many as there is room for that takes can do without.
 Task<void> Engine::Impl::return_leases() {
-  std::vector<MessageId> leased;
+  std::vector<std::pair<std::uint16_t, MessageId>> leased;
   store_.each([&](const Entry& entry) {
-    if (entry.state == EntryState::kLeased) leased.push_back(entry.id);
+    if (entry.state == EntryState::kLeased) leased.emplace_back(entry.extra->held ? 0 : entry.deliveries, entry.id);
   });
-  Result<void> there;
+  std::sort(leased.begin(), leased.end(), std::greater<>());
+  const Size chunk(kReturnsAtOnce, kReturnRecordBytes);
+  bool there = !leased.empty();
   for (std::size_t i = 0; i < leased.size(); ++i) {
-    if (there && i % kReturnsAtOnce == 0)
-      there = co_await room_for(Size(std::min(kReturnsAtOnce, leased.size() - i), kReturnRecordBytes), Use::kChange);
-    Entry* entry = store_.find(leased[i]);
+    const auto [deliveries, id] = leased[i];
+    if (there && i % kReturnsAtOnce == 0) {
+      static_cast<void>(co_await room_for(chunk, Use::kChange));  // the pool has done what it can
+      there = !failure_ && may_return(chunk, deliveries >= options_.max_deliveries);
+    }
+    Entry* entry = store_.find(id);
     if (entry == nullptr || entry->state != EntryState::kLeased) continue;  // time has passed: it ran out
     // A hand-out that the stop cut short is not the message's fault; a held one counts from 0 already.
     if (!entry->extra->held && entry->deliveries > 0) --entry->deliveries;
-    const wal::Return back{entry->id, entry->deliveries};
+    const wal::Return back{id, entry->deliveries};
     if (is_logged(*entry) && there) append(wal::RecordType::kReturn, [&](Bytes& out) { wal::encode(back, out); });
     store_.make_ready(*entry);
   }
@@ -163,6 +176,24 @@ Task<void> Engine::Impl::write_ended_keys() {
   });
 }
 
+/// One more batch, and a write of the mark file behind it.
+Task<Result<void>> Engine::Impl::write_mark() {
+  Result<void> done;
+  while (done && !failure_ && !writer_->marked()) {
+    if (writer_->wants_mark()) writer_->mark(mark_in());
+    if (writer_->marked() || failure_) break;
+    done = co_await until<Result<void>>([this](auto marked) {
+      mark_waiter_ = [this, marked = std::move(marked)]() mutable {
+        if (failure_)
+          marked(fail(*failure_));
+        else
+          marked(Result<void>());
+      };
+    });
+  }
+  co_return done;
+}
+
 Task<void> Engine::Impl::run_stop(Done<void> done) {
   // Whoever comes first answers: the end of the work, or the deadline.
   auto answered = std::make_shared<bool>(false);
@@ -175,19 +206,8 @@ Task<void> Engine::Impl::run_stop(Done<void> done) {
                    "acknowledged as durable is not"));
   };
   auto written = co_await write_out();
-  while (written && !gives_up_ && !failure_ && !writer_->marked()) {
-    // The mark is one more batch, and a write of the mark file behind it.
-    if (writer_->wants_mark()) writer_->mark();
-    if (writer_->marked() || failure_) break;
-    written = co_await until<Result<void>>([this](auto marked) {
-      mark_waiter_ = [this, marked = std::move(marked)]() mutable {
-        if (failure_)
-          marked(fail(*failure_));
-        else
-          marked(Result<void>());
-      };
-    });
-  }
+  auto marked = co_await write_mark();
+  if (written) written = std::move(marked);
   if (*answered) co_return;
   stop_timed_out_ = {};
   stop_deadline_ = MonoTime::never();

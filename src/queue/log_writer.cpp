@@ -44,7 +44,7 @@ void LogWriter::start(WriterStart start) {
   segment_ = start.segment;
   life_ = start.life;
   offset_ = start.offset;
-  next_seq_ = durable_seq_ = marked_seq_ = start.next_seq;
+  next_seq_ = durable_seq_ = start.next_seq;
   next_ordinal_ = start.next_ordinal;
   mark_file_ = start.mark_file;
   mark_turn_ = start.mark_turn;
@@ -250,9 +250,13 @@ void LogWriter::written(Ordinal ordinal, Result<void> result) {
   pump();
 }
 
-void LogWriter::mark() {
+void LogWriter::mark(MarkIn where) {
   INVARIANT(!busy(), "a mark follows the last batch");
   if (failure_ || marked_seq_ == next_seq_) return;
+  if (where == MarkIn::kFileAlone) {
+    marked_seq_ = next_seq_;
+    return write_mark_file();
+  }
   Batch batch;
   batch.ordinal = next_ordinal_++;
   batch.state = owner_.state_now();

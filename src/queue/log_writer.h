@@ -48,6 +48,9 @@ struct WriterStart {
   bool nothing_open = false;  ///< after a salvage: `segment` only has a number; go on elsewhere without a seal
 };
 
+/// Where a mark goes: to the log and the mark file, or, where the log has no block for it, to the file alone.
+enum class MarkIn : std::uint8_t { kLogToo, kFileAlone };
+
 class LogWriter {
  public:
   class Owner {
@@ -95,12 +98,12 @@ class LogWriter {
   /// Records wait to be written, or are being written.
   bool busy() const { return !batches_.empty() || !in_flight_.empty() || rolling_; }
   bool has_pending() const { return !batches_.empty(); }
-  /// Everything is durable, and a mark in the log and the mark file say so.
+  /// Everything is durable, and a mark says so.
   bool marked() const { return !busy() && marked_seq_ == next_seq_ && !mark_in_flight_; }
   /// Everything is durable, and nobody has begun to say so.
   bool wants_mark() const { return !busy() && marked_seq_ != next_seq_; }
-  /// Writes a mark behind the last batch, in the log and in the mark file. Only when not busy.
-  void mark();
+  /// Writes a mark behind the last batch. Only when not busy.
+  void mark(MarkIn where);
 
   /// Segments are larger than needed, and the current one has lasted so long that others need not be: from then on
   /// shrink() may be called. never(): they are small.
@@ -189,7 +192,7 @@ class LogWriter {
   std::uint64_t offset_ = 0;       ///< where the next batch goes
   std::uint64_t next_seq_ = 1;     ///< of the next batch that is issued
   std::uint64_t durable_seq_ = 1;  ///< every logical record below is durable
-  std::uint64_t marked_seq_ = 0;   ///< up to here a mark in the log says it, or nothing is behind what a start read
+  std::uint64_t marked_seq_ = 0;   ///< up to here a mark says it
   Ordinal next_ordinal_ = 1;
   std::deque<Batch> batches_;  ///< not yet issued; the last one is open
   std::uint64_t pending_bytes_ = 0;

@@ -40,21 +40,18 @@ class QueueMachine {
       : world(seed), disk(world, seed, disk_options), rng(seed ^ 0x9e3779b9), options(std::move(queue_options)) {}
 
   Result<RecoveryReport> start(bool salvage = false) {
-    warnings.clear();
-    pump_wanted_ = false;
-    engine = std::make_unique<Engine>(
-        disk, world, rng, options,
-        Engine::Hooks{[this] { pump_wanted_ = true; }, [this](std::string_view line) { warnings.emplace_back(line); },
-                      [this](const void* memory, std::size_t bytes) {
-                        allocations += memory != nullptr;
-                        allocated_bytes += bytes;
-                      }});
+    make_engine();
     return answer<RecoveryReport>([&](auto done) {
       if (salvage)
         engine->open_salvage(std::move(done));
       else
         engine->open(std::move(done));
     });
+  }
+  /// A start that goes on with the steps to come.
+  void begin_start(Engine::Done<RecoveryReport> done) {
+    make_engine();
+    engine->open(std::move(done));
   }
 
   /// One thing happens: a batch starts, an event comes, or time passes up to the next timer. False: nothing will.
@@ -137,6 +134,18 @@ class QueueMachine {
   std::uint64_t allocations = 0, allocated_bytes = 0;  ///< for messages, since the machine was made
 
  private:
+  void make_engine() {
+    warnings.clear();
+    pump_wanted_ = false;
+    engine = std::make_unique<Engine>(
+        disk, world, rng, options,
+        Engine::Hooks{[this] { pump_wanted_ = true; }, [this](std::string_view line) { warnings.emplace_back(line); },
+                      [this](const void* memory, std::size_t bytes) {
+                        allocations += memory != nullptr;
+                        allocated_bytes += bytes;
+                      }});
+  }
+
   bool pump_wanted_ = false;
 };
 

@@ -220,7 +220,8 @@ class Engine {
   MonoTime next_wakeup() const;
   /// Refuses new work, gives leases back uncounted, writes the in-memory messages to the log, and
   /// marks the end. kStorageFull: a disk that is full had no room for all of those beside what takes need; the text
-  /// says for how many. kTimeout when options.stop_within passed: what was acknowledged is safe even so.
+  /// says for how many. There leases may count as delivered, and totals of what was only in memory be forgotten.
+  /// kTimeout when options.stop_within passed: what was acknowledged is safe even so.
   void stop(Done<void> done);
 
   EngineState state() const;

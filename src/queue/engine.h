@@ -200,7 +200,7 @@ class Engine {
   // -- Dead letters ----------------------------------------------------------------------------------
   /// Oldest death first, those behind `after`.
   std::vector<DeadLetter> dead_letters(std::optional<DeadPosition> after, std::size_t limit) const;
-  /// Puts it back with deliveries 0; kNotFound. Or all, at most `per_second` of them a second (0: at once).
+  /// Puts it back with deliveries 0; kNotFound. Or all, at most `per_second` a second (0: at once), until a stop.
   void retry_dead(MessageId id, Done<std::uint64_t> done);
   void retry_all_dead(double per_second, Done<std::uint64_t> done);
   void purge_dead(MessageId id, Done<std::uint64_t> done);

@@ -360,7 +360,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   void tidy_when_full();
   std::uint32_t put_bytes(const Entry& entry) const;
   bool log_ok() const {
-    return engine_state_ == EngineState::kRunning || (engine_state_ == EngineState::kStopping && !gives_up_);
+    return engine_state_ == EngineState::kRunning || (engine_state_ == EngineState::kStopping && !log_ended_);
   }
   bool is_logged(const Entry& entry) const { return entry.ordinal != 0; }
   std::vector<HealthPart> health(const Metrics& metrics, MonoTime now) const;
@@ -421,7 +421,7 @@ class Engine::Impl final : public wal::LogWriter::Owner, public wal::Replay {
   std::vector<std::uint64_t> damaged_segments_;  ///< salvage: kept aside, not recycled
 
   MonoTime opened_at_, last_append_, durable_at_, stop_deadline_ = MonoTime::never();
-  bool gives_up_ = false;  ///< a stop that has found no room: it writes nothing more
+  bool log_ended_ = false;  ///< a stop has written its last record: only a mark follows
   std::optional<WallTime> last_message_at_;
   std::uint64_t torn_bytes_ = 0, compactions_ = 0;
   mutable Refusals refusals_;

@@ -355,9 +355,10 @@ Task<void> Engine::Impl::run_open(wal::RecoveryMode mode, Done<RecoveryReport> d
   // left until somebody needs ids: start after start would take the room of takes.
   auto first = co_await room_for(kFirstRecordBytes, must_close ? Use::kCompact : Use::kOptional);
   if (first) {
+    if (must_close && options_.ids_by_puts) append_state(state_now());
     reserve_ids();
     first = co_await durable(last_ordinal_);
-  } else if (!must_close && pool_->failure() && engine_state_ == EngineState::kRunning) {
+  } else if (!must_close && !failure_ && engine_state_ == EngineState::kRunning) {
     first = Result<void>();
   }
   if (!first) {

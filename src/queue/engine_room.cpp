@@ -192,7 +192,7 @@ void Engine::Impl::pool_changed() {
 /// In the log it takes a block, which on a full disk is the room of takes.
 wal::MarkIn Engine::Impl::mark_in() const {
   const bool there = writer_->room() >= wal::kBlockBytes + reserve(wal::kBlockBytes, Use::kOptional);
-  return there && !gives_up_ ? wal::MarkIn::kLogToo : wal::MarkIn::kFileAlone;
+  return there ? wal::MarkIn::kLogToo : wal::MarkIn::kFileAlone;
 }
 
 /// Starts write a few blocks whatever the disk says. Where they have used up what submits had left, one round of the

@@ -19,6 +19,7 @@ void Engine::Impl::stop(Done<void> done) {
   if (engine_state_ == EngineState::kFailed) return done(fail(*failure_));
   if (engine_state_ != EngineState::kRunning) return done(fail(Errc::kShuttingDown, "the queue is not running"));
   engine_state_ = EngineState::kStopping;
+  retry_job_.reset();
   const Error ending(Errc::kShuttingDown, "the queue is shutting down");
   while (const auto* waiter = waiters_.front()) waiters_.take_out(waiter->id)->fail(ending);
   for (auto& parked : std::exchange(parked_, {})) parked.again(&ending);
@@ -66,7 +67,8 @@ Task<Result<void>> Engine::Impl::write_out() {
     co_await write_ended_keys();
     co_await write_exact_state();
   }
-  if (!there) gives_up_ = true;
+  // Of what dies from here on the next start finds the reasons: the mark would never catch up with such records.
+  log_ended_ = true;
   done = co_await durable(last_ordinal_);
   const auto lost = there ? 0 : count_in_memory();
   if (!done || lost == 0) co_return done;
@@ -77,9 +79,7 @@ Task<Result<void>> Engine::Impl::write_out() {
 /// Gives back the ids that were not used, and says what only the counters know. On a full disk a block of it each time
 /// would be the takes' room.
 Task<void> Engine::Impl::write_exact_state() {
-  const auto there = co_await room_for(kStateRecordBytes, Use::kOptional);
-  gives_up_ = !there;
-  if (!there) co_return;
+  if (const auto there = co_await room_for(kStateRecordBytes, Use::kOptional); !there) co_return;
   auto exact = state_now();
   exact.next_message_id = next_message_id_;
   exact.next_lease_id = next_lease_id_;

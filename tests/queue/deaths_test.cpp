@@ -1,6 +1,7 @@
 // A death is durable once the log has room for it, counts once, and nobody is handed what is dead or has expired.
 #include <gtest/gtest.h>
 
+#include "queue/log_format.h"
 #include "queue_machine.h"
 #include "queue_snapshot.h"
 
@@ -260,6 +261,55 @@ TEST(Expiry, AHeldSubmitOfWhatHasExpiredIsRefusedAndADeadLetter) {
   ASSERT_FALSE(held);
   EXPECT_EQ(held.error().subject, "expires_at");
   EXPECT_EQ(m.engine->dead_letters({}, 10).size(), 1U);
+}
+
+/// Durable messages that expire one behind the other, from a second on.
+void submit_that_expire(QueueMachine& m, int count, Duration apart) {
+  std::vector<Submission> batch;
+  const auto first = m.world.wall() + seconds(1);
+  for (int i = 0; i < count; ++i) batch.push_back({encode(Message(gossip("s"))).value(), expiring_at(first + apart * i)});
+  ASSERT_TRUE(m.answer<std::vector<Submitted>>(
+      [&](auto done) { m.engine->submit_batch(std::move(batch), std::move(done)); }));
+}
+
+void slow_down(SimDisk& disk, Duration each_write) {
+  for (std::uint64_t segment = 1; segment < 20; ++segment) disk.slow_writes(wal::segment_name(segment), each_write);
+  disk.slow_writes("mark", each_write);
+}
+
+/// Each was a record in front of the mark, which was old again before it was durable, until the stop's deadline.
+TEST(AStop, IsNotHeldUpByMessagesThatExpireMeanwhile) {
+  for (const auto each_write : {milliseconds(1), milliseconds(10), milliseconds(30), milliseconds(100)}) {
+    QueueMachine m(5, small_options(), slow());
+    ASSERT_TRUE(m.start());
+    submit_that_expire(m, 500, milliseconds(5));
+    m.run_for(milliseconds(1'200));
+    slow_down(m.disk, each_write);
+    const auto began = m.world.mono();
+    const auto stopped = m.stop();
+    EXPECT_TRUE(stopped) << each_write.count() << " ms: " << stopped.error().to_string();
+    EXPECT_LT(m.world.mono() - began, each_write * 10 + seconds(1));
+    const auto report = m.start();
+    ASSERT_TRUE(report);
+    EXPECT_EQ(report->messages + report->dead_letters, 500U);
+    EXPECT_EQ(m.engine->metrics().counters.dead_lettered, m.engine->metrics().dead_letters) << "each counts once";
+  }
+}
+
+TEST(AStop, EndsTheRetriesAtARate) {
+  QueueMachine m(5, small_options(), slow());
+  ASSERT_TRUE(m.start());
+  submit_that_expire(m, 500, Duration(0));
+  m.run_for(seconds(2));
+  ASSERT_EQ(m.engine->metrics().dead_letters, 500U);
+  slow_down(m.disk, milliseconds(10));
+  ASSERT_TRUE(m.answer<std::uint64_t>([&](auto done) { m.engine->retry_all_dead(200, std::move(done)); }));
+  m.run_for(milliseconds(300));
+  const auto began = m.world.mono();
+  EXPECT_TRUE(m.stop());
+  EXPECT_LT(m.world.mono() - began, seconds(1));
+  ASSERT_TRUE(m.start());
+  EXPECT_EQ(m.engine->depth().total() + m.engine->metrics().dead_letters, 500U);
 }
 
 }  // namespace

@@ -247,6 +247,30 @@ TEST(WhatMustHold3, DamageOnAFullDiskIsNotTakenForATornTail) {
   }
 }
 
+/// What dies in a start gives a segment back in the middle of the start's question for room: the pool, which had just
+/// failed, uses that again, and what asked is told that the disk is full by a pool that is not.
+TEST(AStart, OpensThoughRoomComesWhileItIsToldThatThereIsNone) {
+  const auto from = number_from_env("QH_FROM", 1), seeds = number_from_env("QH_SEEDS", 150);
+  for (auto seed = from; seed < from + seeds; ++seed) {
+    SeededRng rng(seed);
+    auto options = segments_of((64U << 10) << rng.below(3));
+    options.max_deliveries = static_cast<std::uint32_t>(1 + rng.below(2));
+    FullDisk full(seed, options, 1 + rng.below(3'000), 1 + rng.below(4), rng.below(6 * options.segment_bytes_min),
+                  at_once(), rng.below(2) != 0);
+    for (int life = 0; life < 12; ++life) {
+      for (auto calls = rng.below(6); calls > 0; --calls) {
+        if (rng.below(2) != 0)
+          static_cast<void>(full.m.take());
+        else
+          static_cast<void>(full.m.lease(static_cast<std::uint32_t>(1 + rng.below(40)), seconds(3000)));
+      }
+      end_life(full.m, rng.below(3), rng.next());
+      const auto started = full.m.start();
+      ASSERT_TRUE(started) << "seed " << seed << ", life " << life << ": " << started.error().to_string();
+    }
+  }
+}
+
 /// Who stops a queue whose start waits for room hears of both.
 TEST(AStart, ThatIsStoppedDoesNotSayThatItIsOpen) {
   int stopped_first = 0;

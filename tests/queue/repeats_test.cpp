@@ -195,6 +195,42 @@ TEST(WhatMustHold2, ABatchThatWasCutStaysDropped) {
   EXPECT_GT(cut, 50);
 }
 
+/// An import goes on with the ids of what it puts, so its start reserves none: the first message of it must not be taken
+/// for the one that the batch lacks.
+TEST(WhatMustHold2, ABatchThatWasCutStaysDroppedBehindAnImport) {
+  int cut = 0;
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+    for (std::uint64_t steps = 1;; ++steps) {
+      auto options = small_options();
+      options.max_batch_bytes = 128U << 10;
+      options.batches_in_flight = 4;
+      SimDisk::Options disk;
+      disk.stall_one_in = 0;
+      QueueMachine m(seed, options, disk);
+      ASSERT_TRUE(m.start());
+      std::vector<Submission> batch;
+      const auto members = 10 + seed;
+      for (std::uint64_t i = 0; i < members; ++i)
+        batch.push_back(one(gossip("group", std::string(3'000, 'x')), sync_by("a")));
+      const auto batched = ask_batch(m, std::move(batch));
+      for (auto left = steps; left > 0 && !*batched; --left) m.step();
+      if (*batched) break;
+      m.process_kill(seed * 100 + steps);
+      m.options.ids_by_puts = true;
+      ASSERT_TRUE(m.start());
+      if (count(m, "group") == members) continue;
+      ++cut;
+      ASSERT_TRUE(m.submit(gossip("import"), sync_by("a")));
+      ASSERT_TRUE(m.stop());
+      m.options.ids_by_puts = false;
+      ASSERT_TRUE(m.start());
+      ASSERT_EQ(count(m, "group"), 0U) << "seed " << seed << ", " << steps << " steps, of " << members;
+      ASSERT_EQ(count(m, "import"), 1U) << "seed " << seed << ", " << steps << " steps";
+    }
+  }
+  EXPECT_GT(cut, 50);
+}
+
 /// A death for which the log had no room is written by the compactor later; the retry then undoes what the log says.
 TEST(DeadLetters, ARetryLastsAlsoOfADeathThatTheCompactorWrote) {
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {

@@ -266,10 +266,12 @@ TEST(Expiry, AHeldSubmitOfWhatHasExpiredIsRefusedAndADeadLetter) {
 /// Durable messages that expire one behind the other, from a second on.
 void submit_that_expire(QueueMachine& m, int count, Duration apart) {
   std::vector<Submission> batch;
+  batch.reserve(static_cast<std::size_t>(count));
   const auto first = m.world.wall() + seconds(1);
-  for (int i = 0; i < count; ++i) batch.push_back({encode(Message(gossip("s"))).value(), expiring_at(first + apart * i)});
-  ASSERT_TRUE(m.answer<std::vector<Submitted>>(
-      [&](auto done) { m.engine->submit_batch(std::move(batch), std::move(done)); }));
+  for (int i = 0; i < count; ++i)
+    batch.push_back({encode(Message(gossip("s"))).value(), expiring_at(first + apart * i)});
+  ASSERT_TRUE(
+      m.answer<std::vector<Submitted>>([&](auto done) { m.engine->submit_batch(std::move(batch), std::move(done)); }));
 }
 
 void slow_down(SimDisk& disk, Duration each_write) {

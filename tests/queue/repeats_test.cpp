@@ -195,8 +195,8 @@ TEST(WhatMustHold2, ABatchThatWasCutStaysDropped) {
   EXPECT_GT(cut, 50);
 }
 
-/// An import goes on with the ids of what it puts, so its start reserves none: the first message of it must not be taken
-/// for the one that the batch lacks.
+/// An import goes on with the ids of what it puts, so its start reserves none: the first message of it must not be
+/// taken for the one that the batch lacks.
 TEST(WhatMustHold2, ABatchThatWasCutStaysDroppedBehindAnImport) {
   int cut = 0;
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {
